@@ -34,10 +34,21 @@ impl Pattern {
     /// Returns two arguments for GLOB; a name is selected if either matches: the first compares the whole
     /// name, the second its last segments.
     pub(crate) fn to_globs(&self) -> [String; 2] {
-        let whole = self.as_str().replace('[', "[[]").replace('?', "[?]");
+        let whole = escape(self.as_str());
         let ending = if whole.contains('*') { whole.clone() } else { format!("*::{whole}") };
         [whole, ending]
     }
+}
+
+/// Returns the two arguments for GLOB that select the functions with exactly this name.
+pub(crate) fn to_exact_globs(name: &str) -> [String; 2] {
+    let whole = escape(name).replace('*', "[*]");
+    [whole.clone(), whole]
+}
+
+/// Escapes the characters that GLOB knows and patterns do not.
+fn escape(text: &str) -> String {
+    text.replace('[', "[[]").replace('?', "[?]")
 }
 
 /// Returns the two arguments for GLOB, or two NULLs without a pattern, which select every function.
@@ -65,6 +76,22 @@ mod tests {
     #[test]
     fn what_glob_treats_specially_is_taken_literally() {
         assert_eq!(globs("<[u8; 4] as Codec>::read")[0], "<[[]u8; 4] as Codec>::read");
+    }
+
+    #[test]
+    fn an_exact_name_selects_itself_alone() {
+        let db = rusqlite::Connection::open_in_memory().unwrap();
+        let is_selected = |name: &str, other: &str| {
+            to_exact_globs(name).iter().any(|glob| {
+                db.query_row("SELECT ?1 GLOB ?2", [other, glob], |row| row.get::<_, bool>(0)).unwrap()
+            })
+        };
+        for name in ["pay", "shop::pay", "<[u8; 4] as Codec>::read", "a*b", "is?it", "[*]"] {
+            assert!(is_selected(name, name), "{name}");
+            for other in ["shop::pay::pay", "<u as Codec>::read", "axb", "is!it", "*", "x"] {
+                assert!(!is_selected(name, other), "{name} selects {other}");
+            }
+        }
     }
 
     #[test]

@@ -175,6 +175,16 @@ impl Store {
         Ok(self.read_integer("PRAGMA user_version", [])?.unwrap_or(0) >= FIRST_VERSION)
     }
 
+    /// Returns true if the store has all these tables and views. A store of an older version may lack some.
+    pub(crate) fn has(&self, objects: &[&str]) -> Result<bool> {
+        for object in objects {
+            if self.read_integer("SELECT 1 FROM sqlite_schema WHERE name = ?1", [object])?.is_none() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// Returns the names of a statement's columns; none if the statement returns no rows.
     pub(crate) fn read_column_names(&self, sql: &str) -> Result<Vec<String>> {
         let statement = self.connection.prepare(sql).map_err(|error| self.explain(error))?;
@@ -463,4 +473,29 @@ fn explain_sqlite_error(error: rusqlite::Error, path: &Path) -> anyhow::Error {
         _ => return error.into(),
     };
     anyhow::Error::from(error).context(advice)
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+    use super::*;
+
+    /// Returns a store of the present version into which a script wrote rows, and the folder that it lies in.
+    pub(crate) fn store_of(script: &str) -> (tempfile::TempDir, Store) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("shop.db");
+        let db = Connection::open(&path).unwrap();
+        monitor_runtime::store::schema::create(&db).unwrap();
+        db.execute_batch(script).unwrap();
+        drop(db);
+        let store = Store::open(&path).unwrap();
+        (folder, store)
+    }
+
+    #[test]
+    fn a_store_has_the_objects_that_it_has_all_of() {
+        let (_folder, store) = store_of("CREATE VIEW mine AS SELECT 1 AS one");
+        assert!(store.has(&["calls", "call", "mine"]).unwrap() && store.has(&[]).unwrap());
+        assert!(!store.has(&["calls", "yours"]).unwrap());
+    }
 }

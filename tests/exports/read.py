@@ -118,6 +118,22 @@ def compare_parquet(duck, view, names, expected, path):
                 fail(f"{view}.{name}: {logical}")
 
 
+def check_partitions(exports):
+    """Compares the calls of each hour and of each day, in a file each, with the store."""
+    duck = duckdb.connect()
+    hour = "strftime('%H', start_ns / 1000000000, 'unixepoch') AS hour"
+    for by, names, computed in (("hour", "date, hour", f", {hour}"), ("day", "date", "")):
+        folder = exports.export("parquet", "calls", "--by", by, name=f"calls by {by}")
+        files = f"read_parquet('{folder}/**/calls.parquet', hive_partitioning = true)"
+        read = f"SELECT {names}, count(*), sum(call_id)::BIGINT FROM {files} GROUP BY {names} ORDER BY {names}"
+        found = [(str(row[0]), *row[1:]) for row in duck.execute(read).fetchall()]
+        stored = f"SELECT date(start_ns / 1000000000, 'unixepoch') AS date{computed}, call_id FROM calls"
+        grouped = f"SELECT {names}, count(*), sum(call_id) FROM ({stored}) GROUP BY {names} ORDER BY {names}"
+        expected = [tuple(row.values()) for row in exports.sql(grouped)]
+        if found != expected:
+            fail(f"by {by}: DuckDB reads {found}, the store has {expected}")
+
+
 def compare_csv(duck, view, names, expected, path):
     options = "all_varchar = true, header = true, quote = '\"', escape = '\"', delim = ',', max_line_size = 33554432"
     rows = duck.execute(f"SELECT * FROM read_csv('{path}', {options}, strict_mode = true)").fetchall()
@@ -185,6 +201,7 @@ def main():
     monitor, store, folder = sys.argv[1:]
     exports = Exports(monitor, store, pathlib.Path(folder))
     views, rows = check_views(exports)
+    check_partitions(exports)
     weights = check_folded(exports)
     exports.export("speedscope", name="profile.speedscope.json")
     exports.export("perfetto", name="timeline.json")

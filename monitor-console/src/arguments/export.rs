@@ -17,6 +17,7 @@ Examples:
   monitor export csv calls --where \"outcome = 'error'\" > failed.csv
   monitor export jsonl functions | jq .function
   monitor export parquet latency -o latency.parquet             columns with types, for DuckDB, Polars and pandas
+  monitor export parquet calls --by hour -o archive             a file for each hour: archive/date=2026-11-30/hour=03/calls.parquet
   monitor export prometheus > shop.prom                         metrics, for a textfile collector or a scrape
   monitor export perfetto --trace 1042 -o call.json              the tree of one call
   monitor export report --since 1h -o report.html                one page to keep or to send, without values
@@ -44,7 +45,7 @@ pub(crate) enum ExportKind {
     /// Writes the rows of a view as JSON, an object a line
     Jsonl(ViewExport),
     /// Writes the rows of a view as Parquet, with the types of its columns, if built with the feature `parquet`
-    Parquet(ViewExport),
+    Parquet(ParquetExport),
     /// Writes metrics for Prometheus: counters since each process began, histograms, and the state of the recorders
     Prometheus(PrometheusExport),
     /// Writes one page with the main pictures: findings, functions, a flame graph, failures, programs, resources
@@ -122,6 +123,36 @@ pub(crate) struct ViewExport {
     pub(crate) span: SpanOptions,
     #[command(flatten)]
     pub(crate) output: OutputOptions,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  monitor export parquet latency -o latency.parquet
+  monitor export parquet calls --by hour -o archive              archive/date=2026-11-30/hour=03/calls.parquet and so on
+  monitor export parquet calls --by hour --since 2h -o archive --force   replaces the files of the last hours
+  duckdb -c \"SELECT date, hour, count(*) FROM read_parquet('archive/**/calls.parquet', hive_partitioning = true) GROUP BY ALL\"
+
+--by divides the rows by the first of these columns that the view has: start_ns, slice_start_ns, at_ns, last_seen_ns, last_ns. \
+Days and hours are in UTC, and --since and --until select whole ones, so that a file that is replaced lacks no part of its hour. \
+Folders are named as DuckDB, Polars and Spark expect them, so a query that asks for a date or an \
+hour opens only the files of that date or hour. Rows without a time are in date=__HIVE_DEFAULT_PARTITION__. If a file cannot be \
+written, no file is.")]
+pub(crate) struct ParquetExport {
+    #[command(flatten)]
+    pub(crate) rows: ViewExport,
+    /// Write a file for each hour or day, in folders below --output
+    #[arg(long, value_enum, value_name = "PART", requires = "output")]
+    pub(crate) by: Option<PartName>,
+}
+
+/// The name of a part of time that has a file of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PartName {
+    /// Files date=2026-11-30/hour=03/VIEW.parquet
+    Hour,
+    /// Files date=2026-11-30/VIEW.parquet
+    Day,
 }
 
 #[derive(Debug, Args)]

@@ -30,9 +30,11 @@ pub(crate) use answers::{
     SpanOptions, Why, parse_ignored,
 };
 pub(crate) use control::{Breaker, BreakerAction, HoldOptions, Sample};
+#[cfg(feature = "parquet")]
+pub(crate) use export::PartName;
 pub(crate) use export::{
-    BucketStep, Export, ExportKind, Flame, MetricsForm, OutputOptions, PrometheusExport, ReportExport,
-    StoreExport, TreeOptions, ViewExport, WeightName,
+    BucketStep, Export, ExportKind, Flame, MetricsForm, OutputOptions, ParquetExport, PrometheusExport,
+    ReportExport, StoreExport, TreeOptions, ViewExport, WeightName,
 };
 pub(crate) use metrics::Metrics;
 pub(crate) use reading::{

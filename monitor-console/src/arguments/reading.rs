@@ -33,7 +33,8 @@ pub(crate) struct TopOptions {
     /// Figure to sort by, largest first [default: total]
     #[arg(long, value_enum, value_name = "KEY")]
     pub(crate) sort: Option<TopKey>,
-    /// Only entry points: functions that were called from outside of monitored functions
+    /// Only entry points: functions with a recorded call from outside of monitored functions, with --since one within
+    /// that time; a function whose calls from outside were all sampled out or only counted is left out
     #[arg(long)]
     pub(crate) roots: bool,
     /// Refresh every second until Ctrl-C

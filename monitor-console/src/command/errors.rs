@@ -12,8 +12,6 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 
 use anyhow::Result;
-use monitor_runtime::record::Outcome;
-use monitor_runtime::store::fingerprint;
 
 use super::{
     calls, describe_absence, open_stores, print_failures, print_heading_of, print_lines, print_note,
@@ -21,7 +19,7 @@ use super::{
 };
 use crate::arguments::{Common, Errors, FormatName};
 use crate::format;
-use crate::model::last_lines;
+use crate::model::{failures, last_lines};
 use crate::pattern;
 use crate::report::{Cell, Column, Report, Unit};
 use crate::store::Store;
@@ -195,7 +193,7 @@ fn count_within(store: &Store, since: i64, groups: &mut Vec<Vec<Cell>>) -> Resul
         let is_other = |kind: &Kind| kind[0] == function && kind[1] == outcome && !kinds.contains_key(kind);
         rows.iter().filter(|(kind, _)| is_other(kind)).map(|(_, count)| count).sum()
     };
-    let is_partial = lacks_rows(store, since)?;
+    let is_partial = failures::lacks_rows(store, since)?;
     let roots = count_roots(store, since)?;
     groups.retain_mut(|group| {
         if !is_older(group, since) {
@@ -351,17 +349,8 @@ fn read_failures(store: &Store, since: i64, mut found: impl FnMut(Failure)) -> R
 
 /// Returns the kind of failures with this text.
 fn to_kind([function, outcome, error]: Kind) -> Kind {
-    let is_panic = outcome == Outcome::Panic.as_str();
-    let message = fingerprint::kind(if is_panic { Outcome::Panic } else { Outcome::Error }, &error);
+    let message = failures::message_kind(&outcome, Some(&error));
     [function, outcome, message]
-}
-
-/// Returns true if failures within the span may lack a row: some were counted without one, or the rows reach back
-/// less far than the span.
-fn lacks_rows(store: &Store, since: i64) -> Result<bool> {
-    let sql =
-        "SELECT EXISTS (SELECT 1 FROM folded) OR COALESCE(MIN(min_start_ns) > ?1, TRUE) FROM call_range";
-    Ok(store.read_integer(sql, [since])? != Some(0))
 }
 
 fn list_columns() -> Vec<Column> {

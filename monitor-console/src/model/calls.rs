@@ -94,7 +94,8 @@ pub(crate) fn read(store: &Store, ids: &[i64], order: &str) -> Result<Page> {
 /// Returns the ids of one call more than a page has.
 fn find_newest(store: &Store, query: &Query<'_>) -> Result<Vec<i64>> {
     let whole = vec![ranges::Range { first: i64::MIN, last: i64::MAX }];
-    let ranges = query.pattern.map_or(Ok(whole), |pattern| ranges::find_ranges(store, pattern))?;
+    let ranges =
+        query.pattern.map_or(Ok(whole), |pattern| ranges::find_ranges(store, &pattern.to_globs()))?;
     let mut search = Search::new(query);
     let mut ids = Vec::new();
     for mut range in ranges {

@@ -45,8 +45,7 @@ pub(crate) struct GuardFigures {
 
 /// Returns true if the store has guards and their holds.
 pub(crate) fn are_known(store: &Store) -> Result<bool> {
-    let has = "SELECT count(*) FROM sqlite_schema WHERE name IN ('guards', 'guard_hold')";
-    Ok(store.read_integer(has, [])? == Some(2))
+    store.has(&["guards", "guard_hold"])
 }
 
 /// Reads the guards of processes that have not ended: all, or those of a name. The worst level comes first.

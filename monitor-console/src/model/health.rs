@@ -5,13 +5,15 @@
 //! only for readers that may know them. A process whose breaker is open writes nothing, so its last report is out of
 //! date: holds are read from their table, and signs of life from the ring file.
 
+use std::collections::{BTreeMap, HashMap};
+
 use anyhow::Result;
 use monitor_runtime::HealthStatus as Status;
 use monitor_runtime::platform::liveness;
 use monitor_runtime::recover::LiveProcess;
 use serde_json::{Value, json};
 
-use crate::report;
+use crate::report::{self, Cell};
 use crate::store::Store;
 use crate::units;
 
@@ -183,6 +185,22 @@ pub(crate) fn counts_lost_rows(column: &str) -> bool {
     column.starts_with("dropped_") && column != "dropped_logs"
 }
 
+/// Reads the latest report of the recorder of each process: its figures by name, because stores of different versions
+/// have different figures.
+pub(crate) fn read_reports(store: &Store) -> Result<BTreeMap<i64, HashMap<String, Cell>>> {
+    let columns = store.read_column_names("SELECT * FROM health")?;
+    let mut reports = BTreeMap::new();
+    store.read_rows("SELECT * FROM health", [], |row| {
+        let cells = report::read_cells(row, columns.len())?;
+        let figures: HashMap<String, Cell> = columns.iter().cloned().zip(cells).collect();
+        if let Some(process) = figures.get("process_id").and_then(Cell::to_integer) {
+            reports.insert(process, figures);
+        }
+        Ok(())
+    })?;
+    Ok(reports)
+}
+
 fn read_facts(store: &Store, living: &[LiveProcess]) -> Result<Vec<Facts>> {
     let columns = store.read_column_names("SELECT * FROM health")?;
     let lost: Vec<String> = columns
@@ -234,8 +252,7 @@ fn read_facts(store: &Store, living: &[LiveProcess]) -> Result<Vec<Facts>> {
 
 /// Counts the alerts that fire. Older stores have none.
 fn read_firing(store: &Store) -> Result<Firing> {
-    let has_alerts = "SELECT count(*) FROM sqlite_schema WHERE type = 'view' AND name = 'alerts'";
-    if store.read_integer(has_alerts, [])?.unwrap_or(0) == 0 {
+    if !store.has(&["alerts"])? {
         return Ok(Firing::default());
     }
     let count = |level: &str| -> Result<i64> {

@@ -1,29 +1,43 @@
 //! A heat map: how many calls took how long, when.
 //!
-//! Takes windows with histograms; gives a grid of counts, time across and the logarithm of the duration up. The shades are
-//! deciles of the counts and not shares of the highest one, because a few dense cells would make all others pale.
+//! Takes windows with histograms and a size; gives a grid of counts, time across and the logarithm of the duration
+//! up. The shades are quantiles of the counts and not shares of the highest one, because a few dense cells would make
+//! all others pale.
 
 use monitor_runtime::store::schema::WINDOW_NS;
 
 use super::period::Period;
 use super::windows::Window;
 
-/// The most columns: parts of the span.
-const COLUMNS_MAX: i64 = 120;
-/// The most rows: bounds of durations.
-const ROWS_MAX: i32 = 48;
 /// The buckets of a histogram for each factor of 2.
 const BUCKETS_PER_DOUBLING: f64 = 8.0;
-/// The number of shades.
-pub(crate) const SHADES: usize = 10;
+
+/// The size of a grid.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Size {
+    pub(crate) columns: Columns,
+    /// The most rows.
+    pub(crate) rows: usize,
+    /// The fewest buckets of a row, of which a factor of 2 has eight.
+    pub(crate) buckets: i32,
+}
+
+/// The number of columns.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Columns {
+    /// At most this many, each of as many whole windows as the others, so that no column is darker for its width.
+    AtMost(i64),
+    /// This many, because the picture has that width.
+    Exactly(i64),
+}
 
 /// A grid of counts.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Grid {
     /// The start of the first column, ns since the Unix epoch.
     pub(crate) from_ns: i64,
-    /// The width of a column, in ns.
-    pub(crate) step_ns: i64,
+    /// The time of all columns, in ns.
+    length_ns: i64,
     /// The lowest bucket of the first row.
     first_bucket: i32,
     /// The buckets of a row.
@@ -45,39 +59,55 @@ pub(crate) struct Run {
     pub(crate) column: usize,
     /// The number of columns.
     pub(crate) length: usize,
-    /// The shade, from 1 to [`SHADES`].
+    /// The shade: 1 is the lightest.
     pub(crate) shade: usize,
 }
 
 impl Grid {
     /// Builds the grid of a span. Windows outside of it are left out.
-    pub(crate) fn build(windows: &[Window], period: Period) -> Self {
+    pub(crate) fn build(windows: &[Window], period: Period, size: Size) -> Self {
         let first = period.from_ns.div_euclid(WINDOW_NS);
         let last = period.until_ns.div_euclid(WINDOW_NS).max(first);
         let number = last.saturating_sub(first).saturating_add(1);
-        let width = (number.saturating_add(COLUMNS_MAX - 1) / COLUMNS_MAX).max(1);
-        let columns =
-            usize::try_from((number.saturating_add(width - 1) / width).min(COLUMNS_MAX)).unwrap_or(1);
+        let (columns, length) = match size.columns {
+            Columns::Exactly(columns) => (columns.max(1), number),
+            Columns::AtMost(columns) => {
+                let width = divide_up(number, columns.max(1));
+                let columns = divide_up(number, width);
+                (columns, columns.saturating_mul(width))
+            }
+        };
         // Windows outside must not stretch the rows either.
         let within: Vec<&Window> =
             windows.iter().filter(|window| (first..=last).contains(&window.at)).collect();
         let buckets = || within.iter().flat_map(|window| window.histogram.iter()).map(|(bucket, _)| bucket);
         let (Some(low), Some(high)) = (buckets().min(), buckets().max()) else { return Self::default() };
-        let height = high.saturating_sub(low).saturating_add(ROWS_MAX) / ROWS_MAX;
-        let height = height.max(1);
+        let most = i32::try_from(size.rows.max(1)).unwrap_or(i32::MAX);
+        let height = (high.saturating_sub(low) / most).saturating_add(1).max(size.buckets);
         let rows = usize::try_from(high.saturating_sub(low) / height).unwrap_or(0) + 1;
-        let mut counts = vec![0_u64; rows * columns];
+        let to_column = |at: i64| {
+            let column = i128::from(at.saturating_sub(first)) * i128::from(columns) / i128::from(length);
+            usize::try_from(column).unwrap_or(usize::MAX)
+        };
+        let number = usize::try_from(columns).unwrap_or(1);
+        let mut counts = vec![0_u64; rows * number];
         for window in within {
-            let column = usize::try_from(window.at.saturating_sub(first) / width).unwrap_or(usize::MAX);
-            let column = column.min(columns - 1);
+            let column = to_column(window.at).min(number - 1);
             for (bucket, count) in window.histogram.iter() {
                 let row = usize::try_from(bucket.saturating_sub(low) / height).unwrap_or(0).min(rows - 1);
-                let cell = &mut counts[row * columns + column];
+                let cell = &mut counts[row * number + column];
                 *cell = cell.saturating_add(count);
             }
         }
-        let (from_ns, step_ns) = (first.saturating_mul(WINDOW_NS), width.saturating_mul(WINDOW_NS));
-        Self { from_ns, step_ns, first_bucket: low, buckets: height, columns, rows, counts }
+        Self {
+            from_ns: first.saturating_mul(WINDOW_NS),
+            length_ns: length.saturating_mul(WINDOW_NS),
+            first_bucket: low,
+            buckets: height,
+            columns: number,
+            rows,
+            counts,
+        }
     }
 
     /// Returns true if no call of the span was timed.
@@ -99,17 +129,17 @@ impl Grid {
 
     /// Returns the start of a column, ns since the Unix epoch.
     pub(crate) fn time_ns(&self, column: usize) -> i64 {
-        let column = i64::try_from(column).unwrap_or(i64::MAX);
-        self.from_ns.saturating_add(self.step_ns.saturating_mul(column))
+        let since = i128::from(self.length_ns) * column as i128 / self.columns.max(1) as i128;
+        self.from_ns.saturating_add(i64::try_from(since).unwrap_or(i64::MAX))
     }
 
-    /// Returns the cells with calls, joined where neighbours in a row have one shade.
-    pub(crate) fn runs(&self) -> Vec<Run> {
+    /// Returns the cells with calls in this many shades, joined where neighbours in a row have one shade.
+    pub(crate) fn runs(&self, shades: usize) -> Vec<Run> {
         let mut sorted: Vec<u64> = self.counts.iter().copied().filter(|count| *count > 0).collect();
         sorted.sort_unstable();
         let shade = |count: u64| {
             let below = sorted.partition_point(|other| *other <= count);
-            (below * SHADES).div_ceil(sorted.len().max(1)).clamp(1, SHADES)
+            (below * shades).div_ceil(sorted.len().max(1)).clamp(1, shades)
         };
         let mut runs: Vec<Run> = Vec::new();
         for row in 0..self.rows {
@@ -133,11 +163,19 @@ impl Grid {
     }
 }
 
+/// Returns the quotient of two positive numbers, rounded up.
+fn divide_up(number: i64, by: i64) -> i64 {
+    (number - 1) / by + 1
+}
+
 #[cfg(test)]
 mod tests {
     use monitor_runtime::histogram::{self, Histogram};
 
     use super::*;
+
+    const LARGE: Size = Size { columns: Columns::AtMost(120), rows: 48, buckets: 1 };
+    const SHADES: usize = 10;
 
     fn window(at: i64, durations: &[(u64, u64)]) -> Window {
         let mut buckets: Vec<_> =
@@ -163,7 +201,7 @@ mod tests {
     #[test]
     fn every_call_is_in_the_cell_of_its_time_and_duration() {
         let windows = [window(10, &[(1_000, 5), (1_000_000, 1)]), window(12, &[(1_000, 7)])];
-        let grid = Grid::build(&windows, period(10, 12));
+        let grid = Grid::build(&windows, period(10, 12), LARGE);
         assert_eq!(grid.columns, 3);
         assert_eq!((grid.count(0, 0), grid.count(0, 1), grid.count(0, 2)), (5, 0, 7));
         assert_eq!(grid.count(grid.rows - 1, 0), 1);
@@ -175,17 +213,17 @@ mod tests {
     fn windows_outside_of_the_span_neither_count_nor_stretch_the_grid() {
         let inside = window(11, &[(1_000, 5), (2_000, 5)]);
         let outside = [window(9, &[(10, 3)]), inside.clone(), window(13, &[(1_000_000_000, 3)])];
-        let grid = Grid::build(&outside, period(10, 12));
-        assert_eq!(grid, Grid::build(&[inside], period(10, 12)));
+        let grid = Grid::build(&outside, period(10, 12), LARGE);
+        assert_eq!(grid, Grid::build(&[inside], period(10, 12), LARGE));
         assert_eq!(grid.counts.iter().sum::<u64>(), 10);
-        assert!(Grid::build(&outside, period(20, 30)).is_empty());
+        assert!(Grid::build(&outside, period(20, 30), LARGE).is_empty());
     }
 
     #[test]
     fn neighbours_of_one_shade_are_one_run_and_the_densest_cell_is_darkest() {
         let windows: Vec<_> =
             (0..20).map(|at| window(at, &[(1_000, if at < 15 { 3 } else { 900 })])).collect();
-        let runs = Grid::build(&windows, period(0, 19)).runs();
+        let runs = Grid::build(&windows, period(0, 19), LARGE).runs(SHADES);
         assert_eq!(runs.len(), 2, "{runs:?}");
         assert_eq!((runs[0].length, runs[1].length, runs[1].shade), (15, 5, SHADES));
         assert!(runs[0].shade < SHADES);
@@ -194,9 +232,24 @@ mod tests {
     #[test]
     fn a_grid_is_bounded_whatever_the_span_and_the_durations() {
         let windows = [window(0, &[(1, 1), (u64::MAX, 1)]), window(100_000, &[(5, 1)])];
-        let grid = Grid::build(&windows, period(0, 100_000));
+        let grid = Grid::build(&windows, period(0, 100_000), LARGE);
         assert!(grid.columns <= 120 && grid.rows <= 49, "{} {}", grid.columns, grid.rows);
-        assert!(Grid::build(&[], period(0, 5)).is_empty());
-        assert!(!Grid::build(&windows, Period::WHOLE).runs().is_empty());
+        assert!(Grid::build(&[], period(0, 5), LARGE).is_empty());
+        assert!(!Grid::build(&windows, Period::WHOLE, LARGE).runs(SHADES).is_empty());
+    }
+
+    #[test]
+    fn a_picture_of_a_given_width_has_that_many_columns_whatever_the_span() {
+        let size = Size { columns: Columns::Exactly(10), rows: 6, buckets: 4 };
+        for (windows, late) in [(10, 9), (4, 3), (90, 89)] {
+            let span = period(0, windows - 1);
+            let grid = Grid::build(&[window(0, &[(1_000, 5)]), window(late, &[(1_000_000, 2)])], span, size);
+            assert_eq!((grid.columns, grid.count(0, 0)), (10, 5), "{windows}");
+            let last = usize::try_from(late * 10 / windows).unwrap_or(0);
+            assert_eq!(grid.count(grid.rows - 1, last), 2, "{windows}");
+            assert_eq!((grid.time_ns(0), grid.time_ns(10)), (0, windows * WINDOW_NS));
+        }
+        // A row is half a factor of 2 at least.
+        assert_eq!(Grid::build(&[window(0, &[(500, 1), (540, 1)])], period(0, 0), size).rows, 1);
     }
 }

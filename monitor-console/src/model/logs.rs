@@ -128,8 +128,7 @@ impl Query<'_> {
 
 /// Returns true if the store can have log lines: older versions have none.
 pub(crate) fn are_kept(store: &Store) -> Result<bool> {
-    let sql = "SELECT 1 FROM sqlite_schema WHERE name = 'logs'";
-    Ok(store.read_integer(sql, [])?.is_some())
+    store.has(&["logs"])
 }
 
 /// Returns the id of the newest line; 0 if there is none.

@@ -213,8 +213,7 @@ impl History {
 
 /// Returns true if the store can have metrics.
 pub(crate) fn has(store: &Store) -> Result<bool> {
-    let sql = "SELECT count(*) FROM sqlite_schema WHERE name = 'metric_history'";
-    Ok(store.read_integer(sql, [])?.unwrap_or(0) > 0)
+    store.has(&["metric_history"])
 }
 
 /// The statement that shows the series that are selected, over the public views.

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 
 use anyhow::Result;
 
+use super::health;
 use super::period::Period;
 use super::processes::{self, Process, State};
 use crate::report::{self, Cell};
@@ -81,7 +82,7 @@ impl Overview {
 
 /// Reads the overview of a span; `has_ended` is true if the span ended before now.
 pub(crate) fn read(store: &Store, period: Period, has_ended: bool, now_ns: i64) -> Result<Overview> {
-    let reports = read_reports(store)?;
+    let reports = health::read_reports(store)?;
     let holds = read_holds(store)?;
     let mut recorders = Vec::new();
     for process in processes::read(store, period, now_ns)? {
@@ -111,20 +112,6 @@ pub(crate) fn read(store: &Store, period: Period, has_ended: bool, now_ns: i64) 
         last_write_ns: store.read_integer("SELECT MAX(last_seen_ns) FROM processes", [])?,
         recorders,
     })
-}
-
-fn read_reports(store: &Store) -> Result<HashMap<i64, HashMap<String, Cell>>> {
-    let columns = store.read_column_names("SELECT * FROM health")?;
-    let mut reports = HashMap::new();
-    store.read_rows("SELECT * FROM health", [], |row| {
-        let cells = report::read_cells(row, columns.len())?;
-        let figures: HashMap<String, Cell> = columns.iter().cloned().zip(cells).collect();
-        if let Some(process) = figures.get("process_id").and_then(Cell::to_integer) {
-            reports.insert(process, figures);
-        }
-        Ok(())
-    })?;
-    Ok(reports)
 }
 
 /// Reads the holds of breakers and their reasons by process; 0 stands for every process.

@@ -102,13 +102,16 @@ impl Process {
 pub(crate) fn read(store: &Store, period: Period, now_ns: i64) -> Result<Vec<Process>> {
     let mut processes = read_rows(store, period, now_ns)?;
     let counts = count_calls(store, period)?;
-    let reports = read_reports(store)?;
+    let reports = health::read_reports(store)?;
     let memory = read_memory(store)?;
     for process in &mut processes {
         (process.calls, process.failed) = counts.get(&process.process_id).copied().unwrap_or_default();
         process.calls_per_s = measure_rate(store, process)?;
-        if let Some((level, lost)) = reports.get(&process.process_id) {
-            (process.level, process.lost) = (Some(level.clone()), Some(*lost));
+        if let Some(figures) = reports.get(&process.process_id) {
+            let lost = figures.iter().filter(|(name, _)| health::counts_lost_rows(name));
+            let lost = lost.filter_map(|(_, cell)| cell.to_integer()).fold(0_i64, i64::saturating_add);
+            let level = figures.get("level").and_then(Cell::as_text).unwrap_or_default();
+            (process.level, process.lost) = (Some(level.to_owned()), Some(lost));
         }
         process.rss_bytes = memory.get(&process.process_id).copied();
     }
@@ -246,24 +249,6 @@ fn measure_rate(store: &Store, process: &Process) -> Result<f64> {
     #[expect(clippy::cast_precision_loss, reason = "a rate")]
     let rate = calls as f64 / seconds;
     Ok(rate)
-}
-
-/// Reads level and lost rows of each process from its latest report.
-fn read_reports(store: &Store) -> Result<HashMap<i64, (String, i64)>> {
-    let columns = store.read_column_names("SELECT * FROM health")?;
-    let mut reports = HashMap::new();
-    store.read_rows("SELECT * FROM health", [], |row| {
-        let cells = report::read_cells(row, columns.len())?;
-        let find = |name: &str| columns.iter().position(|column| column == name).map(|at| &cells[at]);
-        let lost = columns.iter().filter(|name| health::counts_lost_rows(name));
-        let lost = lost.filter_map(|name| find(name)?.to_integer()).fold(0_i64, i64::saturating_add);
-        let level = find("level").and_then(Cell::as_text).unwrap_or_default().to_owned();
-        if let Some(process) = find("process_id").and_then(Cell::to_integer) {
-            reports.insert(process, (level, lost));
-        }
-        Ok(())
-    })?;
-    Ok(reports)
 }
 
 /// Reads the resident memory of each process at its last sample.

@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use anyhow::Result;
 use monitor_runtime::store::schema::WINDOW_NS;
 
-use crate::pattern::Pattern;
+use crate::pattern::{self, Pattern};
 use crate::store::Store;
 
 /// Selects the ids of the functions that a pattern matches.
@@ -77,10 +77,11 @@ pub(crate) struct Bounded {
 pub(crate) fn find_longest(store: &Store, pattern: Option<&Pattern>) -> Result<Vec<Bounded>> {
     let whole = Range { first: i64::MIN, last: i64::MAX };
     if !store.has_span_blocks()? {
-        let ranges = pattern.map_or_else(|| Ok(vec![whole]), |pattern| find_ranges(store, pattern))?;
+        let ranges =
+            pattern.map_or_else(|| Ok(vec![whole]), |pattern| find_ranges(store, &pattern.to_globs()))?;
         return Ok(ranges.into_iter().map(|ids| Bounded { ids, longest_ns: i64::MAX }).collect());
     }
-    let [globs, ending] = pattern.map_or([None, None], |pattern| pattern.to_globs().map(Some));
+    let [whole_name, ending] = pattern::to_optional_globs(pattern);
     let functions = if pattern.is_some() {
         format!("WHERE function_id = 0 OR function_id IN ({FUNCTIONS})")
     } else {
@@ -100,13 +101,13 @@ pub(crate) fn find_longest(store: &Store, pattern: Option<&Pattern>) -> Result<V
         ranges.extend(longest.map(|longest_ns| Bounded { ids, longest_ns }));
         Ok(())
     };
-    let Some(pattern) = pattern else {
+    let Some(pattern) = pattern.map(Pattern::to_globs) else {
         store.read_rows(&sql, [], &mut add)?;
         return Ok(ranges);
     };
-    store.read_rows(&sql, &[(":whole", &globs), (":ending", &ending)], &mut add)?;
+    store.read_rows(&sql, &[(":whole", &whole_name), (":ending", &ending)], &mut add)?;
     // The zones of a range with many functions do not list them, so the windows decide.
-    let possible = find_ranges(store, pattern)?;
+    let possible = find_ranges(store, &pattern)?;
     ranges.retain(|Bounded { ids, .. }| {
         possible.iter().any(|range| range.first <= ids.first && ids.last <= range.last)
     });
@@ -118,10 +119,10 @@ pub(crate) fn find_latest_start(store: &Store) -> Result<Option<i64>> {
     store.read_integer("SELECT start_ns FROM calls ORDER BY call_id DESC LIMIT 1", [])
 }
 
-/// Returns the ranges in which calls that match the pattern can lie, newest first.
-pub(crate) fn find_ranges(store: &Store, pattern: &Pattern) -> Result<Vec<Range>> {
-    let zoned = find_zoned(store, pattern)?;
-    let [whole, ending] = pattern.to_globs();
+/// Returns the ranges in which calls of functions that either GLOB selects can lie, newest first.
+pub(crate) fn find_ranges(store: &Store, globs: &[String; 2]) -> Result<Vec<Range>> {
+    let zoned = find_zoned(store, globs)?;
+    let [whole, ending] = globs;
     let mut windows = Vec::new();
     // The statement looks a function up in each window by the key: a scan of the table would read the histograms too.
     let sql = format!(
@@ -130,7 +131,7 @@ pub(crate) fn find_ranges(store: &Store, pattern: &Pattern) -> Result<Vec<Range>
          SELECT \"window\" FROM at WHERE EXISTS (SELECT 1 FROM latency_window l WHERE l.\"window\" = at.\"window\"
            AND l.function_id IN ({FUNCTIONS})) ORDER BY \"window\""
     );
-    store.read_rows(&sql, &[(":whole", &whole), (":ending", &ending)], |row| {
+    store.read_rows(&sql, &[(":whole", whole), (":ending", ending)], |row| {
         windows.push(row.get(0)?);
         Ok(())
     })?;
@@ -150,19 +151,18 @@ pub(crate) fn find_ranges(store: &Store, pattern: &Pattern) -> Result<Vec<Range>
     Ok(select_ranges(&written, &windows, oldest, &zoned))
 }
 
-/// Returns the ranges whose zones are known, by their first id: true for one that has calls of the pattern's functions.
-fn find_zoned(store: &Store, pattern: &Pattern) -> Result<HashMap<i64, bool>> {
+/// Returns the ranges whose zones are known, by their first id: true for one that has calls of these functions.
+fn find_zoned(store: &Store, [whole, ending]: &[String; 2]) -> Result<HashMap<i64, bool>> {
     let mut zoned = HashMap::new();
     if !store.has_span_blocks()? {
         return Ok(zoned);
     }
-    let [whole, ending] = pattern.to_globs();
     let sql = format!(
         "SELECT r.first_call, EXISTS (SELECT 1 FROM call_zone_function z
            WHERE z.first_call = r.first_call AND z.function_id IN ({FUNCTIONS}))
          FROM call_range r WHERE r.zoned >= r.last_call - r.first_call + 1 AND r.first_call <= r.last_call"
     );
-    store.read_rows(&sql, &[(":whole", &whole), (":ending", &ending)], |row| {
+    store.read_rows(&sql, &[(":whole", whole), (":ending", ending)], |row| {
         zoned.insert(row.get(0)?, row.get(1)?);
         Ok(())
     })?;

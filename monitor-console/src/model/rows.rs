@@ -4,8 +4,11 @@
 //! the first row that was read are left out as a whole: children are written before their parent, so a parent beside the
 //! cut may lack children.
 
+use std::collections::HashMap;
+
 use anyhow::Result;
-use rusqlite::Row as SqlRow;
+use monitor_runtime::store::schema;
+use rusqlite::{Params, Row as SqlRow};
 
 use super::basis::Basis;
 use super::forest::Forest;
@@ -95,7 +98,7 @@ pub(crate) struct Rows {
     pub(crate) is_cut: bool,
 }
 
-/// The columns that are read, in the order of [`read_row`]. A column that an older store lacks is NULL.
+/// The columns that are read, in the order of [`Source::read_row`]. A column that an older store lacks is NULL.
 const COLUMNS: [&str; 12] = [
     "call_id",
     "process_id",
@@ -152,18 +155,11 @@ impl Rows {
         period: Period,
         limit: usize,
     ) -> Result<Self> {
-        let mut loaded = Self::default();
-        let sql = format!(
-            "SELECT {} FROM calls WHERE call_id BETWEEN ?1 AND ?2 AND start_ns BETWEEN ?3 AND ?4
-             ORDER BY call_id DESC LIMIT ?5",
-            select_columns(store)?
-        );
         let asked = i64::try_from(limit).unwrap_or(i64::MAX - 1) + 1;
-        store.read_rows(&sql, (first, last, period.from_ns, period.until_ns, asked), |row| {
-            let row = read_row(row, &mut loaded.names)?;
-            loaded.rows.push(row);
-            Ok(())
-        })?;
+        let condition =
+            "call_id BETWEEN ?1 AND ?2 AND start_ns BETWEEN ?3 AND ?4 ORDER BY call_id DESC LIMIT ?5";
+        let mut loaded =
+            Self::select(store, condition, (first, last, period.from_ns, period.until_ns, asked))?;
         if loaded.rows.len() > limit {
             loaded.rows.truncate(limit);
             loaded.is_cut = true;
@@ -174,13 +170,16 @@ impl Rows {
 
     /// Loads the rows of these calls, the latest first.
     pub(crate) fn load_calls(store: &Store, calls: &[i64]) -> Result<Self> {
+        let condition = "call_id IN (SELECT value FROM json_each(?1)) ORDER BY call_id DESC";
+        Self::select(store, condition, [serde_json::to_string(calls)?])
+    }
+
+    /// Loads the rows for which a condition on columns of `calls` holds.
+    fn select(store: &Store, condition: &str, bound: impl Params) -> Result<Self> {
         let mut loaded = Self::default();
-        let sql = format!(
-            "SELECT {} FROM calls WHERE call_id IN (SELECT value FROM json_each(?1)) ORDER BY call_id DESC",
-            select_columns(store)?
-        );
-        store.read_rows(&sql, [serde_json::to_string(calls)?], |row| {
-            let row = read_row(row, &mut loaded.names)?;
+        let source = Source::find(store, &mut loaded.names)?;
+        store.read_rows(&source.select(store, condition)?, bound, |row| {
+            let row = source.read_row(row, &mut loaded.names)?;
             loaded.rows.push(row);
             Ok(())
         })?;
@@ -240,46 +239,155 @@ pub(crate) fn find_ids(store: &Store, period: Period) -> Result<(i64, i64)> {
     Ok((first, last))
 }
 
-/// Returns the columns as SQL, with NULL for those that the store lacks.
-fn select_columns(store: &Store) -> Result<String> {
-    let stored = store.read_column_names("SELECT * FROM calls")?;
-    let selected = COLUMNS.map(|name| if stored.iter().any(|stored| stored == name) { name } else { "NULL" });
-    Ok(selected.join(", "))
+/// The rows as the present version of the schema stores them, with the columns of `calls`, but with the ids of
+/// function and thread instead of their names. The view looks both names up for each row, which takes most of the
+/// time of reading it.
+const TABLES: &str = "(SELECT c.id AS call_id, t.process_id AS process_id, c.function_id AS function, c.thread_id AS thread,
+    c.span AS span_id, CASE WHEN c.parent <> 0 THEN c.span - c.parent END AS parent_id, t.base_ns + c.start AS start_ns,
+    c.duration AS duration_ns, COALESCE(c.busy, c.duration) AS busy_ns, c.weight AS weight,
+    (SELECT f.calls FROM call_fold f WHERE f.id = c.id) AS folded, c.kind > 3 AS failed
+  FROM call c CROSS JOIN thread t ON t.id = c.thread_id)";
+
+/// The source of rows.
+enum Source {
+    /// The view `calls`, with names; stores of other versions than the present one have different tables below it.
+    View,
+    /// [`TABLES`]. Functions and threads are numbered by id.
+    Tables { functions: HashMap<i64, Name>, threads: HashMap<i64, Name> },
 }
 
-fn read_row(row: &SqlRow<'_>, names: &mut Names) -> Result<Row> {
-    let mut name = |at: usize| -> Result<Name> {
-        let text = row.get_ref(at)?;
-        Ok(names.add(&String::from_utf8_lossy(text.as_bytes_or_null()?.unwrap_or_default())))
-    };
-    let (function, thread) = (name(2)?, name(3)?);
-    let number =
-        |at: usize| -> i64 { row.get_ref(at).ok().and_then(|value| value.as_i64().ok()).unwrap_or(0) };
-    let duration_ns = number(7);
-    Ok(Row {
-        call_id: number(0),
-        process: number(1),
-        function,
-        thread,
-        span: number(4),
-        parent: row.get_ref(5)?.as_i64_or_null()?,
-        start_ns: number(6),
-        duration_ns,
-        busy_ns: number(8).clamp(0, duration_ns.max(0)),
-        weight: row
-            .get_ref(9)?
-            .as_f64()
-            .ok()
-            .filter(|weight| *weight >= 1.0 && weight.is_finite())
-            .unwrap_or(1.0),
-        shared: u32::try_from(number(10)).unwrap_or(u32::MAX).max(1),
-        is_failed: number(11) != 0,
-    })
+impl Source {
+    fn find(store: &Store, names: &mut Names) -> Result<Self> {
+        if store.read_integer("PRAGMA user_version", [])? != Some(schema::VERSION.into()) {
+            return Ok(Self::View);
+        }
+        let mut number = |table: &str| -> Result<HashMap<i64, Name>> {
+            let mut numbers = HashMap::new();
+            store.read_rows(&format!("SELECT id, name FROM {table}"), [], |row| {
+                numbers.insert(row.get(0)?, read_name(row, 1, names)?);
+                Ok(())
+            })?;
+            Ok(numbers)
+        };
+        Ok(Self::Tables { functions: number("function")?, threads: number("thread")? })
+    }
+
+    /// Returns the statement that reads the rows for which a condition holds.
+    fn select(&self, store: &Store, condition: &str) -> Result<String> {
+        let (source, columns) = match self {
+            Self::Tables { .. } => (TABLES, COLUMNS.join(", ")),
+            Self::View => {
+                let stored = store.read_column_names("SELECT * FROM calls")?;
+                let is_stored = |name: &str| stored.iter().any(|stored| stored == name);
+                ("calls", COLUMNS.map(|name| if is_stored(name) { name } else { "NULL" }).join(", "))
+            }
+        };
+        Ok(format!("SELECT {columns} FROM {source} WHERE {condition}"))
+    }
+
+    fn read_row(&self, row: &SqlRow<'_>, names: &mut Names) -> Result<Row> {
+        let number =
+            |at: usize| -> i64 { row.get_ref(at).ok().and_then(|value| value.as_i64().ok()).unwrap_or(0) };
+        let (function, thread) = match self {
+            Self::View => (read_name(row, 2, names)?, read_name(row, 3, names)?),
+            Self::Tables { functions, threads } => {
+                let mut find = |numbers: &HashMap<i64, Name>, id: i64| {
+                    numbers.get(&id).copied().unwrap_or_else(|| names.add(""))
+                };
+                (find(functions, number(2)), find(threads, number(3)))
+            }
+        };
+        let duration_ns = number(7);
+        Ok(Row {
+            call_id: number(0),
+            process: number(1),
+            function,
+            thread,
+            span: number(4),
+            parent: row.get_ref(5)?.as_i64_or_null()?,
+            start_ns: number(6),
+            duration_ns,
+            busy_ns: number(8).clamp(0, duration_ns.max(0)),
+            weight: row
+                .get_ref(9)?
+                .as_f64()
+                .ok()
+                .filter(|weight| *weight >= 1.0 && weight.is_finite())
+                .unwrap_or(1.0),
+            shared: u32::try_from(number(10)).unwrap_or(u32::MAX).max(1),
+            is_failed: number(11) != 0,
+        })
+    }
+}
+
+/// Returns the number of a name. A name that is missing is empty.
+fn read_name(row: &SqlRow<'_>, at: usize, names: &mut Names) -> Result<Name> {
+    let text = row.get_ref(at)?;
+    Ok(names.add(&String::from_utf8_lossy(text.as_bytes_or_null()?.unwrap_or_default())))
 }
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
     use super::*;
+    use crate::store::tests::store_of;
+
+    /// The columns of `call`: id, function, thread, start, duration, busy, span, parent, trace, kind, weight.
+    const CALLS: &str = "
+        INSERT INTO function VALUES (3, 'shop::pay', 'src/pay.rs', 7, NULL, 1.0), (9, 'shop::ship', 'src/ship.rs', 8, NULL, 1.0);
+        INSERT INTO thread VALUES (4, 70, 'main', 1000), (5, 71, 'worker', 2000);
+        INSERT INTO call VALUES
+            (1, 3, 4, 10, 500, NULL, 101, 0, 0, 0, 1.0),
+            (2, 9, 5, 20, 400, 90, 102, 1, 0, 1, 2.5),
+            (3, 3, 4, 30, 300, 900, 103, 2, 0, 4, 1.0),
+            (4, 8, 4, 40, -20, -5, 104, 0, 0, 9, 0.0),
+            (5, 3, 6, 50, 100, NULL, 105, 0, 0, 0, 1.0),
+            (6, 9, 5, 60, 100, NULL, 106, 5, 0, -4, 12.0);
+        INSERT INTO call_fold VALUES (6, 12, 1200, 300, 4000);";
+
+    #[test]
+    fn rows_of_the_tables_are_those_of_the_view() {
+        let (_folder, store) = store_of(CALLS);
+        let read = |is_tables: bool, condition: &str| {
+            let mut loaded = Rows::default();
+            let source =
+                if is_tables { Source::find(&store, &mut loaded.names).unwrap() } else { Source::View };
+            assert_eq!(matches!(source, Source::Tables { .. }), is_tables);
+            let mut rows = Vec::new();
+            store
+                .read_rows(&source.select(&store, condition).unwrap(), [], |row| {
+                    let row = source.read_row(row, &mut loaded.names)?;
+                    let names = [row.function, row.thread].map(|name| loaded.names.text(name).to_owned());
+                    rows.push((Row { function: 0, thread: 0, ..row }, names));
+                    Ok(())
+                })
+                .unwrap();
+            rows
+        };
+        for (condition, number) in [
+            ("start_ns BETWEEN -1000 AND 9000 ORDER BY call_id DESC LIMIT 4", 4),
+            ("start_ns BETWEEN 1025 AND 2035 ORDER BY call_id", 3),
+            ("call_id IN (1, 3, 7) ORDER BY call_id DESC", 2),
+        ] {
+            let rows = read(true, condition);
+            assert_eq!((rows.len(), &rows), (number, &read(false, condition)), "{condition}");
+        }
+        let shared = Rows::load_calls(&store, &[6]).unwrap();
+        let row = shared.rows[0];
+        assert_eq!((row.shared, row.process, row.parent, row.start_ns), (12, 71, Some(101), 2_060));
+        assert_eq!(shared.names.text(row.function), "shop::ship");
+    }
+
+    #[test]
+    fn a_store_of_another_version_is_read_through_its_view() {
+        let (_folder, store) = store_of(&format!("{CALLS} PRAGMA user_version = 2"));
+        assert!(matches!(Source::find(&store, &mut Names::default()).unwrap(), Source::View));
+        let rows = Rows::load_calls(&store, &[1, 2]).unwrap();
+        assert_eq!(
+            rows.rows.iter().map(|row| rows.names.text(row.thread)).collect::<Vec<_>>(),
+            ["worker", "main"]
+        );
+    }
 
     #[test]
     fn processes_of_different_stores_are_different_and_keep_their_numbers() {

@@ -5,7 +5,7 @@
 
 #![allow(clippy::single_match_else, reason = "both cases are equal")]
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use anyhow::{Result, bail};
 use monitor_runtime::histogram::Histogram;
@@ -201,7 +201,12 @@ pub(crate) fn merge(parts: Vec<Vec<Sums>>) -> Vec<(Sums, Vec<usize>)> {
 fn read_histograms(store: &Store, pattern: Option<&Pattern>, span: Span) -> Result<HashMap<i64, Histogram>> {
     match span {
         Span::Windows(first, last) => read_histograms_of_windows(store, (first, last)),
-        Span::Whole => read_histograms_of_slices(store, pattern),
+        Span::Whole => {
+            let mut histograms = HashMap::new();
+            let rest = read_histograms_of_runs(store, pattern, &mut histograms)?;
+            read_histograms_of_slices(store, &rest, &mut histograms)?;
+            Ok(histograms)
+        }
     }
 }
 
@@ -217,20 +222,65 @@ fn read_histograms_of_windows(store: &Store, windows: (i64, i64)) -> Result<Hash
     Ok(histograms)
 }
 
-/// Reads the histograms of half hours. The buckets are added up here and not by SQLite, which would sort them: a
-/// thousand functions have millions of them within six hours. They come in the order of the table's key, those of a
-/// function together.
-fn read_histograms_of_slices(store: &Store, pattern: Option<&Pattern>) -> Result<HashMap<i64, Histogram>> {
-    let mut histograms: HashMap<i64, Histogram> = HashMap::new();
+/// A function and a process that called it, by their ids.
+type FunctionOfRun = (i64, i64);
+
+/// Reads the durations of functions in runs of which the half hours hold every call: these are in the totals, in one
+/// row for each function and run. Returns the other functions and runs: retention has deleted some of their half
+/// hours, or the store is of a version without totals.
+fn read_histograms_of_runs(
+    store: &Store,
+    pattern: Option<&Pattern>,
+    histograms: &mut HashMap<i64, Histogram>,
+) -> Result<HashSet<FunctionOfRun>> {
+    let totals = if store.has(&["function_total"])? {
+        "(SELECT t.histogram FROM function_total t
+          WHERE t.process_id = s.process_id AND t.function_id = s.function_id AND t.calls = s.calls)"
+    } else {
+        "NULL"
+    };
+    let sql = format!(
+        "SELECT s.function_id, s.process_id, {totals} FROM (
+           SELECT function_id, process_id, SUM(calls) AS calls FROM slice
+           WHERE ?1 IS NULL OR function_id IN (SELECT id FROM function WHERE name GLOB ?1 OR name GLOB ?2)
+           GROUP BY function_id, process_id) s"
+    );
+    let mut rest = HashSet::new();
+    store.read_rows(&sql, pattern::to_optional_globs(pattern), |row| {
+        let (function, process) = (row.get(0)?, row.get(1)?);
+        match row.get_ref(2)?.as_blob_or_null()? {
+            Some(bytes) => histograms.entry(function).or_default().merge(&Histogram::from_bytes(bytes)),
+            None => drop(rest.insert((function, process))),
+        }
+        Ok(())
+    })?;
+    Ok(rest)
+}
+
+/// Reads the histograms of half hours, of these functions and runs. The buckets are added up here and not by SQLite,
+/// which would sort them: a thousand functions have millions of them within six hours. They are found by half hour
+/// and function, which the table's key begins with, and those of a function come together.
+fn read_histograms_of_slices(
+    store: &Store,
+    wanted: &HashSet<FunctionOfRun>,
+    histograms: &mut HashMap<i64, Histogram>,
+) -> Result<()> {
+    let mut functions: Vec<i64> = wanted.iter().map(|(function, _)| *function).collect();
+    functions.sort_unstable();
+    functions.dedup();
     let (mut function, mut buckets): (i64, Vec<(i32, u64)>) = (0, Vec::new());
     let mut keep = |function: i64, buckets: &mut Vec<(i32, u64)>| {
         histograms.entry(function).or_default().merge(&Histogram::from_buckets(buckets));
         buckets.clear();
     };
-    let sql = "SELECT function_id, bucket, count FROM slice_bucket
-               WHERE ?1 IS NULL OR function_id IN (SELECT id FROM function WHERE name GLOB ?1 OR name GLOB ?2)";
-    store.read_rows(sql, pattern::to_optional_globs(pattern), |row| {
+    let sql = "SELECT b.function_id, b.bucket, b.count, b.process_id FROM json_each(?1) f
+               CROSS JOIN (SELECT DISTINCT slice FROM slice) s
+               CROSS JOIN slice_bucket b ON b.slice = s.slice AND b.function_id = f.value";
+    store.read_rows(sql, [serde_json::to_string(&functions)?], |row| {
         let next: i64 = row.get(0)?;
+        if !wanted.contains(&(next, row.get(3)?)) {
+            return Ok(());
+        }
         if next != function {
             keep(function, &mut buckets);
             function = next;
@@ -239,7 +289,7 @@ fn read_histograms_of_slices(store: &Store, pattern: Option<&Pattern>) -> Result
         Ok(())
     })?;
     keep(function, &mut buckets);
-    Ok(histograms)
+    Ok(())
 }
 
 #[expect(clippy::cast_precision_loss, reason = "figures are shown with three digits")]
@@ -249,7 +299,54 @@ fn to_f64(number: i64) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
     use super::*;
+    use crate::store::tests::store_of;
+
+    /// Two half hours of a function in run 1, and one of it in run 2, all of them with calls of another duration.
+    const SLICES: &str = "
+        INSERT INTO function VALUES (3, 'shop::pay', 'src/pay.rs', 7, NULL, 1.0);
+        INSERT INTO slice VALUES
+            (100, 3, 1, 10, 0, 0, 0, 10, 0, 0, 10, 50, 50, 50, 0, 0, 9, 0),
+            (101, 3, 1, 20, 0, 0, 0, 20, 0, 0, 20, 60, 60, 60, 0, 0, 9, 0),
+            (101, 3, 2, 5, 0, 0, 0, 5, 0, 0, 5, 70, 70, 70, 0, 0, 9, 0);
+        INSERT INTO slice_bucket VALUES (100, 3, 80, 1, 10), (101, 3, 96, 1, 20), (101, 3, 96, 2, 3), (101, 3, 40, 2, 2);";
+
+    /// Writes the totals of a run.
+    fn total(process: i64, calls: i64, buckets: &[(i32, u64)]) -> String {
+        let bytes = Histogram::from_buckets(buckets).to_bytes();
+        let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        format!(
+            "INSERT INTO function_total VALUES ({process}, 3, {calls}, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, x'{hex}');"
+        )
+    }
+
+    #[test]
+    fn durations_are_those_of_the_half_hours_whichever_table_has_them() {
+        let whole = Histogram::from_buckets(&[(40, 2), (80, 10), (96, 23)]);
+        let run_1 = total(1, 30, &[(80, 10), (96, 20)]);
+        let run_2 = total(2, 5, &[(40, 2), (96, 3)]);
+        let longer = total(1, 31, &[(80, 10), (96, 20), (120, 1)]);
+        let table = [
+            (String::new(), "", &whole),
+            (format!("{run_1}{run_2}"), "", &whole),
+            // Whole runs need no buckets of half hours.
+            (format!("{run_1}{run_2}"), "DELETE FROM slice_bucket;", &whole),
+            (run_1, "DELETE FROM slice_bucket WHERE process_id = 1;", &whole),
+            // Retention has deleted a half hour of run 1, or a process has yet to write what its total holds.
+            (format!("{longer}{run_2}"), "DELETE FROM slice_bucket WHERE process_id = 2;", &whole),
+            (run_2, "DROP TABLE function_total;", &whole),
+        ];
+        for (totals, change, expected) in table {
+            let (_folder, store) = store_of(&format!("{SLICES}{totals}{change}"));
+            for pattern in [None, Some("pay".parse().unwrap())] {
+                let sums = read(&store, pattern.as_ref(), Span::Whole).unwrap();
+                let [pay] = sums.as_slice() else { panic!("{sums:?}") };
+                assert_eq!((pay.calls, &pay.histogram), (35, expected), "{totals}{change}");
+            }
+            assert_eq!(read(&store, Some(&"ship".parse().unwrap()), Span::Whole).unwrap(), []);
+        }
+    }
 
     #[test]
     fn figures_of_one_function_add_up_and_those_of_another_place_stay_apart() {

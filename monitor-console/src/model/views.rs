@@ -180,12 +180,12 @@ pub(crate) fn select(
     let mut conditions: Vec<String> = condition.iter().map(|text| format!("({text}\n)")).collect();
     let mut parameters = Vec::new();
     if !period.is_whole() {
-        let Some(time) = TIMES.iter().find(|time| columns.iter().any(|column| column == *time)) else {
+        let Some(time) = find_time(&columns) else {
             bail!("`{view}` has no column of a time: leave out --since, or select with --where");
         };
         conditions.push(format!("{time} BETWEEN ? AND ?"));
         parameters.extend([period.from_ns.into(), period.until_ns.into()]);
-        if *time == "start_ns" && columns.iter().any(|column| column == "call_id") {
+        if time == "start_ns" && columns.iter().any(|column| column == "call_id") {
             let (first, last) = rows::find_ids(store, period)?;
             conditions.push("call_id BETWEEN ? AND ?".to_owned());
             parameters.extend([first.into(), last.into()]);
@@ -194,6 +194,11 @@ pub(crate) fn select(
     let selected =
         if conditions.is_empty() { String::new() } else { format!(" WHERE {}", conditions.join(" AND ")) };
     Ok(Selection { sql: format!("SELECT * FROM {quoted}{selected}"), parameters, columns })
+}
+
+/// Returns the column of a view that says when a row happened.
+pub(crate) fn find_time(columns: &[String]) -> Option<&'static str> {
+    TIMES.into_iter().find(|time| columns.iter().any(|column| column == time))
 }
 
 /// Returns the names of the views, and behind them those of the tables, in alphabetical order.

@@ -178,6 +178,128 @@ fn a_value_that_does_not_fit_its_column_of_parquet_ends_the_export_and_leaves_no
     assert!(file.exists());
 }
 
+/// Lists the files below a folder, each with its path from there and its rows.
+#[cfg(feature = "parquet")]
+fn list_parquet(folder: &std::path::Path) -> Vec<(String, i64)> {
+    use parquet::file::reader::{FileReader as _, SerializedFileReader};
+
+    fn add(root: &std::path::Path, folder: &std::path::Path, found: &mut Vec<(String, i64)>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                add(root, &path, found);
+                continue;
+            }
+            let reader = SerializedFileReader::new(std::fs::File::open(&path).unwrap()).unwrap();
+            let name = path.strip_prefix(root).unwrap().to_str().unwrap().replace('\\', "/");
+            found.push((name, reader.metadata().file_metadata().num_rows()));
+        }
+    }
+    let mut found = Vec::new();
+    add(folder, folder, &mut found);
+    found.sort_unstable();
+    found
+}
+
+#[cfg(feature = "parquet")]
+#[test]
+fn each_hour_and_each_day_of_rows_has_a_file_of_parquet() {
+    const HOUR: i64 = 3600 * SECOND;
+    let fixture = Fixture::new();
+    let calls: Vec<_> = [30 * HOUR, 29 * HOUR, 2 * HOUR, 2 * HOUR, 0]
+        .into_iter()
+        .enumerate()
+        .map(|(n, ago_ns)| Call { ago_ns, span: PREFIX + i64::try_from(n).unwrap(), ..Call::default() })
+        .collect();
+    fixture.calls(&calls);
+    let folder = fixture.folder.path().join("my archive");
+    let start = |rest: &[&str]| {
+        let export = ["export", "parquet", "calls", "-o", folder.to_str().unwrap()];
+        monitor(&fixture.path, &[&export, rest].concat())
+    };
+    let hour_of = |ago: i64| (fixture.now - ago) / HOUR;
+    let name_of = |hour: i64| {
+        let sql = "SELECT strftime('date=%Y-%m-%d/hour=%H/calls.parquet', ?1 * 3600, 'unixepoch')";
+        fixture.db.query_row(sql, [hour], |row| row.get::<_, String>(0)).unwrap()
+    };
+    start(&["--by", "hour"]).ok();
+    let expected = [(30 * HOUR, 1), (29 * HOUR, 1), (2 * HOUR, 2), (0, 1)]
+        .map(|(ago, rows)| (name_of(hour_of(ago)), rows));
+    assert_eq!(list_parquet(&folder), expected);
+
+    // The newest hours are written again, beside the older ones, which stay.
+    let refused = start(&["--by", "hour", "--since", "3h"]).failed(1);
+    assert!(refused.contains("exists: name another file, or replace it with --force"), "{refused}");
+    assert_eq!(list_parquet(&folder), expected);
+    start(&["--by", "hour", "--since", "3h", "--force", "--where", "call_id % 2 = 0"]).ok();
+    assert_eq!(
+        list_parquet(&folder).iter().map(|(_, rows)| rows).sum::<i64>(),
+        4,
+        "{:?}",
+        list_parquet(&folder)
+    );
+
+    std::fs::remove_dir_all(&folder).unwrap();
+    start(&["--by", "day"]).ok();
+    let days: std::collections::BTreeSet<_> =
+        [30, 29, 2, 0].map(|hours| hour_of(hours * HOUR) / 24).into_iter().collect();
+    let names = days.into_iter().map(|day| name_of(day * 24).replace("hour=00/", ""));
+    let found = list_parquet(&folder);
+    assert_eq!(found.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>(), names.collect::<Vec<_>>());
+    assert_eq!(found.iter().map(|(_, rows)| rows).sum::<i64>(), 5);
+}
+
+#[cfg(feature = "parquet")]
+#[test]
+fn rows_without_a_time_have_a_file_too_and_a_time_that_is_none_leaves_nothing() {
+    let fixture = trees();
+    let folder = fixture.folder.path().join("archive");
+    let sql = "CREATE VIEW mine AS SELECT NULL AS at_ns UNION ALL SELECT 0 UNION ALL SELECT -1;
+               CREATE VIEW other AS SELECT 5 AS at_ns UNION ALL SELECT 'noon';
+               CREATE VIEW broken AS SELECT 5 AS at_ns UNION ALL SELECT 7200000000000;";
+    fixture.db.execute_batch(sql).unwrap();
+    let target = folder.to_str().unwrap();
+    export(&fixture, &["parquet", "mine", "--by", "hour", "-o", target]);
+    let names = [
+        "1969-12-31/hour=23",
+        "1970-01-01/hour=00",
+        "__HIVE_DEFAULT_PARTITION__/hour=__HIVE_DEFAULT_PARTITION__",
+    ];
+    assert_eq!(list_parquet(&folder), names.map(|name| (format!("date={name}/mine.parquet"), 1)));
+
+    let file = fixture.folder.path().join("file");
+    std::fs::write(&file, "kept").unwrap();
+    let fresh = fixture.folder.path().join("fresh");
+    let table = [
+        (vec!["other"], &fresh, "the column `at_ns` holds moments, but a value of it is a text"),
+        (vec!["schema_doc"], &fresh, "`schema_doc` has no column of a time, so its rows have no hour"),
+        (vec!["nothing"], &fresh, "has no view `nothing`"),
+        (vec!["calls", "--where", "outcome ="], &fresh, "cannot read `calls` where `outcome =`"),
+        (vec!["calls"], &file, "is a file: name a folder"),
+    ];
+    for (arguments, path, expected) in table {
+        let options = ["--by", "hour", "-o", path.to_str().unwrap()];
+        let failed =
+            monitor(&fixture.path, &[&["export", "parquet"], &arguments[..], &options].concat()).failed(1);
+        assert!(failed.contains(expected), "{arguments:?}: {failed}");
+        assert!(!fresh.exists(), "{arguments:?} left a folder");
+    }
+    assert_eq!(std::fs::read(&file).unwrap(), b"kept");
+    // The file of the second hour is in the way, so that of the first is not written either.
+    let taken = fresh.join("date=1970-01-01/hour=02");
+    std::fs::create_dir_all(&taken).unwrap();
+    std::fs::write(taken.join("broken.parquet"), "kept").unwrap();
+    let arguments = ["export", "parquet", "broken", "--by", "hour", "-o", fresh.to_str().unwrap()];
+    monitor(&fixture.path, &arguments).failed(1);
+    assert!(!fresh.join("date=1970-01-01/hour=00").exists());
+    assert_eq!(std::fs::read(taken.join("broken.parquet")).unwrap(), b"kept");
+    let refused =
+        monitor(&fixture.path, &["export", "parquet", "calls", "--by", "week", "-o", target]).failed(2);
+    assert!(refused.contains("hour, day"), "{refused}");
+    let refused = monitor(&fixture.path, &["export", "parquet", "calls", "--by", "hour"]).failed(2);
+    assert!(refused.contains("--output"), "{refused}");
+}
+
 #[test]
 fn a_spreadsheet_runs_no_cell_unless_raw_text_is_asked_for() {
     let fixture = Fixture::new();

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Read as _;
 use std::os::fd::OwnedFd;
 use std::path::Path;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ use rustix::termios::{Winsize, tcsetwinsize};
 use crate::fixture::{Call, Fixture, PREFIX, SECOND};
 use crate::run::command;
 
-/// A command whose standard output is a terminal.
+/// A command whose standard output, or standard error, is a terminal.
 struct OnTerminal {
     child: Child,
     terminal: OwnedFd,
@@ -23,6 +23,16 @@ struct OnTerminal {
 
 impl OnTerminal {
     fn start(store: &Path, arguments: &[&str], size: (u16, u16)) -> Self {
+        Self::start_with(store, arguments, size, |command, inner| command.stdout(inner).stderr(Stdio::null()))
+    }
+
+    /// Starts a command that gets the terminal from a closure.
+    fn start_with(
+        store: &Path,
+        arguments: &[&str],
+        size: (u16, u16),
+        connect: impl Fn(&mut Command, File) -> &mut Command,
+    ) -> Self {
         let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
         grantpt(&terminal).unwrap();
         unlockpt(&terminal).unwrap();
@@ -30,8 +40,8 @@ impl OnTerminal {
         let name = ptsname(&terminal, Vec::new()).unwrap();
         let inner = File::options().read(true).write(true).open(name.to_str().unwrap()).unwrap();
         let mut command = command(store.parent().unwrap(), arguments);
-        command.arg("--db").arg(store).env("TERM", "dumb").stdout(inner).stderr(Stdio::null());
-        let child = command.spawn().unwrap();
+        command.arg("--db").arg(store).env("TERM", "dumb");
+        let child = connect(&mut command, inner).spawn().unwrap();
         drop(command);
         let output = Arc::new(Mutex::new(Vec::new()));
         let (mut reader, written) = (File::from(terminal.try_clone().unwrap()), Arc::clone(&output));
@@ -61,6 +71,19 @@ impl OnTerminal {
             }
             let last = text.rsplit("\u{1b}[H").next();
             assert!(Instant::now() < deadline, "no such frame; the last is {last:?}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Waits until the terminal shows a text.
+    fn wait_for_text(&self, awaited: &str) {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        loop {
+            let text = String::from_utf8_lossy(&self.output.lock().unwrap()).into_owned();
+            if text.contains(awaited) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "`{awaited}` is not shown: {text:?}");
             std::thread::sleep(Duration::from_millis(20));
         }
     }
@@ -174,5 +197,39 @@ fn every_report_fits_the_terminal_unless_it_is_to_be_wide() {
     for report in [["errors"].as_slice(), &["trace", "1"]] {
         let lines = OnTerminal::start(&fixture.path, &[report, &["--wide"]].concat(), (60, 24)).finish();
         assert!(lines.iter().any(|line| line.contains(ERROR)), "{lines:?}");
+    }
+}
+
+#[test]
+fn a_long_export_shows_its_progress_on_the_terminal_beside_its_file() {
+    const ENDLESS: &str =
+        "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT max(x) AS number FROM n";
+    let fixture = with_functions(3);
+    fixture.calls(&[Call::default()]);
+    let views = format!(
+        "CREATE VIEW endless AS {ENDLESS}; DROP VIEW resources;
+         CREATE VIEW resources AS SELECT (SELECT number FROM endless) AS process_id, 1 AS at_ns, 1 AS cpu_pct,
+           1 AS rss_bytes, 1 AS threads, 1 AS open_files"
+    );
+    fixture.db.execute_batch(&views).unwrap();
+    let table: [(&[&str], &str); 4] = [
+        (&["csv", "endless"], "reading rows · "),
+        (&["jsonl", "calls", "--where", "(SELECT number FROM endless) > 0"], "reading rows · "),
+        (&["report"], "gathering the report · "),
+        (&["perfetto"], "reading resources · "),
+    ];
+    let parquet: (&[&str], &str) = (
+        &["parquet", "calls", "--where", "(SELECT number FROM endless) > 0", "--by", "hour"],
+        "reading rows · ",
+    );
+    let last = cfg!(feature = "parquet").then_some(parquet);
+    for (number, (arguments, expected)) in table.into_iter().chain(last).enumerate() {
+        let file = fixture.folder.path().join(format!("file {number}"));
+        let output = ["-o", file.to_str().unwrap()];
+        let arguments = [&["export"], arguments, &output].concat();
+        let exporting = OnTerminal::start_with(&fixture.path, &arguments, (80, 24), |command, inner| {
+            command.stdout(Stdio::null()).stderr(inner)
+        });
+        exporting.wait_for_text(expected);
     }
 }

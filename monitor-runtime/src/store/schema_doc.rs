@@ -156,10 +156,7 @@ const FUNCTIONS: Columns = &[
     ("self_ms", SELF),
     ("busy_ms", BUSY),
     ("cancelled_ms", CANCELLED),
-    (
-        "roots",
-        "Number of calls with a record that no monitored call made. Calls that were sampled out or only counted leave no record, so this is too low for a function that is sampled: compare it with `recorded`, not with `calls`. 0 for a function that only monitored functions call.",
-    ),
+    ("roots", ROOTS),
 ];
 
 const TOTAL: &str = "Sum of durations in milliseconds, exact unless `estimated`. Of recursive calls only the outermost counts, and cancelled calls have `cancelled_ms`.";
@@ -167,6 +164,8 @@ const TOTAL: &str = "Sum of durations in milliseconds, exact unless `estimated`.
 const SELF: &str = "Sum of the time in milliseconds that calls spent outside of the monitored calls that they made, exact unless `estimated`. Of an async call only its polls count. A callee that is only counted is part of its caller's time.";
 
 const BUSY: &str = "Sum of the time in milliseconds in which calls ran: of an async call its polls, of any other its duration. Of recursive calls only the outermost counts.";
+
+const ROOTS: &str = "Number of calls that left a record and that no monitored call made. Calls that were sampled out at their entry, only counted, or dropped left no record. So the number is exact while a function is recorded at rate 1 and loses no call; otherwise it is a lower bound, and 0 where no such call was kept. It is 0 for a function that only monitored functions call.";
 
 const CANCELLED: &str = "Sum of the durations of cancelled calls in milliseconds.";
 
@@ -206,10 +205,7 @@ const TOTALS: Columns = &[
     ("panics", "Number of calls that ended `panic`, exact."),
     ("cancelled", "Number of calls that ended `cancelled`, exact."),
     ("dropped", "Number of calls that should have had a row and lost it for want of room."),
-    (
-        "roots",
-        "Number of calls with a record that no monitored call made. Calls that were sampled out or only counted leave no record, so this is too low for a function that is sampled: compare it with `recorded`, not with `calls`. 0 for a function that only monitored functions call.",
-    ),
+    ("roots", ROOTS),
     ("total_ms", TOTAL),
     ("self_ms", SELF),
     ("busy_ms", BUSY),

@@ -119,7 +119,7 @@ fn find(common: &Common, arguments: &Calls, store: &Store, printer: &mut Printer
     match arguments.sort {
         CallKey::Time => {
             let ranges = match &arguments.pattern {
-                Some(pattern) => ranges::find_ranges(store, pattern)?,
+                Some(pattern) => ranges::find_ranges(store, &pattern.to_globs())?,
                 None => vec![ranges::Range { first: i64::MIN, last: i64::MAX }],
             };
             find_newest(&mut search, &ranges, printer)

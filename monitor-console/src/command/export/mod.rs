@@ -7,9 +7,11 @@ mod perfetto;
 mod rows;
 #[cfg(feature = "parquet")]
 mod parquet;
+#[cfg(feature = "parquet")]
+mod partitions;
 mod report;
 
-use std::io::Write;
+use std::io::{IsTerminal as _, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -18,8 +20,8 @@ use monitor_runtime::recover;
 
 use super::{open_stores, require_known_in, trace};
 use crate::arguments::{
-    BucketStep, Common, Export, ExportKind, MetricsForm, OutputOptions, PrometheusExport, StoreExport,
-    TreeOptions, ViewExport, WeightName,
+    BucketStep, Common, Export, ExportKind, MetricsForm, OutputOptions, ParquetExport, PrometheusExport,
+    StoreExport, TreeOptions, ViewExport, WeightName,
 };
 use crate::find;
 use crate::format::{self, Pace, Style};
@@ -36,6 +38,7 @@ use crate::store::Store;
 use crate::stores::Stores;
 use crate::units::{self, format_quantity};
 use crate::{arguments::FormatName, terminal};
+use rows::{Rows, Written};
 use target::Target;
 
 /// The time limit of a statement that reads everything.
@@ -61,6 +64,7 @@ pub(super) fn run(common: &Common, arguments: &Export) -> Result<()> {
         }
         ExportKind::Perfetto(export) => {
             let trees = load_trees(common, &stores, &export.trees)?;
+            let progress = Progress::show(|| "reading resources".to_owned());
             let mut usage = Vec::new();
             for (position, store) in stores.list().into_iter().enumerate() {
                 if export.trees.trace.is_some() {
@@ -69,22 +73,11 @@ pub(super) fn run(common: &Common, arguments: &Export) -> Result<()> {
                 let points = resources::read_points(store, export.trees.span.period(common))?;
                 usage.extend(points.into_iter().map(|point| point.of_store(position)));
             }
+            drop(progress);
             write(&stores, &export.output, |out| perfetto::write(&stores, &trees, &usage, out))
         }
-        ExportKind::Csv(export) => {
-            let style = Style { name: FormatName::Csv, ..common.style() };
-            stores.list().iter().for_each(|store| store.set_time_limit(TIME_LIMIT));
-            write(&stores, &export.output, |out| {
-                rows::write(common, &stores, export, &mut *format::create(style, Pace::Whole, out))
-            })
-        }
-        ExportKind::Jsonl(export) => {
-            let style = Style { name: FormatName::Jsonl, ..common.style() };
-            stores.list().iter().for_each(|store| store.set_time_limit(TIME_LIMIT));
-            write(&stores, &export.output, |out| {
-                rows::write(common, &stores, export, &mut *format::create(style, Pace::Whole, out))
-            })
-        }
+        ExportKind::Csv(export) => write_text(common, &stores, export, FormatName::Csv),
+        ExportKind::Jsonl(export) => write_text(common, &stores, export, FormatName::Jsonl),
         ExportKind::Parquet(export) => write_parquet(common, &stores, export),
         ExportKind::Prometheus(export) => write_metrics(&stores, export),
         ExportKind::Report(export) => {
@@ -142,22 +135,38 @@ pub(super) fn write_picture(store: &Path, picture: &Picture) -> Result<String> {
     Ok(format!("wrote {}, which {viewer} opens; {}", path.display(), describe(&trees)))
 }
 
+fn write_text(common: &Common, stores: &Stores, export: &ViewExport, name: FormatName) -> Result<()> {
+    let style = Style { name, ..common.style() };
+    stores.list().iter().for_each(|store| store.set_time_limit(TIME_LIMIT));
+    let written = Written::show(&export.output);
+    write_target(stores, &export.output, |out| {
+        let rows = Rows::from_options(common, export);
+        rows.write(stores, &written, &mut *format::create(style, Pace::Whole, out))
+    })
+}
+
 #[cfg(feature = "parquet")]
-fn write_parquet(common: &Common, stores: &Stores, export: &ViewExport) -> Result<()> {
-    use std::io::IsTerminal as _;
+fn write_parquet(common: &Common, stores: &Stores, export: &ParquetExport) -> Result<()> {
+    let ParquetExport { rows: export, by } = export;
     if export.output.output.is_none() && std::io::stdout().is_terminal() {
         anyhow::bail!("Parquet is no text: name a file with --output FILE, or redirect the output");
     }
     stores.list().iter().for_each(|store| store.set_time_limit(TIME_LIMIT));
+    let written = Written::show(&export.output);
     let kinds = views::read_kinds(&stores.list(), &export.view)?;
     let kind_of = |name: &str| kinds.get(name).copied().unwrap_or(views::Kind::Text);
-    write(stores, &export.output, |out| {
-        rows::write(common, stores, export, &mut parquet::Parquet::new(out, &kind_of))
-    })
+    let rows = Rows::from_options(common, export);
+    let fill = |rows: &Rows<'_>, out: &mut (dyn Write + Send)| {
+        rows.write(stores, &written, &mut parquet::Parquet::new(out, &kind_of))
+    };
+    match (by, &export.output.output) {
+        (Some(by), Some(folder)) => partitions::write(stores, &rows, *by, folder, export.output.force, fill),
+        _ => write_target(stores, &export.output, |out| fill(&rows, out)),
+    }
 }
 
 #[cfg(not(feature = "parquet"))]
-fn write_parquet(_: &Common, _: &Stores, _: &ViewExport) -> Result<()> {
+fn write_parquet(_: &Common, _: &Stores, _: &ParquetExport) -> Result<()> {
     anyhow::bail!(
         "this `monitor` was built without Parquet: build it with `cargo install --path monitor-console --features parquet`, \
          or export csv"
@@ -179,7 +188,9 @@ fn write_metrics(stores: &Stores, export: &PrometheusExport) -> Result<()> {
     let store = stores.get_or_first(0);
     let now_ns = units::now_ns();
     let living = recover::find_live(store.path(), &find::list_ring_folders(), now_ns);
+    let progress = Progress::show(|| "reading metrics".to_owned());
     let metrics = prometheus::write(store, &living, form, options, now_ns)?;
+    drop(progress);
     write(stores, &export.output, |out| Ok(out.write_all(&metrics)?))
 }
 
@@ -212,8 +223,24 @@ pub(super) fn describe(trees: &Trees) -> String {
     text
 }
 
-/// Writes to the file of the options, or to standard output.
+/// Writes to the file of the options, or to standard output, and shows that on the terminal meanwhile.
 fn write(
+    stores: &Stores,
+    options: &OutputOptions,
+    fill: impl FnOnce(&mut (dyn Write + Send)) -> Result<()>,
+) -> Result<()> {
+    let _progress = show_writing(options, || "writing".to_owned());
+    write_target(stores, options, fill)
+}
+
+/// Shows the progress of writing, unless the terminal shows what is written.
+fn show_writing(options: &OutputOptions, describe: impl Fn() -> String + Send + 'static) -> Option<Progress> {
+    let is_shown = options.output.is_none() && std::io::stdout().is_terminal();
+    (!is_shown).then(|| Progress::show(describe))
+}
+
+/// Writes to the file of the options, or to standard output.
+fn write_target(
     stores: &Stores,
     options: &OutputOptions,
     fill: impl FnOnce(&mut (dyn Write + Send)) -> Result<()>,
@@ -231,13 +258,18 @@ pub(super) fn write_file(
     is_forced: bool,
     fill: impl FnOnce(&mut (dyn Write + Send)) -> Result<()>,
 ) -> Result<()> {
-    for store in stores.list() {
-        target::refuse_store(path, store.path())?;
-    }
-    let (target, written) = Target::reserve(path, stores.get_or_first(0).path(), is_forced)?;
+    let (target, written) = reserve(stores, path, is_forced)?;
     let mut out = std::io::BufWriter::new(written);
     fill(&mut out)?;
     target.commit(out)
+}
+
+/// Creates the file at the path, or one beside it that will replace it. Fails if the file is part of a store.
+fn reserve(stores: &Stores, path: &Path, is_forced: bool) -> Result<(Target, std::fs::File)> {
+    for store in stores.list() {
+        target::refuse_store(path, store.path())?;
+    }
+    Target::reserve(path, stores.get_or_first(0).path(), is_forced)
 }
 
 /// Describes how much of a store is copied. The copy is smaller than the store by its free pages.

@@ -31,6 +31,8 @@ const BAR: [(&str, &str); 16] = [
 ];
 /// The spans of time that one click chooses.
 const SPANS: [(&str, &str); 5] = [("-5m", "5m"), ("-15m", "15m"), ("-1h", "1h"), ("-6h", "6h"), ("", "all")];
+/// The span that keys move a page by which shows all times.
+const SHIFTED_NS: i64 = 900_000_000_000;
 /// The most choices of processes, services and builds.
 const CHOICES_MAX: usize = 50;
 /// The age from which the last write is shown as old.
@@ -42,14 +44,15 @@ pub(super) fn frame(context: &Context<'_>, page: &Page, path: &str) -> Result<Ma
     let here = path.strip_prefix(context.app.base_path()).unwrap_or(path);
     let json = json_address(context, path);
     let period = context.scope.period;
-    let bound = |ns: i64, none: i64| (ns != none).then_some(ns);
+    let until_ns = period.until_ns.min(context.now_ns);
+    let from_ns =
+        if period.from_ns == i64::MIN { until_ns.saturating_sub(SHIFTED_NS) } else { period.from_ns };
     Ok(html! {
         (DOCTYPE)
         html lang="en" {
             (head(context.app, &page.title, page.has_charts))
             body data-live=(format!("{}/live", context.app.base_path())) data-db=(context.store_name)
-                data-from=[bound(period.from_ns, i64::MIN)] data-to=[bound(period.until_ns, i64::MAX)]
-                data-now=(context.now_ns) {
+                data-from=(from_ns) data-until=(until_ns) {
                 a.skip href="#main" { "Skip to the content" }
                 header {
                     form.top method="get" action=(path) role="search" {
@@ -228,7 +231,7 @@ pub(super) fn explain(app: &App, status: StatusCode, explanation: &str) -> Marku
         (DOCTYPE)
         html lang="en" {
             (head(app, title, false))
-            body data-live=(format!("{base}/live")) data-waits[status == StatusCode::SERVICE_UNAVAILABLE] {
+            body data-waits[status == StatusCode::SERVICE_UNAVAILABLE] {
                 header { nav aria-label="pages" {
                     @for (address, name) in BAR { a href={ (base) (address) } { (name) } }
                 } }

@@ -10,9 +10,9 @@ use super::span::Span;
 use crate::model::activity::{Activity, RateReport};
 use crate::model::call_tree::Tree;
 use crate::model::compare::Change;
-use crate::model::failure_kinds::Kind;
+use crate::model::failures::Kind;
 use crate::model::findings::Findings;
-use crate::model::heat_map::Heat;
+use crate::model::heat::Grid;
 use crate::model::latest_calls::{Call, FoundCalls};
 use crate::model::overview::Overview;
 use crate::model::windows::Sum;
@@ -113,7 +113,7 @@ pub(super) struct Detail {
     /// The function.
     pub(super) function: String,
     /// The durations over the span.
-    pub(super) heat: Heat,
+    pub(super) heat: Grid,
     /// The functions that call the function, and those that it calls, as far as any call of them was seen.
     pub(super) callers: Vec<String>,
     pub(super) callees: Vec<String>,

@@ -5,7 +5,10 @@
 
 use super::facts::Page;
 use super::state::{Layer, State};
+use crate::model::heat::{Columns, Size};
 
+/// The size of a picture.
+pub(super) const SIZE: Size = Size { columns: Columns::Exactly(48), rows: ROWS_MAX as usize, buckets: 4 };
 /// The columns before the first cell of a picture: its durations stand there.
 pub(super) const LABEL_COLUMNS: u16 = 9;
 /// The rows of a picture.
@@ -61,8 +64,8 @@ impl State {
         };
         // The picture of another function is not drawn.
         shown.filter(|shown| *shown == self.detail.function)?;
-        let rows = u16::try_from(self.detail.heat.rows.len()).ok()?.min(place.rows);
-        let columns = u16::try_from(self.detail.heat.rows.first()?.len()).ok()?;
+        let rows = u16::try_from(self.detail.heat.rows).ok().filter(|rows| *rows > 0)?.min(place.rows);
+        let columns = u16::try_from(self.detail.heat.columns).ok()?;
         let first = (place.origin.0 + LABEL_COLUMNS, place.origin.1);
         let is_within =
             (first.0..first.0 + columns).contains(&column) && (first.1..first.1 + rows).contains(&row);
@@ -97,19 +100,20 @@ impl State {
     #[expect(clippy::cast_possible_truncation, reason = "a duration in ns is far from the end of 64 bits")]
     fn describe_box(&self, from: Cell, to: Cell) -> Option<Boxed> {
         let heat = &self.detail.heat;
-        let columns = i64::try_from(heat.rows.first()?.len()).ok()?;
+        let columns = i64::try_from(heat.columns).ok().filter(|columns| *columns > 0)?;
         let (left, right) = (i64::from(from.0.min(to.0)), i64::from(from.0.max(to.0)) + 1);
         let (above, below) = (usize::from(from.1.min(to.1)), usize::from(from.1.max(to.1)));
         let start = self.span.start_ns(self.now_ns);
         let time = |column: i64| start.saturating_add(self.span.length_ns / columns * column);
-        let longest = above.checked_sub(1).and_then(|row| heat.from_ns.get(row));
+        // The rows of the screen begin with the longest durations, those of the grid with the shortest.
+        let shortest = |row: usize| heat.duration_ns(heat.rows.saturating_sub(row + 1)) as i64;
         Some(Boxed {
             function: self.detail.function.clone(),
             span_ns: (time(left), time(right)),
             // The lowest row has the shortest calls, and the highest the longest.
             durations_ns: (
-                if below + 1 >= heat.rows.len() { 0 } else { *heat.from_ns.get(below)? as i64 },
-                longest.map_or(i64::MAX, |ns| *ns as i64),
+                if below + 1 >= heat.rows { 0 } else { shortest(below) },
+                above.checked_sub(1).map_or(i64::MAX, shortest),
             ),
         })
     }

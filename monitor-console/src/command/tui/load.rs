@@ -17,14 +17,16 @@ use monitor_runtime::recover;
 use monitor_runtime::store::schema::WINDOW_NS;
 
 use super::facts::{Answer, Changes, Detail, PARTS, Page, Question, Wanted};
+use super::heat;
 use crate::arguments::Live;
 use crate::command::{diff, live};
 use crate::model::compare::{self, Side, SideName};
-use crate::model::heat_map::Heat;
+use crate::model::heat::Grid;
 use crate::model::names::Names;
 use crate::model::period::Period;
+use crate::model::scope::Scope;
 use crate::model::windows::{self, Selection};
-use crate::model::{activity, call_tree, edges, failure_kinds, findings, latest_calls, overview};
+use crate::model::{activity, call_tree, edges, failures, findings, latest_calls, overview};
 use crate::report::{Column, Report};
 use crate::store::Store;
 use crate::{find, units};
@@ -51,8 +53,6 @@ const EVIDENCE_ROWS_MAX: i64 = 200;
 const PAST_FACTOR: i64 = 6;
 /// The least change of a typical duration that matters.
 const CHANGE_MIN: f64 = 0.1;
-/// The size of the picture of durations over time.
-const HEAT_SIZE: (usize, usize) = (48, 6);
 
 /// The place where the view leaves its question.
 #[derive(Default)]
@@ -221,7 +221,10 @@ fn read_page(store: &Store, question: &Question, now_ns: i64) -> Result<Page> {
             Page::Calls(latest_calls::find(store, period, &wanted)?)
         }
         Wanted::Trace(call) => Page::Trace(call_tree::load(store, *call, TRACE_CALLS_MAX)?),
-        Wanted::Kinds => Page::Kinds(failure_kinds::read(store, period, PARTS, now_ns)?),
+        Wanted::Kinds => {
+            let scope = Scope { period, processes: None };
+            Page::Kinds(failures::read(store, &scope, None, PARTS, now_ns)?.kinds)
+        }
         Wanted::Examples(kind) => {
             let kind = kind.each_ref().map(String::as_str);
             Page::Calls(latest_calls::find_examples(store, period, kind, CALLS_MAX)?)
@@ -286,7 +289,7 @@ fn read_detail(store: &Store, function: &str, question: &Question, now_ns: i64) 
     };
     Ok(Detail {
         function: function.to_owned(),
-        heat: Heat::build(&windows, shown, HEAT_SIZE),
+        heat: Grid::build(&windows, shown, heat::SIZE),
         callers: pairs
             .iter()
             .filter(|(_, callee)| callee == function)

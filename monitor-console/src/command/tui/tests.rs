@@ -14,6 +14,7 @@ use ratatui::style::Color;
 use rusqlite::types::Value;
 
 use super::facts::{Answer, Changes, Detail, PARTS, Page, Question, Wanted};
+use super::heat;
 use super::screen::{self, Look};
 use super::span::Span;
 use super::state::{Effect, Layer, SortKey, State, Tab};
@@ -21,9 +22,9 @@ use crate::command::export::Picture;
 use crate::model::activity::{Activity, RateReport};
 use crate::model::call_tree::{Tree, TreeCall};
 use crate::model::compare::{Change, Verdict};
-use crate::model::failure_kinds::Kind;
+use crate::model::failures::Kind;
 use crate::model::findings::{Finding, Findings, Level};
-use crate::model::heat_map::Heat;
+use crate::model::heat::Grid;
 use crate::model::latest_calls::{Call, FoundCalls};
 use crate::model::logs;
 use crate::model::overview::{Overview, Recorder};
@@ -187,12 +188,13 @@ fn kinds() -> Page {
         message: message.to_owned(),
         count,
         is_lower_bound: !is_origin,
-        parts: (0..PARTS).map(|part| if part > 6 { 5.0 } else { 0.0 }).collect(),
+        course: (0..PARTS).map(|part| if part > 6 { 5.0 } else { 0.0 }).collect(),
         first_ns: NOW - 7_000 * SECOND,
         last_ns: NOW - 12 * SECOND,
         example: Some(17_420),
         path: Some("place ← charge".to_owned()),
-        is_origin,
+        origins: Some(if is_origin { count } else { 0 }),
+        ..Kind::default()
     };
     let new =
         Kind { first_ns: NOW - 60 * SECOND, ..kind("shop::stock::reserve", "out of stock: tea", 43, true) };
@@ -325,7 +327,7 @@ fn detail() -> Detail {
     let windows: Vec<_> = (20..90).map(window).collect();
     Detail {
         function: "shop::orders::place".to_owned(),
-        heat: Heat::build(&windows, span, (48, 6)),
+        heat: Grid::build(&windows, span, heat::SIZE),
         callers: vec!["http::post".to_owned()],
         callees: vec!["shop::orders::validate".to_owned(), "shop::payments::charge".to_owned()],
         failed: vec![call(3, "shop::orders::place", "error", Some("the order is not paid: card declined"))],
@@ -713,7 +715,7 @@ fn dragging_over_the_picture_opens_the_calls_in_the_box() {
     let part = 900 * SECOND / 48;
     assert_eq!(boxed.span_ns, (NOW - 900 * SECOND + 24 * part, NOW - 900 * SECOND + 48 * part));
     #[allow(clippy::cast_possible_truncation, reason = "a duration")]
-    let edge = |row: usize| heat.from_ns[row] as i64;
+    let edge = |row: usize| heat.duration_ns(heat.rows - 1 - row) as i64;
     assert_eq!(boxed.durations_ns, (edge(3), edge(0)));
     assert_eq!(state.ask().unwrap().wanted, Wanted::Box(boxed.clone()));
     answer(&mut state, calls());

@@ -75,8 +75,7 @@ pub(crate) fn require(store: &Store) -> Result<()> {
 
 /// Returns true if the store has alerts, rules, and cursors of receivers.
 pub(crate) fn are_known(store: &Store) -> Result<bool> {
-    let has = "SELECT count(*) FROM sqlite_schema WHERE name IN ('alerts', 'alert_rule', 'alert_cursor')";
-    Ok(store.read_integer(has, [])? == Some(3))
+    store.has(&["alerts", "alert_rule", "alert_cursor"])
 }
 
 /// Reads alerts: those that fire, the worst first, or those that have ended, the latest first.

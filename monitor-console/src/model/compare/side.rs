@@ -1,6 +1,7 @@
 //! A side of a comparison: the windows of a span of time, of processes, or of another store.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -111,19 +112,19 @@ impl Side {
                 }
             }
         }
-        Ok(Self::gather(&found, &names, pattern))
+        Ok(Self::gather(found, &names, pattern))
     }
 
     /// Gathers windows by function; windows of several processes at the same time are merged.
-    fn gather(found: &[Window], names: &Names, pattern: Option<&Pattern>) -> Self {
+    fn gather(found: Vec<Window>, names: &Names, pattern: Option<&Pattern>) -> Self {
         use monitor_runtime::store::schema::WINDOW_NS;
         let mut merged: BTreeMap<(Name, i64), Window> = BTreeMap::new();
         let is_wanted = |name: &str| pattern.is_none_or(|pattern| pattern.is_match(name));
-        for window in found.iter().filter(|window| is_wanted(names.text(window.function))) {
-            merged
-                .entry((window.function, window.at))
-                .and_modify(|known| known.merge(window))
-                .or_insert_with(|| window.clone());
+        for window in found.into_iter().filter(|window| is_wanted(names.text(window.function))) {
+            match merged.entry((window.function, window.at)) {
+                Entry::Occupied(mut known) => known.get_mut().merge(&window),
+                Entry::Vacant(free) => drop(free.insert(window)),
+            }
         }
         let mut side = Self::default();
         for ((function, at), window) in merged {

@@ -11,7 +11,9 @@ use crate::model::alerts;
 use crate::model::basis::Basis;
 use crate::model::compare::{self, Change, Side, SideName};
 use crate::model::edges;
+use crate::model::failures::{self, Kind};
 use crate::model::forest::Forest;
+use crate::model::health;
 use crate::model::period::Period;
 use crate::model::processes::{self, Process};
 use crate::model::rates::{self, Rate};
@@ -31,8 +33,6 @@ const EARLIER_NS: i64 = 3_600_000_000_000;
 const VALUES_MAX: i64 = 3_000;
 /// The change of a typical duration that matters.
 const MIN_CHANGE: f64 = 0.1;
-/// The kinds of failure that are looked at, the latest first.
-const GROUPS_MAX: i64 = 500;
 
 /// The content of a store, as far as findings rest on it.
 #[derive(Default)]
@@ -59,7 +59,7 @@ pub(crate) struct Facts {
     pub(crate) changes: Vec<Change>,
     pub(crate) sides: [Side; 2],
     /// The kinds of failure.
-    pub(crate) failures: Vec<FailureKind>,
+    pub(crate) failures: Vec<Kind>,
     /// The newest values, for the search for secrets: function, call, and its texts.
     pub(crate) texts: Vec<(String, i64, String)>,
     /// The rates of functions, with what each costs.
@@ -97,20 +97,6 @@ pub(crate) struct FunctionSum {
     pub(crate) is_estimated: bool,
 }
 
-/// A kind of failure, and when its failures with a row happened.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) struct FailureKind {
-    pub(crate) function: String,
-    pub(crate) outcome: String,
-    pub(crate) message: String,
-    pub(crate) count: u64,
-    pub(crate) first_ns: i64,
-    pub(crate) last_ns: i64,
-    pub(crate) example: Option<i64>,
-    /// True if failures of the kind began in the function, and were not only passed on.
-    pub(crate) is_origin: bool,
-}
-
 /// Gathers the facts of a store within a span. `ring_folders` are those in which running processes keep their rings.
 pub(crate) fn gather(
     store: &Store,
@@ -140,10 +126,10 @@ pub(crate) fn gather(
         living: recover::find_live(store.path(), ring_folders, now_ns),
         last_calls: read_last_calls(store)?,
         usages: resources::read(store, period)?,
-        reports: read_reports(store)?,
+        reports: health::read_reports(store)?.into_values().collect(),
         changes: compare_sides(store, &sides)?,
         sides,
-        failures: read_failures(store, period)?,
+        failures: failures::list(store, &Scope { period, processes: None }, None)?,
         texts: read_texts(store, &rows)?,
         rates: if store.has_span_blocks()? { rates::read(store, &Scope::WHOLE, None)? } else { Vec::new() },
         lags: read_lags(store)?,
@@ -257,43 +243,6 @@ fn read_last_calls(store: &Store) -> Result<Vec<(i64, String)>> {
         },
     )?;
     Ok(calls)
-}
-
-fn read_reports(store: &Store) -> Result<Vec<HashMap<String, Cell>>> {
-    let columns = store.read_column_names("SELECT * FROM health")?;
-    let mut reports = Vec::new();
-    store.read_rows("SELECT * FROM health", [], |row| {
-        let cells = report::read_cells(row, columns.len())?;
-        reports.push(columns.iter().cloned().zip(cells).collect());
-        Ok(())
-    })?;
-    Ok(reports)
-}
-
-fn read_failures(store: &Store, period: Period) -> Result<Vec<FailureKind>> {
-    let origins = if store.has_span_blocks()? { "origin_count" } else { "count" };
-    let sql = format!(
-        "SELECT function, outcome, message, count, first_ns, last_ns, example_call_id, {origins} FROM error_groups
-         WHERE last_ns >= ?1 AND first_ns <= ?2 ORDER BY last_ns DESC LIMIT ?3"
-    );
-    let mut kinds = Vec::new();
-    store.read_rows(&sql, (period.from_ns, period.until_ns, GROUPS_MAX), |row| {
-        let cells = report::read_cells(row, 8)?;
-        let text = |at: usize| cells[at].as_text().unwrap_or_default().to_owned();
-        let number = |at: usize| cells[at].to_integer().unwrap_or(0);
-        kinds.push(FailureKind {
-            function: text(0),
-            outcome: text(1),
-            message: text(2),
-            count: number(3).max(0).cast_unsigned(),
-            first_ns: number(4),
-            last_ns: number(5),
-            example: cells[6].to_integer(),
-            is_origin: number(7) > 0,
-        });
-        Ok(())
-    })?;
-    Ok(kinds)
 }
 
 /// Reads the values of the newest calls. The bound is on rows that are looked at, so the time is bounded.

@@ -1,13 +1,13 @@
 //! Findings about kinds of failure: bursts, and kinds that are new.
 
 use super::{Facts, Finding, Level, quote_shell, quote_sql, shorten};
-use crate::model::findings::facts::FailureKind;
+use crate::model::failures::Kind;
 use crate::model::statistics::proportions::poisson_tail;
 use crate::units::{format_count, format_quantity};
 
 const MINUTE_NS: i64 = 60_000_000_000;
 /// The fewest failures of a burst, the failures that a minute may expect, and the largest chance of it.
-const BURST_MIN: u64 = 20;
+const BURST_MIN: i64 = 20;
 const EXPECTED_MAX: f64 = 1.0;
 const P_MAX: f64 = 1e-6;
 /// The longest burst: what lasts longer is a state.
@@ -18,13 +18,13 @@ const ABSENT_NS: i64 = 60 * MINUTE_NS;
 const MESSAGE_MAX: usize = 60;
 
 pub(super) fn find(facts: &Facts) -> Vec<Finding> {
-    let kinds = facts.failures.iter().filter(|kind| kind.is_origin && kind.outcome != "cancelled");
+    let kinds = facts.failures.iter().filter(|kind| !kind.is_passed_on() && kind.outcome != "cancelled");
     kinds.filter_map(|kind| find_burst(facts, kind).or_else(|| find_new(facts, kind))).collect()
 }
 
 /// Finds a kind all of whose failures lie within a few minutes of a longer history. Only the first and the last failure
 /// are exact for failures without rows, so a burst is reported only if all failures lie in it.
-fn find_burst(facts: &Facts, kind: &FailureKind) -> Option<Finding> {
+fn find_burst(facts: &Facts, kind: &Kind) -> Option<Finding> {
     let history = facts.history_since_ns?;
     let length = kind.last_ns.saturating_sub(kind.first_ns).max(0);
     let before = kind.first_ns.saturating_sub(history);
@@ -36,7 +36,7 @@ fn find_burst(facts: &Facts, kind: &FailureKind) -> Option<Finding> {
     // Half a failure in all the time before is the rate that the history allows.
     #[expect(clippy::cast_precision_loss, reason = "a rate")]
     let expected = 0.5 / (before as f64 / MINUTE_NS as f64) * minutes;
-    if expected >= EXPECTED_MAX || poisson_tail(kind.count, expected) > P_MAX {
+    if expected >= EXPECTED_MAX || poisson_tail(kind.count.cast_unsigned(), expected) > P_MAX {
         return None;
     }
     #[expect(clippy::cast_precision_loss, reason = "a length of time")]
@@ -52,7 +52,7 @@ fn find_burst(facts: &Facts, kind: &FailureKind) -> Option<Finding> {
 }
 
 /// Finds a kind that began after an hour without it.
-fn find_new(facts: &Facts, kind: &FailureKind) -> Option<Finding> {
+fn find_new(facts: &Facts, kind: &Kind) -> Option<Finding> {
     let history = facts.history_since_ns?;
     let from = facts.period.map_or(i64::MIN, |period| period.from_ns);
     let is_within = kind.first_ns >= from && facts.now_ns.saturating_sub(kind.first_ns) <= ABSENT_NS;
@@ -68,7 +68,7 @@ fn find_new(facts: &Facts, kind: &FailureKind) -> Option<Finding> {
     Some(describe(kind, "new_failure", Level::Warning, sentence))
 }
 
-fn describe(kind: &FailureKind, name: &'static str, level: Level, sentence: String) -> Finding {
+fn describe(kind: &Kind, name: &'static str, level: Level, sentence: String) -> Finding {
     Finding {
         kind: name,
         level,
@@ -98,6 +98,6 @@ fn quote(message: &str) -> String {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a number of failures")]
-fn to_f64(number: u64) -> f64 {
+fn to_f64(number: i64) -> f64 {
     number as f64
 }

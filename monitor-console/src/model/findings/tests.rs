@@ -6,9 +6,10 @@ use std::collections::HashMap;
 use monitor_runtime::batch::{ProcessRow, Program};
 use monitor_runtime::recover::{LiveProcess, UnderWay};
 
-use super::facts::{FailureKind, FunctionSum, Values};
+use super::facts::{FunctionSum, Values};
 use super::store::{Lag, Shortage};
 use super::*;
+use crate::model::failures::Kind;
 use crate::model::forest::Forest;
 use crate::model::forest::tests::row;
 use crate::model::period::Period;
@@ -151,7 +152,7 @@ fn functions_that_are_often_given_up_are_told() {
 #[test]
 fn bursts_and_new_kinds_of_failure_are_told_and_steady_ones_are_not() {
     let now = 300 * MINUTE;
-    let kind = |count, first_ns, last_ns| FailureKind {
+    let kind = |count, first_ns, last_ns| Kind {
         function: "shop::charge".to_owned(),
         outcome: "error".to_owned(),
         message: "card declined".to_owned(),
@@ -159,7 +160,8 @@ fn bursts_and_new_kinds_of_failure_are_told_and_steady_ones_are_not() {
         first_ns,
         last_ns,
         example: Some(7),
-        is_origin: true,
+        origins: Some(count),
+        ..Kind::default()
     };
     let facts = |kind| Facts {
         failures: vec![kind],
@@ -173,7 +175,7 @@ fn bursts_and_new_kinds_of_failure_are_told_and_steady_ones_are_not() {
     assert!(burst[0].sentence.contains("“card declined”: 212 failures in 4 min, none in the"), "{burst:?}");
     assert_eq!(kinds(&facts(kind(3, now - 6 * MINUTE, now - 2 * MINUTE))), ["new_failure"]);
     assert_eq!(kinds(&facts(kind(900, MINUTE, now))), [""; 0]);
-    let passed_on = FailureKind { is_origin: false, ..kind(212, now - 6 * MINUTE, now - 2 * MINUTE) };
+    let passed_on = Kind { origins: Some(0), ..kind(212, now - 6 * MINUTE, now - 2 * MINUTE) };
     assert_eq!(kinds(&facts(passed_on)), [""; 0]);
     let young = Facts {
         history_since_ns: Some(now - 7 * MINUTE),

@@ -99,13 +99,13 @@ pub(super) fn read(store: &Store, living: &[LiveProcess], options: Options, now_
     let mut facts = Facts { processes: read_processes(store, options, now_ns)?, ..Facts::default() };
     let bytes = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size";
     facts.store_bytes = store.read_integer(bytes, [])?.map_or(0, to_unsigned);
-    if has(store, "function_total")? {
+    if store.has(&["function_total"])? {
         read_totals(store, &mut facts)?;
         read_examples(store, &mut facts)?;
     }
     read_counters(store, &mut facts)?;
     facts.guards = guards::read(store, None)?;
-    if has(store, "alerts")? {
+    if store.has(&["alerts"])? {
         let sql = "SELECT rule, level, state, count(*) FROM alerts GROUP BY rule, level, state";
         store.read_rows(sql, [], |row| {
             facts.alerts.insert([text(row, 0), text(row, 1), text(row, 2)], number(row, 3));
@@ -120,11 +120,6 @@ pub(super) fn read(store: &Store, living: &[LiveProcess], options: Options, now_
         }
     }
     Ok(facts)
-}
-
-fn has(store: &Store, object: &str) -> Result<bool> {
-    let found = store.read_integer("SELECT count(*) FROM sqlite_schema WHERE name = ?1", [object])?;
-    Ok(found.unwrap_or(0) > 0)
 }
 
 fn read_metrics(store: &Store, facts: &mut Facts) -> Result<()> {
@@ -209,7 +204,7 @@ fn read_counters(store: &Store, facts: &mut Facts) -> Result<()> {
         }
         Ok(())
     })?;
-    if has(store, "past_report")? {
+    if store.has(&["past_report"])? {
         store.read_rows("SELECT service, counter, value FROM past_report", [], |row| {
             add_counter(facts, &text(row, 0), &text(row, 1), number(row, 2));
             Ok(())

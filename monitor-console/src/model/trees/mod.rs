@@ -164,10 +164,19 @@ impl Trees {
 
 /// Counts the rows of a span.
 fn count_rows(store: &Store, period: Period) -> Result<u64> {
-    let (first, last) = rows::find_ids(store, period)?;
-    let sql = "SELECT COUNT(*) FROM calls WHERE call_id BETWEEN ?1 AND ?2 AND start_ns BETWEEN ?3 AND ?4";
-    let all = store.read_integer(sql, [first, last, period.from_ns, period.until_ns])?.unwrap_or(0);
-    Ok(u64::try_from(all).unwrap_or(0))
+    let all = if period.is_whole() {
+        store.read_integer("SELECT COUNT(*) FROM calls", [])?
+    } else {
+        // The start of a row takes a look at its thread, which only the ranges at the borders of the span need.
+        let sql = "SELECT SUM(CASE WHEN r.min_start_ns >= ?1 AND r.max_start_ns <= ?2
+                     THEN (SELECT COUNT(*) FROM calls c WHERE c.call_id BETWEEN r.first_call AND r.last_call)
+                     ELSE (SELECT COUNT(*) FROM calls c WHERE c.call_id BETWEEN r.first_call AND r.last_call
+                             AND c.start_ns BETWEEN ?1 AND ?2) END)
+                   FROM call_range r
+                   WHERE r.max_start_ns >= ?1 AND r.min_start_ns <= ?2 AND r.first_call <= r.last_call";
+        store.read_integer(sql, [period.from_ns, period.until_ns])?
+    };
+    Ok(all.and_then(|all| u64::try_from(all).ok()).unwrap_or(0))
 }
 
 /// The span of a call that is not clipped.
@@ -192,6 +201,30 @@ pub(crate) mod tests {
             loaded.names.add(name);
         }
         Trees::arrange(loaded, pattern.map(|text| text.parse().unwrap()).as_ref())
+    }
+
+    #[test]
+    fn the_rows_of_a_span_are_counted_exactly() {
+        let mut script = "INSERT INTO thread VALUES (1, 1, 'main', 1000);".to_owned();
+        for range in 0..3 {
+            let (first, start) = (range * 10 + 1, 1_000 + range * 100);
+            for at in 0..5 {
+                let (id, start) = (first + at, range * 100 + at * 10);
+                script +=
+                    &format!("INSERT INTO call VALUES ({id}, 1, 1, {start}, 1, NULL, {id}, 0, 0, 0, 1.0);");
+            }
+            script += &format!(
+                "INSERT INTO call_range (first_call, last_call, min_start_ns, max_start_ns, at_ns)
+                 VALUES ({first}, {}, {start}, {}, 0);",
+                first + 4,
+                start + 40
+            );
+        }
+        let (_folder, store) = crate::store::tests::store_of(&script);
+        let count = |from_ns, until_ns| count_rows(&store, Period { from_ns, until_ns }).unwrap();
+        assert_eq!(count_rows(&store, Period::WHOLE).unwrap(), 15);
+        assert_eq!((count(1_000, 1_240), count(1_020, 1_210), count(1_100, 1_140)), (15, 10, 5));
+        assert_eq!((count(1_041, 1_099), count(0, 1_000), count(1_120, i64::MAX)), (0, 1, 8));
     }
 
     fn self_times(trees: &Trees) -> Vec<(i64, i64)> {

@@ -10,13 +10,15 @@ use crate::model::basis::Basis;
 use crate::model::forest::Forest;
 use crate::model::names::Names;
 use crate::model::period::Period;
+use crate::model::ranges;
 use crate::model::rows::{self, ROWS_MAX, Rows};
 use crate::model::windows::{self, Selection, Sum};
+use crate::pattern;
 use crate::report::{self, Cell};
 use crate::store::Store;
 
 /// The most rows of the function that are looked at, the newest first.
-const CALLS_MAX: i64 = 20_000;
+const CALLS_MAX: usize = 20_000;
 /// The ids after the newest row of the function in which its callers' rows are looked for.
 const IDS_AFTER: i64 = 20_000;
 
@@ -73,7 +75,7 @@ pub(crate) fn read(store: &Store, function: &str, period: Period) -> Result<Fact
         since_ns: found.iter().map(|call| call.start_ns).min(),
         until_ns: found.iter().map(|call| call.start_ns).max(),
         is_estimated: found.iter().any(|call| call.weight > 1.0),
-        is_cut: i64::try_from(found.len()).is_ok_and(|found| found >= CALLS_MAX),
+        is_cut: found.len() >= CALLS_MAX,
         last_write_ns: None,
     }
     .with_last_write(store)?;
@@ -142,18 +144,35 @@ pub(super) struct StoredCall {
     pub(super) fields: Option<String>,
 }
 
-/// Reads the newest rows of a function. The ids are searched in the narrow base table, and the view is read for these.
-fn read_calls(store: &Store, function: &str, period: Period) -> Result<Vec<StoredCall>> {
+/// Finds the ids of the newest calls of a function. Only the ranges that can hold such calls are searched.
+fn find_calls(store: &Store, function: &str, period: Period) -> Result<Vec<i64>> {
     let (first, last) = rows::find_ids(store, period)?;
+    let sql = "SELECT id FROM call WHERE id BETWEEN ?1 AND ?2
+                 AND function_id IN (SELECT id FROM function WHERE name = ?3)
+               ORDER BY id DESC LIMIT ?4";
+    let mut ids = Vec::new();
+    for range in ranges::find_ranges(store, &pattern::to_exact_globs(function))? {
+        let wanted = CALLS_MAX - ids.len();
+        let (first, last) = (range.first.max(first), range.last.min(last));
+        if wanted == 0 || first > last {
+            continue;
+        }
+        store.read_rows(sql, (first, last, function, i64::try_from(wanted)?), |row| {
+            ids.push(row.get(0)?);
+            Ok(())
+        })?;
+    }
+    Ok(ids)
+}
+
+/// Reads the newest rows of a function.
+fn read_calls(store: &Store, function: &str, period: Period) -> Result<Vec<StoredCall>> {
+    let ids: Vec<i64> = find_calls(store, function, period)?;
     let sql =
         "SELECT call_id, start_ns, duration_ns, weight, failed, thread, process_id, args, fields FROM calls
-               WHERE call_id IN (
-                 SELECT id FROM call WHERE id BETWEEN ?1 AND ?2
-                   AND function_id IN (SELECT id FROM function WHERE name = ?3)
-                 ORDER BY id DESC LIMIT ?4)
-               AND start_ns BETWEEN ?5 AND ?6";
+               WHERE call_id IN (SELECT value FROM json_each(?1)) AND start_ns BETWEEN ?2 AND ?3";
     let mut calls = Vec::new();
-    let bound = (first, last, function, CALLS_MAX, period.from_ns, period.until_ns);
+    let bound = (serde_json::to_string(&ids)?, period.from_ns, period.until_ns);
     store.read_rows(sql, bound, |row| {
         let cells = report::read_cells(row, 9)?;
         let number = |at: usize| cells[at].to_integer().unwrap_or(0);

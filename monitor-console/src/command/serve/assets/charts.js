@@ -7,16 +7,6 @@
   const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const dim = () => color("--dim"), rule = () => color("--line");
 
-  // The page of another span of time.
-  const show = (data, from, to) => {
-    const first = BigInt(data.from), length = Number(BigInt(data.until) - first);
-    const time = (part) => (first + BigInt(Math.round(Math.min(Math.max(part, 0), 1) * length))).toString();
-    const address = new URL(location.href);
-    address.searchParams.set("from", time(from));
-    address.searchParams.set("to", time(to));
-    for (const name of ["before", "min", "max"]) address.searchParams.delete(name);
-    location.href = address;
-  };
   const drawLine = (chart, from, to, stroke) => {
     const context = chart.ctx;
     context.save();
@@ -77,8 +67,9 @@
           value.textContent = cursor.idx === null || cursor.left < 0 ? "" : data.lines[at].texts[cursor.idx] || "–";
         })],
         setSelect: [(chart) => {
-          const { left, width } = chart.select;
-          if (width > 4 && chart.cursor.event) show(data, chart.posToVal(left, "x"), chart.posToVal(left + width, "x"));
+          const { left, width } = chart.select, parts = [left, left + width].map((at) => chart.posToVal(at, "x"));
+          // A box that was drawn before does not belong to the span.
+          if (width > 4 && chart.cursor.event) document.dispatchEvent(new CustomEvent("span", { detail: [data, parts, { min: "", max: "" }] }));
         }],
       },
     }, [parts, ...data.lines.map((line) => line.figures)], place);
@@ -101,9 +92,6 @@
     }
     document.querySelectorAll("figure[data-chart]").forEach((figure) => { if (!charts.has(figure)) build(figure); });
   };
-  // The refresh of the page waits while a span is drawn.
-  addEventListener("pointerdown", (event) => { if (event.target.closest(".over")) document.body.classList.add("drawing"); });
-  addEventListener("pointerup", () => document.body.classList.remove("drawing"));
   document.addEventListener("refreshed", buildAll);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => charts.forEach((chart) => chart.redraw(false)));
   buildAll();

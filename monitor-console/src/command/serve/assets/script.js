@@ -2,56 +2,51 @@
 // Every page reads without this script. It fetches pages of this server alone.
 "use strict";
 (() => {
-  const body = document.body, live = body.dataset.live;
+  const body = document.body, { live } = body.dataset, waits = "waits" in body.dataset;
   const $ = (selector, from = document) => from.querySelector(selector);
   const all = (selector, from = document) => [...from.querySelectorAll(selector)];
   const state = $("#state");
-  let paused = false, waiting = false, source = null, timer = 0;
+  let paused = false, waiting = false, source = null, timer = 0, drawn = null;
 
-  const say = (text) => { if (state) state.textContent = text ? " · " + text : ""; };
-  const isBusy = () => paused || document.hidden || !getSelection().isCollapsed || drawing !== null || body.classList.contains("drawing")
-    || (document.activeElement && document.activeElement.matches("main input, main textarea, main select"));
+  const say = (text) => { if (state) state.textContent = text && " · " + text; };
+  const isBusy = () => paused || drawn || document.hidden || !getSelection().isCollapsed
+    || document.activeElement?.matches("main input, main textarea, main select");
 
   // The panels as the server sent them: a script may have laid charts over their pictures since.
-  const served = new WeakMap();
-  const keep = (panel) => served.set(panel, panel.innerHTML);
-  all("[data-panel]").forEach(keep);
+  const served = new WeakMap(all("[data-panel]").map((panel) => [panel, panel.innerHTML]));
 
   // Replaces the panels that differ. Focus, scroll position and the chosen row stay.
   const refresh = async () => {
-    if (isBusy()) { waiting = true; return; }
-    waiting = false;
-    let text;
+    waiting = isBusy();
+    if (waiting) return;
+    let answer, text;
     try {
-      const answer = await fetch(location.href);
-      if (answer.status === 401) { say("the server has started anew: open the address that it printed"); return; }
+      answer = await fetch(location.href);
       text = await answer.text();
-    } catch { say("the server does not answer"); return; }
-    if (isBusy()) { waiting = true; return; }
+    } catch { return say("the server does not answer"); }
+    if (answer.status === 401) return say("the server has started anew: open the address that it printed");
+    waiting = isBusy();
+    if (waiting) return;
+    // The store went away, or is there again.
+    const isGone = answer.status === 503;
+    if (isGone !== waits) return location.reload();
+    if (isGone) return;
     const fresh = new DOMParser().parseFromString(text, "text/html");
-    if (body.hasAttribute("data-waits") || fresh.body.hasAttribute("data-waits")) {
-      if (fresh.body.hasAttribute("data-waits") !== body.hasAttribute("data-waits")) location.reload();
-      return;
-    }
-    const focused = document.activeElement;
     for (const panel of all("[data-panel]")) {
       const next = $(`[data-panel="${CSS.escape(panel.dataset.panel)}"]`, fresh);
       if (!next || next.innerHTML === served.get(panel)) continue;
-      if (panel.contains(focused)) {
-        const address = focused.getAttribute("href");
-        panel.replaceChildren(...document.importNode(next, true).childNodes);
-        const again = address && all("a[href]", panel).find((link) => link.getAttribute("href") === address);
-        if (again) again.focus({ preventScroll: true });
-      } else panel.replaceChildren(...document.importNode(next, true).childNodes);
-      keep(panel);
+      const focused = document.activeElement, address = panel.contains(focused) && focused.getAttribute("href");
+      served.set(panel, next.innerHTML);
+      panel.replaceChildren(...next.childNodes);
+      if (address) all("a[href]", panel).find((link) => link.getAttribute("href") === address)?.focus({ preventScroll: true });
     }
     document.dispatchEvent(new Event("refreshed"));
     markRow();
     say("");
   };
   const listen = () => {
-    if (source) source.close();
-    source = new EventSource(live + "?db=" + encodeURIComponent(body.dataset.db || ""));
+    source?.close();
+    source = new EventSource(live + "?db=" + encodeURIComponent(body.dataset.db));
     source.addEventListener("tick", refresh);
     source.onerror = () => {
       if (source.readyState !== EventSource.CLOSED) return;
@@ -60,17 +55,27 @@
       timer = setTimeout(() => { refresh(); listen(); }, 10000);
     };
   };
-  if (live && window.EventSource) {
-    addEventListener("pagehide", () => { if (source) source.close(); });
+  if (live) {
+    addEventListener("pagehide", () => source?.close());
     addEventListener("pageshow", listen);
-    document.addEventListener("visibilitychange", () => { if (!document.hidden && waiting) refresh(); });
-    document.addEventListener("selectionchange", () => { if (waiting && getSelection().isCollapsed) refresh(); });
-    if (body.hasAttribute("data-waits")) setInterval(refresh, 3000);
   }
+  if (waits) setInterval(refresh, 3000);
+  for (const name of ["visibilitychange", "selectionchange"]) document.addEventListener(name, () => { if (waiting) refresh(); });
 
   // On a narrow screen the bar of pages scrolls: the page that is open is in view.
   const bar = $("nav"), current = $("nav a[aria-current]");
   if (current) bar.scrollLeft = current.offsetLeft - (bar.clientWidth - current.offsetWidth) / 2;
+
+  // Leads to this page with another span of time, given as parts of a span: 0 is its start, 1 its end.
+  const show = (span, parts, parameters) => {
+    if (!span.from) return;
+    const first = BigInt(span.from), length = Number(BigInt(span.until) - first), address = new URL(location.href);
+    const [from, to] = parts.map((part) => first + BigInt(Math.round(part * length)));
+    address.searchParams.delete("before");
+    for (const [name, value] of Object.entries({ from, to, ...parameters })) address.searchParams.set(name, value);
+    location.href = address;
+  };
+  document.addEventListener("span", ({ detail }) => show(...detail));
 
   // Rows are chosen with j and k.
   let row = -1;
@@ -83,24 +88,14 @@
     markRow();
     lines[row].scrollIntoView({ block: "nearest" });
   };
-  const shift = (by) => {
-    const now = Number(body.dataset.now) / 1e6;
-    const to = body.dataset.to ? Math.min(Number(body.dataset.to) / 1e6, now) : now;
-    const from = body.dataset.from ? Number(body.dataset.from) / 1e6 : to - 900000;
-    const span = to - from, address = new URL(location.href);
-    address.searchParams.set("from", Math.round(from + by * span) + "000000");
-    address.searchParams.set("to", Math.round(to + by * span) + "000000");
-    address.searchParams.delete("before");
-    location.href = address;
-  };
   const keys = {
-    "/": () => $("#filter") && $("#filter").focus(),
+    "/": () => $("#filter")?.focus(),
     j: () => step(1), k: () => step(-1),
-    Enter: () => { const link = rows()[row] && $("a[href]", rows()[row]); if (link) link.click(); },
-    u: () => { const here = $("nav a[aria-current]"); if (here) here.click(); else history.back(); },
-    "[": () => shift(-1), "]": () => shift(1),
+    Enter: () => rows()[row] && $("a[href]", rows()[row])?.click(),
+    u: () => current ? current.click() : history.back(),
+    "[": () => show(body.dataset, [-1, 0]), "]": () => show(body.dataset, [1, 2]),
     " ": () => { paused = !paused; say(paused ? "paused" : ""); if (!paused) refresh(); },
-    y: () => { const command = $("#command"); if (command && navigator.clipboard) navigator.clipboard.writeText(command.textContent).then(() => say("copied"), () => {}); },
+    y: () => { const command = $("#command"); if (command) navigator.clipboard?.writeText(command.textContent).then(() => say("copied"), () => {}); },
     "?": () => { const help = $(".help"); if (help) { help.open = !help.open; help.scrollIntoView(); } },
   };
   document.addEventListener("keydown", (event) => {
@@ -114,44 +109,35 @@
     act();
   });
 
-  // A box in the heat map fills the form below it and sends it.
-  let drawing = null;
-  const place = (map, event) => {
-    const frame = map.getBoundingClientRect();
-    const part = (at, from, size) => Math.min(Math.max((at - from) / size, 0), 1);
-    return [part(event.clientX, frame.left, frame.width), part(event.clientY, frame.top, frame.height)];
+  // A box that is drawn in a heat map leads to the page that explains its calls. A chart takes its pointer itself.
+  let box = null, start = null;
+  const place = (event) => {
+    const frame = drawn.getBoundingClientRect(), part = (at, size) => Math.min(Math.max(at / size, 0), 1);
+    return [part(event.clientX - frame.left, frame.width), part(event.clientY - frame.top, frame.height)];
   };
-  const drawBox = (map, from, to) => {
-    const data = map.dataset, box = drawing.box;
-    const x = Math.min(from[0], to[0]) * data.columns, y = Math.min(from[1], to[1]) * data.rows;
-    box.setAttribute("x", x); box.setAttribute("y", y);
-    box.setAttribute("width", Math.abs(from[0] - to[0]) * data.columns);
-    box.setAttribute("height", Math.abs(from[1] - to[1]) * data.rows);
-  };
-  document.addEventListener("pointerdown", (event) => {
-    const map = event.target.closest && event.target.closest("svg.heat");
-    if (!map || event.button !== 0) return;
+  const measure = (event) => place(event).map((part, at) => [Math.min(part, start[at]), Math.max(part, start[at])]);
+  addEventListener("pointerdown", (event) => {
+    drawn = event.button === 0 && event.target.closest?.(".over, svg.heat");
+    if (!drawn || drawn.matches(".over")) return;
     event.preventDefault();
-    const box = document.createElementNS("http://www.w3.org/2000/svg", "rect");
+    box = document.createElementNS("http://www.w3.org/2000/svg", "rect");
     box.setAttribute("class", "drawn");
-    map.append(box);
-    drawing = { map, box, from: place(map, event) };
+    drawn.append(box);
+    start = place(event);
   });
-  document.addEventListener("pointermove", (event) => { if (drawing) drawBox(drawing.map, drawing.from, place(drawing.map, event)); });
-  document.addEventListener("pointerup", (event) => {
-    if (!drawing) return;
-    const { map, from, box } = drawing, to = place(map, event), data = map.dataset, form = $("#box");
-    drawing = null;
-    if (!form || Math.abs(from[0] - to[0]) < .005 || Math.abs(from[1] - to[1]) < .01) { box.remove(); return; }
-    const time = (part) => (BigInt(data.from) + BigInt(Math.round(part * data.columns * Number(data.step)))).toString();
-    const [low, high] = [Math.log(Number(data.low)), Math.log(Number(data.high))];
-    const duration = (part) => Math.round(Math.exp(high - (high - low) * part)) + "ns";
-    const fields = form.elements;
-    fields.from.value = time(Math.min(from[0], to[0]));
-    fields.to.value = time(Math.max(from[0], to[0]));
-    fields.min.value = duration(Math.max(from[1], to[1]));
-    fields.max.value = duration(Math.min(from[1], to[1]));
-    form.submit();
+  addEventListener("pointermove", (event) => {
+    if (!box) return;
+    const [[left, right], [top, bottom]] = measure(event), sides = { x: left, y: top, width: right - left, height: bottom - top };
+    for (const side in sides) box.setAttribute(side, sides[side] * 100 + "%");
   });
-  document.addEventListener("pointercancel", () => { if (drawing) { drawing.box.remove(); drawing = null; } });
+  const leave = () => { box?.remove(); drawn = box = null; };
+  addEventListener("pointercancel", leave);
+  addEventListener("pointerup", (event) => {
+    if (box) {
+      const [[left, right], [top, bottom]] = measure(event), { low, high } = drawn.dataset;
+      const duration = (part) => Math.round(high * (low / high) ** part) + "ns";
+      if (right - left > .005 && bottom - top > .01) show(drawn.dataset, [left, right], { min: duration(bottom), max: duration(top) });
+    }
+    leave();
+  });
 })();

@@ -12,7 +12,7 @@ use maud::{Markup, html};
 
 use super::address::Links;
 use super::text;
-use crate::model::heat::Grid;
+use crate::model::heat::{Columns, Grid, Size};
 use crate::model::trees::stacks::Stacks;
 use crate::units;
 
@@ -78,11 +78,15 @@ fn place_figure(figure: f64, most: f64, height: f64) -> f64 {
     height - 1.0 - share * (height - 2.0)
 }
 
-/// Draws the durations of calls over time. The cells carry their place, so that a script lets the reader draw a box.
+/// The size of a heat map, and its shades, for which the style has a class each.
+pub(super) const HEAT_SIZE: Size = Size { columns: Columns::AtMost(120), rows: 48, buckets: 1 };
+const SHADES: usize = 10;
+
+/// Draws the durations of calls over time. The picture carries its bounds, so that a script lets the reader draw a box.
 pub(super) fn heat(grid: &Grid, label: &str) -> Markup {
     let now = units::now_ns();
     let (columns, rows) = (grid.columns, grid.rows);
-    let cells = grid.runs();
+    let cells = grid.runs(SHADES);
     html! {
         figure.chart {
             figcaption { "durations over time: the darker, the more calls" }
@@ -90,7 +94,7 @@ pub(super) fn heat(grid: &Grid, label: &str) -> Markup {
                 p.empty { "no timed calls in this span" }
             } @else {
                 svg.heat viewBox={ "0 0 " (columns) " " (rows) } preserveAspectRatio="none" role="img" aria-label=(text::flat(label, text::CELL_CHARACTERS))
-                    data-from=(grid.from_ns) data-step=(grid.step_ns) data-columns=(columns) data-rows=(rows)
+                    data-from=(grid.from_ns) data-until=(grid.time_ns(columns))
                     data-low=(grid.duration_ns(0)) data-high=(grid.duration_ns(rows)) {
                     @for run in cells {
                         rect class={ "h" (run.shade) } x=(run.column) y=(rows - 1 - run.row) width=(run.length) height="1" {}

@@ -17,11 +17,14 @@ use crate::units;
 /// The kinds of a page, and the failures of the page of one kind.
 const SHOWN: usize = 50;
 const CALLS_SHOWN: usize = 20;
+/// The parts of the span that the course of a kind shows.
+const COURSE_PARTS: usize = 24;
 /// The time since its first failure within which a kind counts as new.
 const NEW_NS: i64 = 15 * 60 * 1_000_000_000;
 
 pub(super) fn page(context: &Context<'_>) -> Result<Page> {
-    let read = || failures::read(&context.store, &context.scope, context.pattern.as_ref(), context.now_ns);
+    let (pattern, now_ns) = (context.pattern.as_ref(), context.now_ns);
+    let read = || failures::read(&context.store, &context.scope, pattern, COURSE_PARTS, now_ns);
     let found = context.read_within(PAGE_TIME, read)?;
     let is_cut = found.is_none();
     let mut found = found.unwrap_or_default();

@@ -51,7 +51,7 @@ pub(super) fn page(context: &Context<'_>) -> Result<Page> {
         .read_within(PAGE_TIME, || windows::read_of(&context.store, &scope, Some(name), &mut names))?
         .unwrap_or_default();
     let series = figures::gather(&found, period, POINTS);
-    let grid = Grid::build(&found, period);
+    let grid = Grid::build(&found, period, chart::HEAT_SIZE);
     let mut page = Page {
         title: name.to_owned(),
         sql: Some(schema::select(
@@ -208,7 +208,7 @@ fn box_form(context: &Context<'_>) -> Markup {
     let address = context.links.to(&format!("/f/{}", super::super::address::segment(context.subject)), &[]);
     let (path, _) = address.split_once('?').unwrap_or((&address, ""));
     html! {
-        form.box #box method="get" action=(path) {
+        form.box method="get" action=(path) {
             @for (name, kept) in context.links.hidden_fields(&["from", "to", "q"]) { input type="hidden" name=(name) value=(kept); }
             span.label { "Explain a box: calls between" }
             label { span.label { "from" } input name="from" size="10" value=(value("from")) placeholder="-15m"; }

@@ -6,7 +6,7 @@ use super::calls::{draw_values, outcome};
 use super::canvas::{BAD, Canvas, DIM, Text};
 use super::list::{self, Column, Side, column};
 use crate::command::tui::state::{State, WIDE_COLUMNS};
-use crate::model::failure_kinds::Kind;
+use crate::model::failures::Kind;
 use crate::sparkline;
 use crate::units;
 
@@ -37,10 +37,10 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, state: &State, kinds: &[Kind]) {
         #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
         let count = units::format_count(kind.count as f64).replace(' ', "");
         let is_new = kind.first_ns >= state.span.start_ns(state.now_ns);
-        let passed_on = if kind.is_origin { "" } else { "(passed on) " };
+        let passed_on = if kind.is_passed_on() { "(passed on) " } else { "" };
         vec![
             format!("{}{count}", if kind.is_lower_bound { "≥" } else { "" }).into(),
-            Text::styled(sparkline::draw_counts(&kind.parts), BAD),
+            Text::styled(sparkline::draw_counts(&kind.course), BAD),
             outcome(&kind.outcome),
             Text::styled(units::format_age(kind.last_ns, state.now_ns), DIM),
             if is_new {

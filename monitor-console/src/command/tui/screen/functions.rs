@@ -122,19 +122,29 @@ fn draw_pane(canvas: &mut Canvas<'_>, state: &State, one: &Activity) {
 
 /// Draws the durations over time, and the box that is being drawn in them. Returns the number of rows that it took.
 pub(super) fn draw_heat(canvas: &mut Canvas<'_>, state: &State) -> u16 {
-    const SHADES: [&str; 5] = [" ", "░", "▒", "▓", "█"];
+    const SHADES: [&str; 4] = ["░", "▒", "▓", "█"];
     let Some(Place { origin: (x, y), rows }) = state.heat_place() else { return 0 };
     let detail = &state.detail;
-    let shades = detail.heat.shades();
-    if shades.is_empty() {
+    let heat = &detail.heat;
+    if heat.is_empty() {
         canvas.text((x, y), 40, "no timed calls in this span", DIM);
         return 1;
     }
-    for ((shades, from), row_y) in shades.iter().zip(&detail.heat.from_ns).take(rows.into()).zip(y..) {
-        let label = format!("≥ {}", units::format_short_duration(*from).replace(' ', ""));
-        canvas.right((x, row_y), LABEL_COLUMNS - 1, &label, DIM);
-        let row: String = shades.iter().map(|shade| SHADES[(*shade).min(4)]).collect();
-        canvas.text((x + LABEL_COLUMNS, row_y), 60, &row, ACCENT);
+    for (row, row_y) in (0..heat.rows).rev().take(rows.into()).zip(y..) {
+        let from = units::format_short_duration(heat.duration_ns(row)).replace(' ', "");
+        canvas.right((x, row_y), LABEL_COLUMNS - 1, &format!("≥ {from}"), DIM);
+    }
+    for run in heat.runs(SHADES.len()) {
+        let row = u16::try_from(heat.rows - 1 - run.row).unwrap_or(rows);
+        let column = u16::try_from(run.column).unwrap_or(0);
+        if row < rows {
+            canvas.text(
+                (x + LABEL_COLUMNS + column, y + row),
+                60,
+                &SHADES[run.shade - 1].repeat(run.length),
+                ACCENT,
+            );
+        }
     }
     if let Some((from, to)) = state.drawn_box {
         let (left, width) = (from.0.min(to.0), from.0.abs_diff(to.0) + 1);
@@ -142,7 +152,7 @@ pub(super) fn draw_heat(canvas: &mut Canvas<'_>, state: &State) -> u16 {
             canvas.restyle((x + LABEL_COLUMNS + left, y + row), width, SELECTED);
         }
     }
-    u16::try_from(shades.len()).unwrap_or(rows).min(rows)
+    u16::try_from(heat.rows).unwrap_or(rows).min(rows)
 }
 
 /// Draws a label and names, as many as fit.
