@@ -21,6 +21,7 @@ use super::interface::BUSY_MAX;
 use super::migrate;
 use super::options::{PAGE_BYTES, StoreOptions};
 use super::owner;
+use super::read_only::is_read_only;
 use super::schema::VERSION;
 use super::vfs;
 use crate::limits::COARSE_PERIOD;
@@ -177,7 +178,7 @@ fn try_open(path: &Path, options: &StoreOptions) -> Result<(Connection, FileKind
 /// Returns true if a file may not be written because of its header, not because of rights. A header may ask for a newer
 /// SQLite, but none that exists writes such a header, so it was overwritten. The connection has read the header.
 fn is_closed_by_header(path: &Path, connection: &Connection) -> bool {
-    connection.is_readonly("main").unwrap_or(false) && is_writable(path)
+    is_read_only(connection) && is_writable(path)
 }
 
 /// Sets up the connection, and makes the file a store of this version.

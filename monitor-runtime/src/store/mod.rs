@@ -5,8 +5,9 @@
 //! twice is stored once. The room knows no threads and reads no clock: points in time are arguments.
 //!
 //! A batch meets the files in this order: `interface` (the trait), `options`, `connection` (with `file`, `harden`,
-//! `examine`, `owner`, `migrate`, `schema`), `sqlite` (the store), `transaction` (with `process`, `id_cache`, `calls`,
-//! `zones`, `logs`, `slices`, `windows`, `totals`, `alerts`, `metrics`, `error_groups`, `rows`, `retention`).
+//! `read_only`, `examine`, `owner`, `migrate`, `schema`), `sqlite` (the store), `transaction` (with `process`,
+//! `id_cache`, `calls`, `zones`, `logs`, `slices`, `windows`, `totals`, `alerts`, `metrics`, `error_groups`, `rows`,
+//! `retention`).
 //! `recovered_rows` writes what a dead process left, and `query` serves readers.
 
 pub mod schema;
@@ -19,6 +20,7 @@ mod vfs;
 mod migrate;
 mod hooks;
 mod harden;
+mod read_only;
 mod examine;
 mod owner;
 mod connection;
