@@ -127,6 +127,11 @@ impl Grid {
         (f64::from(bucket) / BUCKETS_PER_DOUBLING).exp2()
     }
 
+    /// Returns the time of a column, in ns, rounded down.
+    pub(crate) fn step_ns(&self) -> i64 {
+        self.length_ns / i64::try_from(self.columns.max(1)).unwrap_or(i64::MAX)
+    }
+
     /// Returns the start of a column, ns since the Unix epoch.
     pub(crate) fn time_ns(&self, column: usize) -> i64 {
         let since = i128::from(self.length_ns) * column as i128 / self.columns.max(1) as i128;

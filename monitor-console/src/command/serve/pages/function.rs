@@ -153,7 +153,7 @@ fn describe_grid(grid: &Grid) -> Value {
     };
     let rows: Vec<Vec<u64>> =
         (0..grid.rows).map(|row| (0..grid.columns).map(|column| grid.count(row, column)).collect()).collect();
-    json!({ "from_ns": grid.from_ns.to_string(), "step_ns": integer(grid.step_ns), "duration_bounds_ns": bounds, "counts": rows })
+    json!({ "from_ns": grid.from_ns.to_string(), "step_ns": integer(grid.step_ns()), "duration_bounds_ns": bounds, "counts": rows })
 }
 
 fn show_figures(context: &Context<'_>, figures: &Figures) -> Markup {
