@@ -61,38 +61,35 @@ impl Trees {
     /// Takes the calls that threads have added to their slots, and gives their callers places.
     pub(super) fn take_bursts(&mut self, moment: &Moment<'_>) -> Vec<SharedCalls> {
         let mut taken = Vec::new();
-        for (place, state) in self.rings.states().into_iter().enumerate() {
+        for (place, state) in self.rings.states().enumerate() {
             let Some(bursts) = state.bursts.get() else { continue };
             let before = &self.bursts.slots;
             let mut read = bursts
                 .read(|slot, version| before.get(&(place, slot)).is_none_or(|(_, last)| *last != version));
             let mut spans: HashSet<u64> = HashSet::new();
             loop {
-                let is_known = |calls: &SharedCalls| {
-                    !calls.is_below
+                let waiting = read.len();
+                read.retain(|(slot, calls, version)| {
+                    let is_known = !calls.is_below
                         || spans.contains(&calls.parent)
-                        || self.bursts.row(calls.parent).is_some()
-                };
-                let (ready, rest): (Vec<_>, Vec<_>) =
-                    read.into_iter().partition(|(_, calls, _)| is_known(calls));
-                read = rest;
-                if ready.is_empty() {
-                    break;
-                }
-                for (slot, calls, version) in ready {
+                        || self.bursts.row(calls.parent).is_some();
                     // Calls that cannot be noted as taken, or have no room for their row, stay in their slot until the
                     // next drain.
-                    let has_room = taken.make_room(1)
+                    let has_room = is_known
+                        && taken.make_room(1)
                         && spans.make_room(1)
                         && self.bursts.make_room()
                         && self.folds.make_room(taken.len() + 1);
-                    if !has_room {
-                        continue;
+                    if has_room {
+                        spans.insert(calls.span);
+                        let earlier = self.bursts.slots.insert((place, *slot), (*calls, *version));
+                        taken.push(earlier.map_or(*calls, |(earlier, _)| calls.growth_since(&earlier)));
+                        bursts.note_taken(*slot, *version);
                     }
-                    spans.insert(calls.span);
-                    let earlier = self.bursts.slots.insert((place, slot), (calls, version));
-                    taken.push(earlier.map_or(calls, |(earlier, _)| calls.growth_since(&earlier)));
-                    bursts.note_taken(slot, version);
+                    !has_room
+                });
+                if read.len() == waiting {
+                    break;
                 }
             }
         }
