@@ -168,7 +168,8 @@ impl Histogram {
         self.0[place] += count;
     }
 
-    /// Makes this many buckets available, in no more memory than they take: the buckets of three centuries fit into 4 KiB.
+    /// Makes this many buckets available, in no more memory than they take: the buckets of three centuries fit into 4
+    /// KiB.
     #[inline]
     fn extend_to(&mut self, buckets: usize) {
         if buckets > self.0.len() {

@@ -204,8 +204,8 @@ impl FunctionStats {
     }
 
     /// Adds the rows that changed since the last call of this function to `windows` and `slices`. Then it adds
-    /// windows that are old enough to be closed to their slices. Returns false if the machine has no memory for the rows: they
-    /// are then still to be taken.
+    /// windows that are old enough to be closed to their slices. Returns false if the machine has no memory for the
+    /// rows: they are then still to be taken.
     pub(crate) fn take_rows(
         &mut self,
         function: u32,

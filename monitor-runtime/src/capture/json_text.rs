@@ -1,7 +1,7 @@
 //! A JSON text that is written piece by piece, and goes without memory.
 //!
-//! Takes bytes; gives the text, or nothing if there was no memory for a part of it. It grows like a list of the standard
-//! library, which would end the process instead. It does not know JSON.
+//! Takes bytes; gives the text, or nothing if there was no memory for a part of it. It grows like a list of the
+//! standard library, which would end the process instead. It does not know JSON.
 
 use std::io;
 use std::ops::Deref;

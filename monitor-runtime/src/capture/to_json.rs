@@ -61,7 +61,8 @@ pub(crate) fn object_text(tokens: &[u8], names: &[&str]) -> Option<String> {
     into_string(text)
 }
 
-/// Returns a JSON object of pairs of a name and a value; `None` if there is no memory for it. The last value of a name counts.
+/// Returns a JSON object of pairs of a name and a value; `None` if there is no memory for it. The last value of a name
+/// counts.
 fn pairs_text(tokens: &[u8]) -> Option<String> {
     let mut entries: Vec<(&str, Vec<u8>)> = Vec::new();
     for (name, _, value) in pairs(tokens) {
@@ -137,7 +138,8 @@ pub(crate) fn text_and_type(tokens: &[u8]) -> Option<(String, Option<String>)> {
     Some((serde_json::from_str(&json).unwrap_or(json), name))
 }
 
-/// Returns the first value as plain text, as for the message of an error. Without memory for the text it is `[no memory]`.
+/// Returns the first value as plain text, as for the message of an error. Without memory for the text it is `[no
+/// memory]`.
 #[must_use]
 pub fn to_text(tokens: &[u8]) -> String {
     plain_text(tokens).unwrap_or_else(|| NO_MEMORY.to_owned())

@@ -136,7 +136,8 @@ impl Backlog {
                     let more =
                         held.as_deref().unwrap_or(&before[..if holds_before { 0 } else { before.len() }]);
                     holds_before |= held.is_none();
-                    // Blocks for which there is no memory are released, although after a kill a recoverer would still need them.
+                    // Blocks for which there is no memory are released, although after a kill a recoverer would still
+                    // need them.
                     if saved.held.make_room(more.len()) {
                         saved.held.extend_from_slice(more);
                     } else {

@@ -110,8 +110,8 @@ impl CrashSafety {
         held
     }
 
-    /// Adds journal blocks to a list of those that are held. Without memory for them they are released, although after a kill a
-    /// recoverer would still need them.
+    /// Adds journal blocks to a list of those that are held. Without memory for them they are released, although after
+    /// a kill a recoverer would still need them.
     fn add_held(&self, held: &mut Held, more: Held) {
         if held.make_room(more.len()) {
             held.extend(more);
@@ -205,7 +205,8 @@ impl CrashSafety {
         }
         let mut changed = false;
         for state in self.rings.states() {
-            for (page, ring) in state.rings() {
+            // A ring that was made meanwhile has not been drained, and is noted with the next snapshot.
+            for (page, ring) in state.rings().filter(|(page, _)| page.id <= last_ring) {
                 let marks = || &page.words[ring::MARKS..ring::MARKS + marks::WORDS];
                 changed |= checkpoints.counted(page.id, ring.drained(), marks);
             }

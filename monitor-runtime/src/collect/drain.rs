@@ -130,7 +130,8 @@ impl Drain {
     pub(super) fn drain_rings(&mut self, parts: &mut Parts<'_>) -> bool {
         self.lacks_memory = false;
         if !parts.functions.prepare() {
-            // A call of a function that is not known could be counted under no name, so the records stay in their rings.
+            // A call of a function that is not known could be counted under no name, so the records stay in their
+            // rings.
             self.note_lack_of_memory();
             return false;
         }
@@ -155,9 +156,9 @@ impl Drain {
         pressed
     }
 
-    /// Drains the rings of the states from `next` to `states`, as many as the memory for a drain has room for, and moves `next`
-    /// on. Where the journal has no room for copies, drains the rings of one state only, because a kill loses what is
-    /// drained.
+    /// Drains the rings of the states from `next` to `states`, as many as the memory for a drain has room for, and
+    /// moves `next` on. Where the journal has no room for copies, drains the rings of one state only, because a kill
+    /// loses what is drained.
     fn drain_slice(&mut self, states: usize, next: &mut usize, parts: &mut Parts<'_>) -> Slice {
         let shared = Arc::clone(&self.shared);
         let mut stream = shared.subscribers.stream();

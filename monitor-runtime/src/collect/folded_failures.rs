@@ -41,8 +41,8 @@ pub(super) struct FoldedFailures {
 
 impl FoldedFailures {
     /// Counts failures of the function `name`: by their own kind if it is known or there is room for it, else by a
-    /// common kind. Returns false if the machine has no memory for a kind: the statistics of functions include these failures
-    /// already, so only their kind is lost.
+    /// common kind. Returns false if the machine has no memory for a kind: the statistics of functions include these
+    /// failures already, so only their kind is lost.
     pub(super) fn add(&mut self, name: &str, failures: Failures, kinds_max: usize) -> bool {
         if !(self.counted.make_room(1) && self.of_function.make_room(1) && self.kinds.make_room(1)) {
             return false;

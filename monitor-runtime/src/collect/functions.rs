@@ -44,14 +44,14 @@ impl Functions {
             accountant.count_within(Part::Functions, KINDS_SHARE, KIND_BYTES, limits::FOLDED_KINDS_MAX);
     }
 
-    /// Adds the functions that were called for the first time since this was last called. Returns false if the machine has no
-    /// memory for all of them, and for some more, whose first calls may come while rings are drained.
+    /// Adds the functions that were called for the first time since this was last called. Returns false if the machine
+    /// has no memory for all of them, and for some more, whose first calls may come while rings are drained.
     pub(super) fn prepare(&mut self) -> bool {
         self.discover() && self.by_id.make_room(SPARE_PLACES) && self.first_sites.make_room(SPARE_PLACES)
     }
 
-    /// Adds the functions that were called for the first time since this was last called. Returns false if the machine has no
-    /// memory for all of them.
+    /// Adds the functions that were called for the first time since this was last called. Returns false if the machine
+    /// has no memory for all of them.
     pub(super) fn discover(&mut self) -> bool {
         for site in site::registered() {
             let id = site.id() as usize;
@@ -124,8 +124,8 @@ impl Functions {
         self.iter().filter(|function| function.stats.is_changed()).count()
     }
 
-    /// Returns the rows of functions that the store does not have yet, or has with another rate. Returns `None` if there is
-    /// no memory for all of them: they are then still to be taken.
+    /// Returns the rows of functions that the store does not have yet, or has with another rate. Returns `None` if
+    /// there is no memory for all of them: they are then still to be taken.
     pub(super) fn take_new_rows(&mut self) -> Option<Vec<FunctionRow>> {
         let mut rows = Vec::new();
         if !rows.make_room(self.iter().filter(|function| function.has_new_row()).count()) {

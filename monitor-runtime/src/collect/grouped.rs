@@ -26,7 +26,8 @@ pub(super) struct Grouped {
 }
 
 impl Grouped {
-    /// Notes the failures without a row, which go with the next batch. Returns false if there is no memory for all of them.
+    /// Notes the failures without a row, which go with the next batch. Returns false if there is no memory for all of
+    /// them.
     pub(super) fn note_folded(&mut self, failures: &HashMap<u32, ByOutcome>) -> bool {
         let has_room = self.changed.make_room(failures.len()) && self.folded.make_room(failures.len());
         if has_room {

@@ -58,8 +58,8 @@ impl NextBatch {
         self.next_figures = self.next_figures.min(now);
     }
 
-    /// Keeps this many rows of a batch, and puts the others before those that are postponed already. Returns false if there is no
-    /// memory for that.
+    /// Keeps this many rows of a batch, and puts the others before those that are postponed already. Returns false if
+    /// there is no memory for that.
     pub(super) fn postpone(&mut self, rows: &mut Rows, kept: usize) -> bool {
         let has_memory = rows.move_later(kept, &mut self.postponed);
         if !has_memory {
@@ -68,8 +68,8 @@ impl NextBatch {
         has_memory
     }
 
-    /// Returns the next batch, or `None` if nothing in it would be worth a transaction. Fails if there is no memory for the
-    /// functions that are new in it: everything then waits for a later batch.
+    /// Returns the next batch, or `None` if nothing in it would be worth a transaction. Fails if there is no memory for
+    /// the functions that are new in it: everything then waits for a later batch.
     pub(super) fn assemble(
         &mut self,
         now: Duration,

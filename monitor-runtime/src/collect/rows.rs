@@ -28,8 +28,8 @@ impl Rows {
         self.logs.push(LogRow { calls_before: self.calls.len(), ..line });
     }
 
-    /// Keeps this many rows, and puts the others before those of another list. Returns false if there is no memory for that: both
-    /// lists then stay as they are.
+    /// Keeps this many rows, and puts the others before those of another list. Returns false if there is no memory for
+    /// that: both lists then stay as they are.
     pub(super) fn move_later(&mut self, kept: usize, later: &mut Self) -> bool {
         let is_kept = |(at, line): &(usize, &LogRow)| at + line.calls_before < kept;
         let lines = self.logs.iter().enumerate().take_while(is_kept).count();

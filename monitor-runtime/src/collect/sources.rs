@@ -144,8 +144,8 @@ impl Sources {
         rows
     }
 
-    /// Puts the second half of a batch's rows before those that wait already. Returns false if the batch has no second half, or
-    /// the machine has no memory for it.
+    /// Puts the second half of a batch's rows before those that wait already. Returns false if the batch has no second
+    /// half, or the machine has no memory for it.
     pub(super) fn postpone(&mut self, rows: &mut Vec<MetricWindowRow>) -> bool {
         let half = rows.len() / 2;
         let has_memory = half > 0 && self.waiting.make_room(rows.len() - half);

@@ -218,7 +218,8 @@ impl IdCache {
         Ok(())
     }
 
-    /// Returns the function of that id. A function that was never given gets a default name. Fails if there is no memory for it.
+    /// Returns the function of that id. A function that was never given gets a default name. Fails if there is no
+    /// memory for it.
     pub(crate) fn function(&mut self, id: u32) -> rusqlite::Result<&FunctionRow> {
         if !(self.functions.make_room(1) && self.missing.make_room(self.functions.len() + 1)) {
             return Err(no_memory());
@@ -241,7 +242,8 @@ impl IdCache {
     }
 
     /// Returns the functions that the open file does not have yet. From now on they count as written, unless the
-    /// transaction fails: then all of them are missing again, however many of them it wrote. Fails if there is no memory for them.
+    /// transaction fails: then all of them are missing again, however many of them it wrote. Fails if there is no
+    /// memory for them.
     pub(crate) fn take_missing(&mut self) -> rusqlite::Result<Vec<u32>> {
         let taken = collect_all(self.missing.iter().copied()).ok_or_else(no_memory)?;
         if !self.uncommitted_functions.make_room(taken.len()) {
@@ -262,7 +264,8 @@ impl IdCache {
         segment.reaches(call).then_some(*segment)
     }
 
-    /// Returns the thread of a call. A thread that was never given gets a default name. Fails if there is no memory for it.
+    /// Returns the thread of a call. A thread that was never given gets a default name. Fails if there is no memory for
+    /// it.
     pub(crate) fn thread(&mut self, call: &CallRow) -> rusqlite::Result<&ThreadRow> {
         if !(self.threads.make_room(1) && self.uncommitted_threads.make_room(1)) {
             return Err(no_memory());

@@ -237,8 +237,8 @@ impl ThreadPool {
         }
     }
 
-    /// Returns all states, for the collector. They are copied from the list a few at a time, because a copy of the whole list
-    /// would need memory that the machine may not have. States that are made meanwhile come last.
+    /// Returns all states, for the collector. They are copied from the list a few at a time, because a copy of the
+    /// whole list would need memory that the machine may not have. States that are made meanwhile come last.
     pub(crate) fn states(&self) -> impl Iterator<Item = &'static ThreadState> + '_ {
         let copy = |from: usize| {
             let all = lock(&self.all);

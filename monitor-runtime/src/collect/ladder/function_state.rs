@@ -224,8 +224,8 @@ impl FunctionStates {
         pairs.filter_map(|(function, state)| Some((function.as_ref()?, state.as_mut()?)))
     }
 
-    /// Adopts the caps by which callers throttled themselves. Returns the rungs of all functions as they were before; `None` if
-    /// there is no memory for them.
+    /// Adopts the caps by which callers throttled themselves. Returns the rungs of all functions as they were before;
+    /// `None` if there is no memory for them.
     pub(super) fn adopt_throttles(&mut self, functions: &Functions) -> Option<Vec<Rung>> {
         collect_all(self.iter_mut(functions).map(|(function, state)| state.adopt_throttle(function.site)))
     }

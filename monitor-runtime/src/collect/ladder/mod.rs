@@ -186,8 +186,8 @@ impl Ladder {
         }
     }
 
-    /// Looks at the calls since the last look, and moves the rungs of functions. Returns `None` if there is no memory for that: the
-    /// rungs then stay as they are until the next look.
+    /// Looks at the calls since the last look, and moves the rungs of functions. Returns `None` if there is no memory
+    /// for that: the rungs then stay as they are until the next look.
     fn look(
         &mut self,
         now: Duration,

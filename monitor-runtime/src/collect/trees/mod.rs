@@ -362,8 +362,9 @@ fn is_loop(caller: &Parent, at: u64, clock: &Clock) -> bool {
     clock.duration_ns(age) > limits::LOOP_AGE.as_nanos() as u64
 }
 
-/// Sorts calls by their end. The calls of each ring, which lie together, are merged if each ring is in order already, because
-/// that is faster than a sort. A stable sort would merge them as well, but ends the process if it gets no memory.
+/// Sorts calls by their end. The calls of each ring, which lie together, are merged if each ring is in order already,
+/// because that is faster than a sort. A stable sort would merge them as well, but ends the process if it gets no
+/// memory.
 fn sort_by_end(calls: &mut [Drained]) {
     let is_ordered = |ring: &[Drained]| ring.is_sorted_by_key(Drained::end);
     let mut order: Vec<u32> = Vec::new();

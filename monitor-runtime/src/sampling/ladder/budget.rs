@@ -68,8 +68,8 @@ const SMOOTHING: f64 = 0.2;
 const COUNTED_HYSTERESIS: f64 = 2.0;
 
 impl Budget {
-    /// Moves the rungs of all functions by their calls in a look of this many seconds. Returns the costs; `None` if there is no
-    /// memory to find the rungs: the next look moves them.
+    /// Moves the rungs of all functions by their calls in a look of this many seconds. Returns the costs; `None` if
+    /// there is no memory to find the rungs: the next look moves them.
     pub(crate) fn keep(
         &mut self,
         places: &mut [Place<'_>],
@@ -212,8 +212,8 @@ fn sum_reducible(places: &[Place<'_>], costs: &Costs) -> f64 {
 }
 
 /// Lowers functions that are too expensive by themselves, the largest saving first, until the costs fit: those whose
-/// calls take too long to time are only counted, and those that are called very often in each tree are only timed. Returns `None`
-/// if there is no memory to find them.
+/// calls take too long to time are only counted, and those that are called very often in each tree are only timed.
+/// Returns `None` if there is no memory to find them.
 fn sink_hot(places: &mut [Place<'_>], trees: &[Tree], costs: &Costs, budget: f64) -> Option<()> {
     while sum_reducible(places, costs) > AIM * budget {
         let timing = |place: &Place<'_>| if place.rung.is_counted() { 0.0 } else { place.timing(costs) };
@@ -235,8 +235,8 @@ fn sink_hot(places: &mut [Place<'_>], trees: &[Tree], costs: &Costs, budget: f64
     Some(())
 }
 
-/// Lowers functions by themselves where thinned trees are still too expensive, the largest saving first. Returns `None` if there
-/// is no memory to find them.
+/// Lowers functions by themselves where thinned trees are still too expensive, the largest saving first. Returns `None`
+/// if there is no memory to find them.
 fn sink_rest(
     places: &mut [Place<'_>],
     trees: &[Tree],

@@ -138,7 +138,8 @@ pub(super) struct RowsBound {
     pub(super) rows: f64,
 }
 
-/// Returns the bound of each root in whose trees a function has too many rows; `None` if there is no memory for the bounds.
+/// Returns the bound of each root in whose trees a function has too many rows; `None` if there is no memory for the
+/// bounds.
 pub(super) fn rows_bounds(
     places: &[Place<'_>],
     trees: &[Tree],
