@@ -438,20 +438,20 @@ LEFT JOIN calendar d ON d.day = CAST((r.start_ns - r.start_ns % 86400000000000) 
 /// Returns every view as its name and text, in the order in which they can be created. A text for which there is no
 /// memory is missing.
 pub fn views() -> impl Iterator<Item = (&'static str, Option<Cow<'static, str>>)> {
-    let of_calls = VIEWS_OF_CALLS.iter().map(|(name, filter)| {
+    let of_calls = VIEWS_OF_CALLS.iter().map(|&(name, filter)| {
         let text = join(&["CREATE VIEW ", name, " AS\nSELECT", CALL_COLUMNS, filter]);
-        (*name, text.map(Cow::Owned))
+        (name, text.map(Cow::Owned))
     });
     let fixed = |views: &'static [(&'static str, &'static str)]| {
-        views.iter().map(|(name, text)| (*name, Some(Cow::Borrowed(*text))))
+        views.iter().map(|&(name, text)| (name, Some(Cow::Borrowed(text))))
     };
     let health = std::iter::once_with(|| ("health", Some(Cow::Owned(view_health()))));
     of_calls.chain(fixed(VIEWS_BEFORE_HEALTH)).chain(health).chain(fixed(VIEWS_AFTER_HEALTH))
 }
 
 /// The views whose columns are those of calls, each with the rest of its text.
-const VIEWS_OF_CALLS: [(&str, &str); 3] =
-    [("calls", ""), ("errors", "\nWHERE c.kind > 3"), ("slow_calls", "\nWHERE (c.kind & 3) = 1")];
+const VIEWS_OF_CALLS: &[(&str, &str)] =
+    &[("calls", ""), ("errors", "\nWHERE c.kind > 3"), ("slow_calls", "\nWHERE (c.kind & 3) = 1")];
 
 const VIEWS_BEFORE_HEALTH: &[(&str, &str)] = &[
     ("folds", VIEW_FOLDS),
