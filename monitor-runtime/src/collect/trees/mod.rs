@@ -154,7 +154,7 @@ impl Trees {
             self.foresee(&calls, &bursts, moment);
             self.decide_rows(&mut calls, rings, moment);
         }
-        self.add_bursts(&bursts, moment);
+        self.add_bursts(bursts, moment);
         for call in &calls {
             if let Row::Shared(key) = call.row {
                 let words = &mut rings[call.ring as usize].1[call.at as usize..];
@@ -293,7 +293,7 @@ impl Trees {
 
     /// Returns true if no calls wait for the row that they share.
     pub(super) fn is_settled(&self) -> bool {
-        self.folds.is_empty()
+        self.folds.is_empty() && self.bursts.waiting.is_empty()
     }
 
     /// Forgets a call that has ended, or of which no callee has ended for long, and completes the rows below it.
