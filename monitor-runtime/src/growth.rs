@@ -72,6 +72,14 @@ pub(crate) fn collect_most<T>(items: impl IntoIterator<Item = T>) -> Vec<T> {
     most
 }
 
+/// Returns the pieces as one text, or `None` if there is no memory for it.
+pub(crate) fn join(pieces: &[&str]) -> Option<String> {
+    let mut text = String::new();
+    text.try_reserve_exact(pieces.iter().map(|piece| piece.len()).sum()).ok()?;
+    text.extend(pieces.iter().copied());
+    Some(text)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -107,5 +115,6 @@ mod tests {
     fn items_are_collected_in_their_order() {
         assert_eq!(collect_all(0..3), Some(vec![0, 1, 2]));
         assert_eq!(collect_most(0..3), [0, 1, 2]);
+        assert_eq!(join(&["a", "", "bc"]).as_deref(), Some("abc"));
     }
 }

@@ -39,13 +39,16 @@ pub(crate) const CASES: &[Case] = &[
         length: Length::Short,
         run: large_allocations,
     },
-    // An optimized recorder allocates in another order, and some of its tables do not ask for memory beforehand yet.
-    #[cfg(debug_assertions)]
-    case(
-        "memory: an allocation of the recorder's fails",
-        "of 4 KiB on, once, or from the first on, under 4 loads",
-        || refused_allocations(1..9),
-    ),
+    case(REFUSED, "of 4 KiB on: one of some, or all for a second or for good, under 4 loads", || {
+        refused_allocations([1, 3, 8, 21, 55].into_iter(), &[1, 16], &[1, 20])
+    }),
+    Case {
+        fault: REFUSED,
+        how: "of 4 KiB on: one of the first 60, or all for a second or for good, under 4 loads",
+        need: Need::Nothing,
+        length: Length::Long,
+        run: || refused_allocations(1..=60, &[1, 4, 9, 16, 25, 40], &[1, 8, 20, 35]),
+    },
     Case {
         fault: "recovery that ends its process",
         how: "killed as soon as it has begun, twice",
@@ -54,6 +57,8 @@ pub(crate) const CASES: &[Case] = &[
         run: recovery_that_kills,
     },
 ];
+
+const REFUSED: &str = "memory: an allocation of the recorder's fails";
 
 /// The memory of fixed size: SQLite's cache, the stacks of two threads, code and its relocations.
 const FIXED_KIB: u64 = 4 * 1024;
@@ -169,47 +174,78 @@ fn large_allocations() -> Row {
     row
 }
 
+/// The allocations of the recorder's thread that the system refuses.
+#[derive(Debug, Clone, Copy)]
+enum Refused {
+    /// The one of this number.
+    One(u64),
+    /// All from this number on, for a second.
+    Second(u64),
+    /// All from this number on.
+    Rest(u64),
+}
+
+impl Refused {
+    /// Returns the rule for the victim.
+    fn to_rule(self) -> String {
+        let (first, times, lasts_ms) = match self {
+            Self::One(first) => (first, 1, u64::MAX),
+            Self::Second(first) => (first, u64::MAX, 1000),
+            Self::Rest(first) => (first, u64::MAX, u64::MAX),
+        };
+        format!("4096:{first}:{times}:{lasts_ms}")
+    }
+}
+
 /// The program does what it does without a recorder, whichever allocation of the recorder's own thread fails, and however many
-/// after it: each table, queue and batch goes without what it has no memory for. After one that failed, every call is counted.
-#[cfg(debug_assertions)]
-fn refused_allocations(firsts: std::ops::Range<u64>) -> Row {
+/// after it: each table, queue and batch goes without what it has no memory for. Once there is memory again, every call
+/// is counted and has its row, or is counted as lost.
+fn refused_allocations(single: impl Iterator<Item = u64>, seconds: &[u64], rests: &[u64]) -> Row {
     const LOADS: [(&str, u64); 4] =
         [("threads-in-turn", 100), ("tasks", 300), ("many-functions", 4), ("folds", 120)];
-    /// The first that fails behind which all others fail too.
-    const FOR_GOOD: u64 = 1;
+    let seconds = seconds.iter().copied().map(Refused::Second);
+    let rests = rests.iter().copied().map(Refused::Rest);
+    let all: Vec<Refused> = single.map(Refused::One).chain(seconds).chain(rests).collect();
     let mut row = Row { is_host_unchanged: true, ..Row::default() };
     let (mut refused, mut parts_refused) = (0, 0);
     for (load, number) in LOADS {
-        let run = |refuses: Option<String>| {
+        let run = |refuses: Option<Refused>| {
             let play = Play::new().with_variable("MONITOR_MAX_MEMORY", "64MiB");
             let mut command = play.command("load", number);
             command.arg(load).env("MONITOR", if refuses.is_some() { "on" } else { "off" });
-            command.env("VICTIM_REFUSES", refuses.unwrap_or_default());
-            (bounded(command), oracle::read_report(&play.place))
+            command.env("VICTIM_REFUSES", refuses.map(Refused::to_rule).unwrap_or_default());
+            (bounded(command), oracle::read_report(&play.place), oracle::sum_counts(&play.place.db()))
         };
-        let (without, _) = run(None);
-        for first in firsts.clone() {
-            for times in if first == FOR_GOOD { &[1, u64::MAX][..] } else { &[1] } {
-                let (with, report) = run(Some(format!("4096:{first}:{times}")));
-                let is_same = with.status == without.status && with.stdout == without.stdout;
-                row.is_host_unchanged &= is_same;
-                row.expect(is_same, || format!("{load}, {first} and {times}: {with:?}"));
-                let number = |name: &str| report.get(name).copied().unwrap_or(0);
-                refused += number("allocations_refused");
-                parts_refused += number("refused");
-                let lost = ["ring_full", "backlog", "no_ring", "store", "passed", "folded", "sampled_out"];
-                let counted = number("recorded") + lost.iter().map(|reason| number(reason)).sum::<u64>();
-                let made = number("ok") + number("failed");
-                row.expect(*times > 1 || counted >= made, || {
-                    format!("{load}, {first}: {counted} of {made} calls are counted")
-                });
-                row.emitted.ok += made;
-                row.stored.ok += counted.min(made);
+        let (without, ..) = run(None);
+        for refuses in &all {
+            let (with, report, sums) = run(Some(*refuses));
+            let number = |name: &str| report.get(name).copied().unwrap_or(0);
+            let is_same = with.status == without.status && with.stdout == without.stdout;
+            row.is_host_unchanged &= is_same;
+            row.expect(is_same, || format!("{load}, {refuses:?}: {with:?}"));
+            refused += number("allocations_refused");
+            parts_refused += number("refused");
+            if !is_same || matches!(refuses, Refused::Rest(_)) {
+                // Without memory for good nothing can be written.
+                continue;
             }
+            let made = number("ok") + number("failed");
+            let lost: u64 = ["ring_full", "backlog", "no_ring", "store", "passed"]
+                .iter()
+                .map(|reason| number(reason))
+                .sum();
+            let is_exact = number("flushed") == 1
+                && sums.calls == made
+                && sums.recorded == sums.calls_of_rows
+                && sums.dropped == lost + number("folded");
+            row.expect(is_exact, || {
+                format!("{load}, {refuses:?}: {made} calls were made, {lost} lost: {sums:?} {report:?}")
+            });
+            row.emitted.ok += made;
+            row.stored.ok += sums.calls;
         }
     }
     row.expect(refused > 20, || format!("{refused} allocations were refused only"));
-    row.lost = vec![("not counted", row.emitted.ok - row.stored.ok)];
     row.remark = format!("{refused} allocations refused, which {parts_refused} parts told");
     row
 }

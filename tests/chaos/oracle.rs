@@ -241,6 +241,29 @@ pub(crate) fn find(place: &Place, (from_ns, to_ns): (i64, i64)) -> Contents {
     found
 }
 
+/// The sums over all functions of a store, and over all rows.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Sums {
+    pub(crate) calls: u64,
+    pub(crate) recorded: u64,
+    pub(crate) dropped: u64,
+    /// The calls that rows stand for: several for a row that calls share.
+    pub(crate) calls_of_rows: u64,
+}
+
+/// Returns the sums of a store; zeros if it cannot be read.
+pub(crate) fn sum_counts(path: &Path) -> Sums {
+    let Ok(store) = open(path) else { return Sums::default() };
+    let sum = |sql: &str| store.query_row(sql, [], |row| row.get::<_, i64>(0)).map_or(0, i64::unsigned_abs);
+    let of_functions = |column: &str| sum(&format!("SELECT coalesce(sum({column}), 0) FROM functions"));
+    Sums {
+        calls: of_functions("calls"),
+        recorded: of_functions("recorded"),
+        dropped: of_functions("dropped"),
+        calls_of_rows: sum("SELECT coalesce(sum(coalesce(folded, 1)), 0) FROM calls"),
+    }
+}
+
 /// Returns everything below the place that has the recorder's application id.
 pub(crate) fn stores(place: &Place) -> Vec<PathBuf> {
     let mut folders = vec![place.root().to_owned()];

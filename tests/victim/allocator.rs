@@ -48,22 +48,36 @@ static FIRST_REFUSED: AtomicU64 = AtomicU64::new(0);
 static NEXT_GRANTED: AtomicU64 = AtomicU64::new(0);
 static COUNTED: AtomicU64 = AtomicU64::new(0);
 static REFUSED: AtomicU64 = AtomicU64::new(0);
+/// The milliseconds after the first refusal from which on every allocation is granted.
+static GRANTED_AFTER: AtomicU64 = AtomicU64::new(u64::MAX);
+/// The moment of the first refusal, in milliseconds of the system's clock.
+static BEGAN: AtomicU64 = AtomicU64::new(0);
 
 /// Refuses allocations of the recorder's thread as `VICTIM_REFUSES` says: the bytes from which an allocation counts, the number
-/// of the first that is refused, and how many are.
+/// of the first that is refused, how many are, and the milliseconds after which there is memory again.
 pub(crate) fn refuse_allocations() {
     let told = std::env::var("VICTIM_REFUSES").unwrap_or_default();
     let numbers: Vec<u64> = told.split(':').filter_map(|number| number.parse().ok()).collect();
-    if let [bytes, first, times] = numbers[..] {
+    if let [bytes, first, times, lasts_ms] = numbers[..] {
         FIRST_REFUSED.store(first, Ordering::Relaxed);
         NEXT_GRANTED.store(first.saturating_add(times), Ordering::Relaxed);
+        GRANTED_AFTER.store(lasts_ms, Ordering::Relaxed);
         REFUSED_FROM.store(usize::try_from(bytes).unwrap_or(usize::MAX), Ordering::Relaxed);
     }
 }
 
 /// Returns true if every allocation of the recorder's is refused from some moment on.
 pub(crate) fn refuses_for_good() -> bool {
-    NEXT_GRANTED.load(Ordering::Relaxed) == u64::MAX
+    [&NEXT_GRANTED, &GRANTED_AFTER].iter().all(|bound| bound.load(Ordering::Relaxed) == u64::MAX)
+}
+
+/// Returns true if there is memory again, because the first refusal was long enough ago.
+fn is_over() -> bool {
+    let now = std::time::UNIX_EPOCH.elapsed().map_or(0, |now| u64::try_from(now.as_millis()).unwrap_or(0));
+    match BEGAN.compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed) {
+        Ok(_) => false,
+        Err(began) => now.saturating_sub(began) >= GRANTED_AFTER.load(Ordering::Relaxed),
+    }
 }
 
 /// Returns the number of allocations that were refused.
@@ -77,7 +91,7 @@ fn is_refused(bytes: usize) -> bool {
     }
     let number = COUNTED.fetch_add(1, Ordering::Relaxed) + 1;
     let (first, next) = (FIRST_REFUSED.load(Ordering::Relaxed), NEXT_GRANTED.load(Ordering::Relaxed));
-    let is_refused = (first..next).contains(&number);
+    let is_refused = (first..next).contains(&number) && !is_over();
     REFUSED.fetch_add(u64::from(is_refused), Ordering::Relaxed);
     is_refused
 }

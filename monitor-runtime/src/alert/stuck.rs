@@ -6,6 +6,8 @@
 //! that waits for it is. The rule does not know where calls and limits come from: the collector and the readers of a
 //! store apply it alike.
 
+use crate::growth::{collect_all, collect_most};
+
 /// A call is stuck after this time at the earliest.
 pub const STUCK_NS_MIN: u64 = 10_000_000_000;
 /// A call is stuck after this many times the 99th percentile of its function.
@@ -30,11 +32,11 @@ pub fn stuck_limit_ns(p99_ns: Option<u64>, declared_slow_ns: Option<u64>) -> Opt
     Some(STUCK_NS_MIN.max(declared_slow_ns.unwrap_or(0)).max(usual))
 }
 
-/// Returns the positions of the stuck calls that wait for no other stuck call.
+/// Returns the positions of the stuck calls that wait for no other stuck call, as many as there is memory for.
 #[must_use]
 pub fn find_stuck_calls(calls: &[AgedCall]) -> Vec<usize> {
-    let is_stuck: Vec<bool> = (0..calls.len()).map(|at| is_stuck(calls, at)).collect();
-    let mut is_innermost = is_stuck.clone();
+    let found = || collect_all((0..calls.len()).map(|at| is_stuck(calls, at)));
+    let (Some(is_stuck), Some(mut is_innermost)) = (found(), found()) else { return Vec::new() };
     for (at, call) in calls.iter().enumerate() {
         if let Some(waiting) = call.caller.filter(|caller| is_stuck[at] && *caller != at)
             && let Some(waiting) = is_innermost.get_mut(waiting)
@@ -42,7 +44,7 @@ pub fn find_stuck_calls(calls: &[AgedCall]) -> Vec<usize> {
             *waiting = false;
         }
     }
-    (0..calls.len()).filter(|at| is_innermost[*at]).collect()
+    collect_most((0..calls.len()).filter(|at| is_innermost[*at]))
 }
 
 fn is_stuck(calls: &[AgedCall], at: usize) -> bool {

@@ -10,6 +10,7 @@ use super::figures::{Recorder, Usual, WindowFigures};
 use super::machine::State;
 use super::rule::{AlertLevel, Measure, Rule};
 use super::state::AlertState;
+use crate::growth::{MakeRoom as _, collect_most};
 use crate::limits::ALERTS_MAX;
 
 /// The subject of an alert.
@@ -122,6 +123,10 @@ impl Alerts {
     fn step_function(&mut self, window: i64, figures: &WindowFigures<'_>) {
         let WindowFigures { function, name, window: found, .. } = *figures;
         let rules = &self.rules;
+        if !(self.matching.make_room(1) && self.usual.make_room(1)) {
+            // Without memory to look at the function, its alerts stay as they are.
+            return;
+        }
         let matching = self.matching.entry(function).or_insert_with(|| {
             let of_function = |rule: &Rule| {
                 !rule.measure.is_of_recorder() && !rule.measure.is_of_metric() && rule.pattern.matches(name)
@@ -171,7 +176,11 @@ impl Alerts {
     /// Compares the alerts that fire with those that were reported, and adds the differences to `changes`.
     fn report_changes(&mut self, window: i64, changes: &mut Vec<AlertChange>) {
         let firing = self.bound(self.collect_firing());
-        let gone: Vec<_> = self.live.keys().filter(|key| !firing.contains_key(*key)).cloned().collect();
+        if !changes.make_room(self.live.len() + firing.len()) {
+            // The differences are reported with the next window.
+            return;
+        }
+        let gone = collect_most(self.live.keys().filter(|key| !firing.contains_key(*key)).cloned());
         for key in gone {
             if let Some(last) = self.live.remove(&key) {
                 let is_rule_left = self.rules.iter().any(|rule| rule.name == last.rule);

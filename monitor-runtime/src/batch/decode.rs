@@ -7,7 +7,7 @@ use crate::batch::call_stats::EndedCall;
 use std::sync::Arc;
 
 use crate::batch::{CallRow, LogRow, SharedRow};
-use crate::capture::{to_json, to_json_value, to_text, to_text_and_type};
+use crate::capture::{object_text, plain_text, text_and_type, value_text};
 use crate::platform::clock::Clock;
 use crate::record::{Fold, Header, LogLevel, LogLine, LogTarget, Outcome, unpack};
 
@@ -77,13 +77,13 @@ pub(crate) fn to_log_row(
 ) -> LogRow {
     let LogLine { level, at, lines, span, trace, site, has_body, body_bytes, fields_bytes, .. } =
         pending.line;
-    let mut text = |words: &[u64], bytes: u16, to_text: fn(&[u8]) -> String| {
-        unpack(words, bytes.into(), scratch);
-        to_text(scratch)
+    // A text for which there is no memory is missing.
+    let mut text = |words: &[u64], bytes: u16, to_text: fn(&[u8]) -> Option<String>| {
+        if unpack(words, bytes.into(), scratch) { to_text(scratch) } else { None }
     };
     let body = match body_bytes {
-        0 => String::new(),
-        bytes => text(pending.body, bytes, to_text),
+        0 => Some(String::new()),
+        bytes => text(pending.body, bytes, plain_text),
     };
     LogRow {
         at_ns: clock.unix_ns(at),
@@ -92,8 +92,8 @@ pub(crate) fn to_log_row(
         span_id: span,
         trace_id: trace,
         function: (site != 0).then_some(site),
-        body: has_body.then_some(body),
-        fields: (fields_bytes > 0).then(|| text(pending.fields, fields_bytes, to_json_value)),
+        body: body.filter(|_| has_body),
+        fields: (fields_bytes > 0).then(|| text(pending.fields, fields_bytes, value_text)).flatten(),
         lines,
         calls_before: 0,
     }
@@ -139,6 +139,8 @@ pub(crate) struct Values {
     pub(crate) result: Option<String>,
     pub(crate) error: Option<String>,
     pub(crate) error_type: Option<String>,
+    /// True if values are missing, because there is no memory for their texts.
+    pub(crate) lacks_memory: bool,
 }
 
 /// Converts the captured values of a record to text. `arguments` and `names` are the names of the function's
@@ -151,30 +153,32 @@ pub(crate) fn to_values(
     if waiting.value_bytes == 0 {
         return Values::default();
     }
-    unpack(waiting.values, waiting.value_bytes, scratch);
+    if !unpack(waiting.values, waiting.value_bytes, scratch) {
+        return Values { lacks_memory: true, ..Values::default() };
+    }
     let Header { args_bytes, fields_bytes, outcome, .. } = waiting.header;
     let (args, rest) = scratch.split_at(usize::from(args_bytes).min(scratch.len()));
     let (fields, last) = rest.split_at(usize::from(fields_bytes).min(rest.len()));
-    let some = |bytes: &[u8], text: &dyn Fn(&[u8]) -> String| (!bytes.is_empty()).then(|| text(bytes));
-    let is_ok = outcome == Outcome::Ok;
-    if waiting.fold.is_some() {
-        return Values { args: some(args, &|bytes| to_json(bytes, arguments)), ..Values::default() };
-    }
-    let (error, error_type) = match last {
-        [] => (None, None),
-        _ if is_ok => (None, None),
-        last => {
-            let (text, error_type) = to_text_and_type(last);
-            (Some(text), error_type)
-        }
+    let mut lacks_memory = false;
+    let mut some = |bytes: &[u8], text: &mut dyn FnMut(&[u8]) -> Option<String>| {
+        let text = if bytes.is_empty() { None } else { text(bytes) };
+        lacks_memory |= text.is_none() && !bytes.is_empty();
+        text
     };
-    Values {
-        args: some(args, &|bytes| to_json(bytes, arguments)),
-        fields: some(fields, &|bytes| to_json(bytes, names)),
-        result: is_ok.then(|| some(last, &to_json_value)).flatten(),
-        error,
-        error_type,
+    let is_ok = outcome == Outcome::Ok;
+    let args = some(args, &mut |bytes| object_text(bytes, arguments));
+    if waiting.fold.is_some() {
+        return Values { args, lacks_memory, ..Values::default() };
     }
+    let fields = some(fields, &mut |bytes| object_text(bytes, names));
+    let result = is_ok.then(|| some(last, &mut value_text)).flatten();
+    let mut error_type = None;
+    let error = some(if is_ok { &[][..] } else { last }, &mut |bytes| {
+        let (text, name) = text_and_type(bytes)?;
+        error_type = name;
+        Some(text)
+    });
+    Values { args, fields, result, error, error_type, lacks_memory }
 }
 
 impl PendingCall<'_> {

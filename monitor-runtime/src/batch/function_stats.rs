@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::batch::call_stats::{CallStats, EndedCall};
 use crate::batch::{SliceRow, TotalRow, Update, WindowRow};
+use crate::growth::{MakeRoom as _, collect_all};
 use crate::histogram::Histogram;
 use crate::limits;
 
@@ -44,10 +45,6 @@ impl Period {
     /// Becomes the other period if this one is empty, and adds the other one otherwise.
     fn replace_or_merge(&mut self, other: Self) {
         if self.stats.calls == 0 { *self = other } else { self.merge(&other) }
-    }
-
-    fn take_changed(&mut self) -> bool {
-        std::mem::take(&mut self.changed)
     }
 }
 
@@ -207,31 +204,53 @@ impl FunctionStats {
     }
 
     /// Adds the rows that changed since the last call of this function to `windows` and `slices`. Then it adds
-    /// windows that are old enough to be closed to their slices.
+    /// windows that are old enough to be closed to their slices. Returns false if the machine has no memory for the
+    /// rows: they are then still to be taken.
     pub(crate) fn take_rows(
         &mut self,
         function: u32,
         now_ns: i64,
         windows: &mut Vec<WindowRow>,
         slices: &mut Vec<SliceRow>,
-    ) {
+    ) -> bool {
+        let before = (windows.len(), slices.len());
+        if self.add_rows(function, windows, slices).is_none() {
+            windows.truncate(before.0);
+            slices.truncate(before.1);
+            return false;
+        }
         self.changed = false;
-        let mut changed: BTreeSet<i64> = self
-            .slices
-            .iter_mut()
-            .filter_map(|(start, slice)| slice.take_changed().then_some(*start))
-            .collect();
-        let open = self.earlier.iter_mut().map(|(start, period)| (*start, period.as_mut()));
-        for (start, period) in open.chain([(self.current_ns, &mut self.current)]) {
-            if period.take_changed() {
-                windows.push(window_row(function, start, period));
-                changed.insert(slice_start(start));
+        let periods = self.earlier.values_mut().chain(self.slices.values_mut()).map(Box::as_mut);
+        periods.chain([&mut self.current]).for_each(|period| period.changed = false);
+        self.close_windows(now_ns);
+        true
+    }
+
+    /// Adds the rows that changed. Returns `None` if the machine has no memory for all of them.
+    fn add_rows(
+        &self,
+        function: u32,
+        windows: &mut Vec<WindowRow>,
+        slices: &mut Vec<SliceRow>,
+    ) -> Option<()> {
+        let slices_changed = self.slices.iter().filter(|(_, slice)| slice.changed);
+        let mut changed: BTreeSet<i64> = slices_changed.map(|(start, _)| *start).collect();
+        let open = self.earlier.iter().map(|(start, period)| (*start, period.as_ref()));
+        let open = open.chain([(self.current_ns, &self.current)]);
+        for (start, period) in open.filter(|(_, period)| period.changed) {
+            if !windows.make_room(1) {
+                return None;
             }
+            windows.push(window_row(function, start, period)?);
+            changed.insert(slice_start(start));
         }
         for start in changed {
-            slices.push(slice_row(function, start, &self.slice(start)));
+            if !slices.make_room(1) {
+                return None;
+            }
+            slices.push(slice_row(function, start, &self.slice(start))?);
         }
-        self.close_windows(now_ns);
+        Some(())
     }
 
     /// Closes windows, each into its slice, and releases slices that get no more calls. A clock that was set back
@@ -287,14 +306,14 @@ fn slice_start(at_ns: i64) -> i64 {
     at_ns.saturating_sub(at_ns.rem_euclid(SLICE_NS))
 }
 
-fn window_row(function: u32, start_ns: i64, period: &Period) -> WindowRow {
-    let buckets = period.histogram.iter().collect();
-    WindowRow { function, start_ns, update: period.update, stats: period.stats, buckets }
+fn window_row(function: u32, start_ns: i64, period: &Period) -> Option<WindowRow> {
+    let buckets = collect_all(period.histogram.iter())?;
+    Some(WindowRow { function, start_ns, update: period.update, stats: period.stats, buckets })
 }
 
-fn slice_row(function: u32, start_ns: i64, period: &Period) -> SliceRow {
-    let WindowRow { update, stats, buckets, .. } = window_row(function, start_ns, period);
-    SliceRow { function, start_ns, update, stats, buckets }
+fn slice_row(function: u32, start_ns: i64, period: &Period) -> Option<SliceRow> {
+    let WindowRow { update, stats, buckets, .. } = window_row(function, start_ns, period)?;
+    Some(SliceRow { function, start_ns, update, stats, buckets })
 }
 
 #[cfg(test)]

@@ -25,6 +25,7 @@ mod errors;
 mod log_text;
 pub mod dispatch;
 mod hints;
+mod json_text;
 mod to_json;
 mod fields;
 
@@ -36,6 +37,7 @@ pub(crate) use log_text::{LINE_BYTES, capture_line};
 pub use sandbox::is_capturing;
 pub use secret::is_secret;
 pub use summary::{Summarize, Summary};
+pub(crate) use to_json::{object_text, plain_text, text_and_type, value_text};
 pub use to_json::{to_json, to_json_value, to_text, to_text_and_type};
 
 use sandbox::Ending;

@@ -12,10 +12,12 @@ use std::ops::Range;
 use monitor_rules::text::{REDACTED, without_secrets};
 use serde::Serialize;
 
+use super::json_text::JsonText;
 use super::limits::{DIMENSIONS, VALUE_BYTES};
 use super::secret::is_secret;
 use super::token;
 use super::token_buffer::first_bytes;
+use crate::growth::MakeRoom as _;
 use crate::limits::VALUES_BYTES_MAX;
 
 /// Deepest nesting that is read. It is more than a writer's limit, but small, because a key that is itself a map is
@@ -25,20 +27,27 @@ const NESTING: u32 = 8;
 const PAIR_BYTES_MIN: usize = 16;
 /// The text in place of a value that did not fit.
 const TRUNCATED: &str = "[truncated]";
+/// The text in place of a text for which the machine has no memory.
+const NO_MEMORY: &str = "[no memory]";
 
 /// The error for a stream that no writer wrote.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Unreadable;
 
 /// Returns a JSON object of the values, by these names. Values beyond the names are omitted. Without names, the values are
-/// pairs of a name and a value.
+/// pairs of a name and a value. Without memory for the text it is `"[no memory]"`.
 #[must_use]
 pub fn to_json(tokens: &[u8], names: &[&str]) -> String {
+    object_text(tokens, names).unwrap_or_else(no_memory)
+}
+
+/// Returns a JSON object of the values, as [`to_json`] does; `None` if there is no memory for it.
+pub(crate) fn object_text(tokens: &[u8], names: &[&str]) -> Option<String> {
     if names.is_empty() {
-        return pairs_to_json(tokens);
+        return pairs_text(tokens);
     }
     let mut reader = Reader { rest: tokens };
-    let mut text = Vec::with_capacity(tokens.len() * 2 + 2);
+    let mut text = JsonText::with_room(tokens.len() * 2 + 2);
     text.push(b'{');
     for (at, name) in names.iter().enumerate() {
         if at > 0 {
@@ -52,14 +61,18 @@ pub fn to_json(tokens: &[u8], names: &[&str]) -> String {
     into_string(text)
 }
 
-/// Returns a JSON object of pairs of a name and a value. The last value of a name counts.
-fn pairs_to_json(tokens: &[u8]) -> String {
+/// Returns a JSON object of pairs of a name and a value; `None` if there is no memory for it. The last value of a name
+/// counts.
+fn pairs_text(tokens: &[u8]) -> Option<String> {
     let mut entries: Vec<(&str, Vec<u8>)> = Vec::new();
     for (name, _, value) in pairs(tokens) {
         entries.retain(|(earlier, _)| *earlier != name);
-        entries.push((name, value));
+        if !entries.make_room(1) {
+            return None;
+        }
+        entries.push((name, value.into_bytes()?));
     }
-    let mut text = Vec::with_capacity(tokens.len() * 2 + 2);
+    let mut text = JsonText::with_room(tokens.len() * 2 + 2);
     text.push(b'{');
     for (at, (name, value)) in entries.iter().enumerate() {
         if at > 0 {
@@ -75,13 +88,13 @@ fn pairs_to_json(tokens: &[u8]) -> String {
 
 /// Returns the pairs of a name and a value: the name, the place of both tokens, and the value's JSON text. There are no more of
 /// them than fit into the values of a call.
-pub(super) fn pairs(tokens: &[u8]) -> impl Iterator<Item = (&str, Range<usize>, Vec<u8>)> {
+pub(super) fn pairs(tokens: &[u8]) -> impl Iterator<Item = (&str, Range<usize>, JsonText)> {
     let mut reader = Reader { rest: tokens };
     std::iter::from_fn(move || {
         reader.skip_padding();
         let start = tokens.len() - reader.rest.len();
         let name = reader.name()?;
-        let mut value = Vec::new();
+        let mut value = JsonText::default();
         next_value(&mut reader, &mut value);
         reader.skip_padding();
         let end =
@@ -91,39 +104,60 @@ pub(super) fn pairs(tokens: &[u8]) -> impl Iterator<Item = (&str, Range<usize>, 
     .take(VALUES_BYTES_MAX / PAIR_BYTES_MIN)
 }
 
-/// Returns the JSON text of the first value.
+/// Returns the JSON text of the first value. Without memory for the text it is `"[no memory]"`.
 #[must_use]
 pub fn to_json_value(tokens: &[u8]) -> String {
-    let mut text = Vec::with_capacity(tokens.len() * 2);
+    value_text(tokens).unwrap_or_else(no_memory)
+}
+
+/// Returns the JSON text of the first value; `None` if there is no memory for it.
+pub(crate) fn value_text(tokens: &[u8]) -> Option<String> {
+    let mut text = JsonText::with_room(tokens.len() * 2);
     next_value(&mut Reader { rest: tokens }, &mut text);
     into_string(text)
 }
 
 /// Returns the first value as plain text, and the name that follows as the second value, if one does: the message of an
-/// error and its type.
+/// error and its type. Without memory for the text it is `[no memory]`.
 #[must_use]
 pub fn to_text_and_type(tokens: &[u8]) -> (String, Option<String>) {
-    let mut json = Vec::with_capacity(tokens.len() * 2);
+    text_and_type(tokens).unwrap_or_else(|| (NO_MEMORY.to_owned(), None))
+}
+
+/// Returns the text and the type of an error, as [`to_text_and_type`] does; `None` if there is no memory for them.
+pub(crate) fn text_and_type(tokens: &[u8]) -> Option<(String, Option<String>)> {
+    let mut json = JsonText::with_room(tokens.len() * 2);
     let mut reader = Reader { rest: tokens };
     next_value(&mut reader, &mut json);
-    let json = into_string(json);
+    let json = into_string(json)?;
     reader.skip_padding();
     let name = match reader.tag() {
         Some(token::NAME) => reader.text().ok().filter(|name| !name.is_empty()).map(str::to_owned),
         _ => None,
     };
-    (serde_json::from_str(&json).unwrap_or(json), name)
+    Some((serde_json::from_str(&json).unwrap_or(json), name))
 }
 
-/// Returns the first value as plain text, as for the message of an error.
+/// Returns the first value as plain text, as for the message of an error. Without memory for the text it is `[no
+/// memory]`.
 #[must_use]
 pub fn to_text(tokens: &[u8]) -> String {
-    let json = to_json_value(tokens);
-    serde_json::from_str(&json).unwrap_or(json)
+    plain_text(tokens).unwrap_or_else(|| NO_MEMORY.to_owned())
+}
+
+/// Returns the first value as plain text; `None` if there is no memory for it.
+pub(crate) fn plain_text(tokens: &[u8]) -> Option<String> {
+    let json = value_text(tokens)?;
+    Some(serde_json::from_str(&json).unwrap_or(json))
+}
+
+/// Returns the JSON text in place of a text for which there is no memory.
+fn no_memory() -> String {
+    format!("\"{NO_MEMORY}\"")
 }
 
 /// Writes the next value. After an unreadable value the rest of the stream is unreadable.
-fn next_value(reader: &mut Reader<'_>, text: &mut Vec<u8>) {
+fn next_value(reader: &mut Reader<'_>, text: &mut JsonText) {
     let start = text.len();
     reader.skip_padding();
     let mut rendering = Rendering { reader, text, start, is_cut: false, is_full: false };
@@ -134,18 +168,18 @@ fn next_value(reader: &mut Reader<'_>, text: &mut Vec<u8>) {
     }
 }
 
-/// Writes a scalar as `serde_json` does. Writing into memory cannot fail.
-fn write_json(out: &mut Vec<u8>, scalar: impl Serialize) {
+/// Writes a scalar as `serde_json` does. Writing into memory reports no error.
+fn write_json(out: &mut JsonText, scalar: impl Serialize) {
     let _ = serde_json::to_writer(out, &scalar);
 }
 
 /// Writes a float. The values for which JSON has no representation become strings: `"NaN"`, `"inf"` and `"-inf"`.
-fn write_float<T: Serialize + Display + Into<f64> + Copy>(out: &mut Vec<u8>, value: T) {
+fn write_float<T: Serialize + Display + Into<f64> + Copy>(out: &mut JsonText, value: T) {
     if value.into().is_finite() { write_json(out, value) } else { write_json(out, value.to_string()) }
 }
 
-fn into_string(text: Vec<u8>) -> String {
-    String::from_utf8(text).unwrap_or_else(|_| String::from("\"[unreadable]\""))
+fn into_string(text: JsonText) -> Option<String> {
+    Some(String::from_utf8(text.into_bytes()?).unwrap_or_else(|_| String::from("\"[unreadable]\"")))
 }
 
 /// A reader that takes pieces from the front of a stream.
@@ -223,7 +257,7 @@ impl<'a> Reader<'a> {
 #[derive(Debug)]
 struct Rendering<'r, 'a> {
     reader: &'r mut Reader<'a>,
-    text: &'r mut Vec<u8>,
+    text: &'r mut JsonText,
     start: usize,
     /// True if the tokens were cut: every container ends here.
     is_cut: bool,
@@ -446,7 +480,7 @@ fn is_secret_option(written: &[u8]) -> bool {
 }
 
 /// Writes the available part of a string of `total` bytes.
-fn write_string(out: &mut Vec<u8>, text: &str, total: Option<u64>) {
+fn write_string(out: &mut JsonText, text: &str, total: Option<u64>) {
     match total {
         Some(total) if total == text.len() as u64 => write_json(out, text),
         Some(total) => write_json(out, format!("{text}… [{total} bytes, truncated]")),

@@ -14,6 +14,7 @@ use super::subscribe::Subscribers;
 use crate::alert::{Alert, AlertChange, AlertLevel, Alerts, Measure, Recorder, Rule, Subject, WindowFigures};
 use crate::batch::AlertRow;
 use crate::batch::function_stats::WINDOW_NS;
+use crate::growth::{MakeRoom as _, collect_most};
 
 /// The largest number of past windows that a step evaluates. After a longer rest, such as the sleep of a machine, older
 /// windows are skipped.
@@ -111,7 +112,10 @@ impl AlertWatch {
     pub(super) fn note_new_failures(&mut self, functions: &Functions, ids: &[u32]) {
         for id in ids {
             if let Some(function) = functions.get(*id) {
-                *self.new_failures.entry(function.counted_as).or_default() += 1;
+                // Rules do not see a new kind for which there is no memory.
+                if self.new_failures.make_room(1) {
+                    *self.new_failures.entry(function.counted_as).or_default() += 1;
+                }
             }
         }
     }
@@ -131,7 +135,7 @@ impl AlertWatch {
 
     /// Queues all alerts that fire to be written again, because the store is a new one.
     pub(super) fn write_again(&mut self) {
-        let rows: Vec<AlertRow> = self.alerts.live().map(to_row).collect();
+        let rows = collect_most(self.alerts.live().map(to_row));
         for row in rows {
             self.queue(row);
         }
@@ -141,7 +145,7 @@ impl AlertWatch {
     fn queue(&mut self, row: AlertRow) {
         let key = |row: &AlertRow| (row.rule.clone(), row.function, row.since_ns);
         self.waiting.retain(|waiting| key(waiting) != key(&row));
-        if self.waiting.len() < WAITING_MAX {
+        if self.waiting.len() < WAITING_MAX && self.waiting.make_room(1) {
             self.waiting.push(row);
         }
     }

@@ -115,14 +115,14 @@ impl Backlog {
         mut keep: impl FnMut(&Pending<'_>, &[u64]) -> Option<Held>,
     ) {
         let bytes_max = self.accountant.limit(Part::Backlog);
-        let failures_max = bytes_max / FAILURES_SHARE;
+        let (failures_max, accountant) = (bytes_max / FAILURES_SHARE, self.accountant);
         while self.bytes > bytes_max - failures_max {
             let Some(mut segment) = self.segments.pop_front() else { break };
             self.bytes -= segment.bytes();
             let (thread, ring) = (segment.thread, segment.ring);
             let before = std::mem::take(&mut segment.held);
             let mut saved = Segment { thread, ring, ..Segment::default() };
-            let has_place = self.failures.make_room(1);
+            let (has_place, mut holds_before) = (self.failures.make_room(1), false);
             let Segment { words, taken, ends, .. } = &mut segment;
             for_each_row(&words[*taken..], (thread, ring), ends, |waiting, words| {
                 let is_saved = waiting.has_priority()
@@ -132,9 +132,16 @@ impl Backlog {
                 if is_saved {
                     saved.words.extend_from_slice(words);
                     saved.ends.push_back(waiting.end().1);
-                    match keep(&waiting, words) {
-                        Some(held) => saved.held.extend(held),
-                        None => saved.held.extend_from_slice(&before),
+                    let held = keep(&waiting, words);
+                    let more =
+                        held.as_deref().unwrap_or(&before[..if holds_before { 0 } else { before.len() }]);
+                    holds_before |= held.is_none();
+                    // Blocks for which there is no memory are released, although after a kill a recoverer would still
+                    // need them.
+                    if saved.held.make_room(more.len()) {
+                        saved.held.extend_from_slice(more);
+                    } else {
+                        accountant.note_refused(Part::Journal);
                     }
                 } else {
                     lose(&waiting);

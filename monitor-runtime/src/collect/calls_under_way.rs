@@ -9,8 +9,10 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::known_threads::KnownThreads;
+use crate::accountant::Part;
+use crate::growth::MakeRoom as _;
 use crate::platform::clock::Ticks;
-use crate::record::{Header, NOT_KEPT, Word, with_values};
+use crate::record::{HEADER_WORDS, Header, NOT_KEPT, Word, append_with_values};
 use crate::ring::frames::{self, Frame, place_of_arguments};
 use crate::ring::layout::flight;
 use crate::ring::layout::ring::CONTROL;
@@ -26,6 +28,13 @@ pub(super) fn calls_under_way(
     end: Ticks,
 ) -> Vec<(u32, u64, Vec<u64>)> {
     let mut calls = Vec::new();
+    let mut add = |call| {
+        if calls.make_room(1) {
+            calls.push(call);
+        } else {
+            rings.home.accountant.note_refused(Part::Drain);
+        }
+    };
     let in_slots = arguments_in_slots(rings);
     let of_span = |span| in_slots.get(&span).map_or(&[][..], Vec::as_slice);
     for state in rings.states() {
@@ -41,7 +50,7 @@ pub(super) fn calls_under_way(
                 [] => record(header, of_span(frame.span)),
                 arguments => record(header, arguments),
             };
-            calls.push((state.thread_id.load(Ordering::Relaxed), frame.span, words));
+            add((state.thread_id.load(Ordering::Relaxed), frame.span, words));
             parent = frame.span;
         }
     }
@@ -53,11 +62,7 @@ pub(super) fn calls_under_way(
         let (span, is_kept) = (span & !NOT_KEPT, span & NOT_KEPT == 0);
         if let Some(thread) = threads.find_by_span(span).filter(|_| site != 0) {
             let frame = Frame { site, depth: 0, start, span, arguments: 0, is_kept };
-            calls.push((
-                thread,
-                span,
-                record(frame.to_exit((span, parent, parent), false, end), of_span(span)),
-            ));
+            add((thread, span, record(frame.to_exit((span, parent, parent), false, end), of_span(span))));
         }
     }
     calls
@@ -71,14 +76,25 @@ fn arguments_in_slots(rings: &ThreadPool) -> HashMap<u64, Vec<Word>> {
         let span = call[flight::SPAN].load(Ordering::Relaxed) & !NOT_KEPT;
         (!words.is_empty()).then(|| (span, words.into_iter().map(u64::to_ne_bytes).collect()))
     };
-    suspended.slots().enumerate().filter_map(of_slot).collect()
+    let mut all = HashMap::new();
+    for (span, words) in suspended.slots().enumerate().filter_map(of_slot) {
+        // A call for which there is no memory ends without its arguments.
+        if all.make_room(1) {
+            all.insert(span, words);
+        }
+    }
+    all
 }
 
 /// Returns the record of a call with these arguments.
 fn record(header: Header, arguments: &[Word]) -> Vec<u64> {
     let bytes = u16::try_from(arguments.len() * 8).unwrap_or(0);
-    let arguments = if bytes == 0 { &[] } else { arguments };
-    with_values(&Header { args_bytes: bytes, ..header }.encode(arguments.len()), arguments)
+    let mut words = Vec::new();
+    // Without memory for its arguments, the call ends without them.
+    let has_arguments = bytes > 0 && words.make_room(HEADER_WORDS + arguments.len());
+    let (arguments, args_bytes) = if has_arguments { (arguments, bytes) } else { (&[][..], 0) };
+    append_with_values(&Header { args_bytes, ..header }.encode(arguments.len()), arguments, &mut words);
+    words
 }
 
 /// Returns the captured arguments of a call, which lie in the thread's scratch memory.

@@ -4,7 +4,7 @@
 //! the records, and checkpoints of how far records are counted and written. So each record is counted and written exactly
 //! once, by this process or by a recoverer. It also recovers, step by step, what other processes left for this store.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::path::Path;
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use super::ladder::Ladder;
 use super::trees::Trees;
 use crate::accountant::Part;
 use crate::batch::{Batch, CallStats};
-use crate::growth::MakeRoom as _;
+use crate::growth::{MakeRoom as _, has_memory};
 use crate::limits;
 use crate::platform::clock::Clock;
 use crate::record::{ByOutcome, decode};
@@ -36,16 +36,16 @@ pub(super) struct CrashSafety {
     /// The position after the last failure that was sent past its ring, because the ring was full.
     overflow_position: u64,
     /// The ring of each row of the pending batch, and the position after the row there: of calls, and of the log lines among
-    /// them.
+    /// them. The postponed rows follow.
     ends: Vec<(u32, u64)>,
-    /// The ring of each postponed row, and the position after the row there.
-    ends_postponed: Vec<(u32, u64)>,
-    /// The journal blocks of the rows in `ends` and `ends_postponed`, by run: the number of its rows, and their blocks.
+    /// The number of postponed rows.
+    postponed: usize,
+    /// The journal blocks of the rows in `ends`, by run: the number of its rows, and their blocks.
     held: VecDeque<(usize, Held)>,
     /// The journal blocks of the rows that calls share and that were not complete at the last snapshot.
     incomplete: Held,
     /// The journal blocks of drained words that are released once the words are counted.
-    pub(super) uncounted: Held,
+    uncounted: Held,
     /// True if batches go to a store that ends with the process, although the settings name a file.
     is_temporary: bool,
     /// The journal blocks of rows that went to a store that ends with the process.
@@ -64,7 +64,7 @@ impl CrashSafety {
             grouped: Grouped::default(),
             overflow_position: 0,
             ends: Vec::new(),
-            ends_postponed: Vec::new(),
+            postponed: 0,
             held: VecDeque::new(),
             incomplete: Held::new(),
             uncounted: Held::new(),
@@ -110,17 +110,31 @@ impl CrashSafety {
         }
         let mut held = self.journal.take_pieces().held();
         if !is_sparse || !are_kept {
-            held.extend(pieces.held());
+            self.add_held(&mut held, pieces.held());
         }
         held
     }
 
-    /// Begins a batch with the postponed rows, at most `rows_max` of them.
-    pub(super) fn begin_batch(&mut self, rows_max: usize) {
-        self.ends = std::mem::take(&mut self.ends_postponed);
-        if self.ends.len() > rows_max {
-            self.ends_postponed = self.ends.split_off(rows_max);
+    /// Adds journal blocks to a list of those that are held. Without memory for them they are released, although after
+    /// a kill a recoverer would still need them.
+    fn add_held(&self, held: &mut Held, more: Held) {
+        if held.make_room(more.len()) {
+            held.extend(more);
+        } else {
+            self.rings.home.accountant.note_refused(Part::Journal);
         }
+    }
+
+    /// Holds the journal blocks of drained words until the words are counted.
+    pub(super) fn hold_uncounted(&mut self, more: Held) {
+        let mut held = std::mem::take(&mut self.uncounted);
+        self.add_held(&mut held, more);
+        self.uncounted = held;
+    }
+
+    /// Begins a batch with the postponed rows.
+    pub(super) fn begin_batch(&mut self) {
+        self.postponed = 0;
     }
 
     /// Returns true if the machine has memory for one more row of the batch.
@@ -147,13 +161,14 @@ impl CrashSafety {
     /// Postpones the rows of the batch from number `from` on. Withdraws the checkpoints of the rings of these rows,
     /// because they would become valid as soon as the store has the rest of the batch.
     pub(super) fn postpone(&mut self, sequence: u64, from: usize) {
-        let Self { checkpoints, ends, ends_postponed, .. } = self;
-        let later = ends.split_off(from);
-        let rings: HashSet<u32> = later.iter().map(|(ring, _)| *ring).collect();
-        for ring in rings {
-            checkpoints.put_off(sequence, ring);
+        let batch = self.ends.len() - self.postponed;
+        self.postponed = self.ends.len() - from;
+        let mut last = None;
+        for (ring, _) in &self.ends[from..batch] {
+            if last.replace(*ring) != Some(*ring) {
+                self.checkpoints.put_off(sequence, *ring);
+            }
         }
-        ends_postponed.splice(0..0, later);
     }
 
     /// Notes whether batches go to a store that ends with the process, although the settings name a file. If so,
@@ -187,12 +202,16 @@ impl CrashSafety {
     /// and that are not complete.
     pub(super) fn note_counted(&mut self, functions: &mut Functions, trees: &Trees) {
         let checkpoints = &mut self.checkpoints;
-        if !checkpoints.is_kept() {
+        let rings = self.rings.states().flat_map(|state| state.rings());
+        let last_ring = rings.map(|(page, _)| page.id).max().unwrap_or(OVERFLOW);
+        if !checkpoints.is_kept() || !checkpoints.make_room(last_ring) {
+            // Without memory nothing is noted until the next step: a snapshot is complete or not there.
             return;
         }
         let mut changed = false;
         for state in self.rings.states() {
-            for (page, ring) in state.rings() {
+            // A ring that was made meanwhile has not been drained, and is noted with the next snapshot.
+            for (page, ring) in state.rings().filter(|(page, _)| page.id <= last_ring) {
                 let marks = || &page.words[ring::MARKS..ring::MARKS + marks::WORDS];
                 changed |= checkpoints.counted(page.id, ring.drained(), marks);
             }
@@ -231,7 +250,9 @@ impl CrashSafety {
 
     /// Notes the failures of each function that were folded by now: those that the kinds of the next batch count.
     pub(super) fn note_folded(&mut self, failures: &HashMap<u32, ByOutcome>) {
-        self.grouped.note_folded(failures);
+        if !self.grouped.note_folded(failures) {
+            self.checkpoints.withdraw_grouped();
+        }
     }
 
     /// Notes how far records will be written, and which failures will be counted by kind, once the store has the batch.
@@ -239,21 +260,22 @@ impl CrashSafety {
         if self.is_temporary || !self.checkpoints.is_kept() {
             return;
         }
-        let Self { checkpoints, ends, grouped, .. } = self;
         let sequence = batch.sequence;
-        grouped.note_intent(batch, functions, checkpoints);
+        self.grouped.note_intent(batch, functions, &mut self.checkpoints);
+        let ends = &self.ends[..self.ends.len() - self.postponed];
         // Only the last row of each run is noted, because rows come ring by ring.
         for (at, (ring, end)) in ends.iter().enumerate() {
             if ends.get(at + 1).is_none_or(|(next, _)| next != ring) {
-                checkpoints.written(sequence, *ring, *end);
+                self.checkpoints.written(sequence, *ring, *end);
             }
         }
     }
 
     /// Notes that the store has the batch of this number, and releases the journal blocks of its rows.
     pub(super) fn note_written(&mut self, sequence: u64) {
+        let rows = self.ends.len() - self.postponed;
+        self.ends.drain(..rows);
         if self.is_temporary {
-            self.ends.clear();
             // The list is bounded, because the journal bounds the number of blocks and runs without a block are left
             // out.
             let runs = self.held.drain(..).map(|(_, held)| held).filter(|held| !held.is_empty());
@@ -265,11 +287,11 @@ impl CrashSafety {
             return;
         }
         self.checkpoints.acknowledge(sequence);
-        self.grouped.note_written();
-        let rows = self.ends.len();
-        self.ends.clear();
+        if !self.grouped.note_written() {
+            self.checkpoints.withdraw_grouped();
+        }
         self.release(rows);
-        if self.ends_postponed.is_empty() {
+        if self.postponed == 0 {
             self.held.clear();
         }
     }
@@ -300,6 +322,14 @@ impl CrashSafety {
         functions: &Functions,
     ) -> bool {
         if now < self.next_recovery || !store.is_open() {
+            return false;
+        }
+        let accountant = self.rings.home.accountant;
+        if !has_memory(accountant.limit(Part::Recovery)) {
+            // A recovery does not request its memory piece by piece, and would end the process if it got none.
+            accountant.note_refused(Part::Recovery);
+            self.is_recovering = false;
+            self.next_recovery = now + limits::RECOVER_INTERVAL;
             return false;
         }
         ladder.prepare_for_disk(functions);
@@ -427,7 +457,7 @@ mod tests {
         safety.postpone(1, 2);
         assert_eq!(rings.map(is_written), [true, false]);
         assert_eq!(
-            (&safety.ends[..], &safety.ends_postponed[..]),
+            safety.ends.split_at(safety.ends.len() - safety.postponed),
             (&[(1, 80), (1, 90)][..], &[(2, 80), (2, 90)][..])
         );
     }

@@ -37,7 +37,6 @@ use crate::sampling::tail::Decisions;
 use crate::thread::overflow::Overflow;
 use crate::thread::placed_ring::Page;
 use crate::thread::pool::ThreadPool;
-use crate::thread::state::ThreadState;
 
 /// The reader of the hot side.
 pub(super) struct Drain {
@@ -104,15 +103,14 @@ impl Drain {
     /// Prepares rings for threads to come and for bursts, and the parts of rings in use that are not ready yet. Notes
     /// in the ring file that the process is alive at this moment.
     pub(super) fn prepare_rings(&self, now: Duration, clock: &Clock, events: &mut Events) {
-        let states = self.rings.states();
         let is_settled = now >= limits::SETTLED_AGE;
         // In its first moments a process gets only as many spare rings as it has used, because it may end at once.
-        let others = states.len().saturating_sub(1);
+        let others = self.rings.count_states().saturating_sub(1);
         let (ready, bursts) =
             if is_settled { (READY_RINGS, SPARE_BURSTS) } else { (others, (1 + others).min(SPARE_BURSTS)) };
         self.rings.prepare_rings(ready.min(READY_RINGS));
         self.rings.prepare_bursts(bursts);
-        for state in states.iter().filter(|state| is_settled || state.is_pressed()) {
+        for state in self.rings.states().filter(|state| is_settled || state.is_pressed()) {
             state.complete_rings();
         }
         if is_settled && let Some(mapping) = self.rings.home.memory.mapping() {
@@ -131,13 +129,19 @@ impl Drain {
     /// are looked at together take no more than their share of the memory.
     pub(super) fn drain_rings(&mut self, parts: &mut Parts<'_>) -> bool {
         self.lacks_memory = false;
-        let states = self.rings.states();
-        if self.owners.make_room((2 * states.len()).saturating_sub(self.owners.len())) {
-            self.owners.resize(2 * states.len(), 0);
+        if !parts.functions.prepare() {
+            // A call of a function that is not known could be counted under no name, so the records stay in their
+            // rings.
+            self.note_lack_of_memory();
+            return false;
+        }
+        let states = self.rings.count_states();
+        if self.owners.make_room((2 * states).saturating_sub(self.owners.len())) {
+            self.owners.resize((2 * states).max(self.owners.len()), 0);
         }
         let (mut pressed, mut next) = (false, 0);
-        while next < states.len() {
-            let slice = self.drain_slice(&states, &mut next, parts);
+        while next < states {
+            let slice = self.drain_slice(states, &mut next, parts);
             pressed |= slice.is_pressed;
             if !slice.is_copied && self.rings.home.overflow.bytes() > 0 {
                 // A flood of failures takes long to read, and a kill would lose these calls until they are noted.
@@ -152,15 +156,10 @@ impl Drain {
         pressed
     }
 
-    /// Drains the rings of the states from `next` on, as many as the memory for a drain has room for, and moves `next`
-    /// on. Where the journal has no room for copies, drains the rings of one state only, because a kill loses what is
-    /// drained.
-    fn drain_slice(
-        &mut self,
-        states: &[&'static ThreadState],
-        next: &mut usize,
-        parts: &mut Parts<'_>,
-    ) -> Slice {
+    /// Drains the rings of the states from `next` to `states`, as many as the memory for a drain has room for, and
+    /// moves `next` on. Where the journal has no room for copies, drains the rings of one state only, because a kill
+    /// loses what is drained.
+    fn drain_slice(&mut self, states: usize, next: &mut usize, parts: &mut Parts<'_>) -> Slice {
         let shared = Arc::clone(&self.shared);
         let mut stream = shared.subscribers.stream();
         let mut slice = Slice { is_pressed: false, is_copied: true };
@@ -168,7 +167,8 @@ impl Drain {
         let accountant = self.rings.home.accountant;
         let bytes_max = accountant.limit(Part::Drain) / GROWTH;
         let mut bytes = 0;
-        for (place, state) in states.iter().enumerate().skip(*next) {
+        let rings = self.rings;
+        for (place, state) in rings.states().enumerate().take(states).skip(*next) {
             if bytes > bytes_max || !slice.is_copied {
                 break;
             }
@@ -234,6 +234,9 @@ impl Drain {
     pub(super) fn drain_overflow(&mut self, parts: &mut Parts<'_>) {
         let shared = Arc::clone(&self.shared);
         let mut stream = shared.subscribers.stream();
+        if !parts.functions.prepare() {
+            return self.note_lack_of_memory();
+        }
         let mut waiting = self.rings.home.overflow.bytes();
         while waiting > 0 {
             let taken = take_overflow(&self.overflow, self.rings, &mut waiting);
@@ -376,7 +379,7 @@ impl Drain {
         if !words.is_empty() {
             push_rows(thread, without_excess(words), queue_without_excess(ends), context, parts);
         }
-        parts.safety.uncounted.extend(origin.pieces.held());
+        parts.safety.hold_uncounted(origin.pieces.held());
         thread
     }
 
@@ -458,7 +461,11 @@ fn count(
 ) -> Option<Header> {
     let Parts { functions, ladder, report, .. } = parts;
     functions.discover_missing(header.site);
-    let decided = ladder.decide(functions.get(header.site)?, header, times, value_bytes, tail);
+    let Some(function) = functions.get(header.site) else {
+        losses::count_unknown(header.outcome, 1, &mut report.health);
+        return None;
+    };
+    let decided = ladder.decide(function, header, times, value_bytes, tail);
     let has_row = decided.is_some();
     functions.stats_mut(header.site)?.count(decode::to_ended(&header, times), has_row);
     let health = &mut report.health;
@@ -477,7 +484,9 @@ fn count_sent(record: &Record<'_>) -> Option<(u32, Tallied)> {
 /// Counts a call that shares a row with others.
 fn count_folded(header: &Header, times: &Times, value_bytes: usize, parts: &mut Parts<'_>) {
     let Parts { functions, ladder, report, .. } = parts;
-    let Some(function) = functions.get(header.site) else { return };
+    let Some(function) = functions.get(header.site) else {
+        return losses::count_unknown(header.outcome, 1, &mut report.health);
+    };
     ladder.count_folded(function, value_bytes);
     let ended = decode::to_ended(header, times);
     if let Some(stats) = functions.stats_mut(header.site) {

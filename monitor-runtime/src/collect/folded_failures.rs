@@ -41,11 +41,11 @@ pub(super) struct FoldedFailures {
 
 impl FoldedFailures {
     /// Counts failures of the function `name`: by their own kind if it is known or there is room for it, else by a
-    /// common kind.
-    pub(super) fn add(&mut self, name: &str, failures: Failures, kinds_max: usize) {
+    /// common kind. Returns false if the machine has no memory for a kind: the statistics of functions include these
+    /// failures already, so only their kind is lost.
+    pub(super) fn add(&mut self, name: &str, failures: Failures, kinds_max: usize) -> bool {
         if !(self.counted.make_room(1) && self.of_function.make_room(1) && self.kinds.make_room(1)) {
-            // The statistics of functions include these failures already: only their kind is lost.
-            return;
+            return false;
         }
         let Failures { function, outcome, mut message, mut error_type, count, at_ns } = failures;
         let mut key = fingerprint::fingerprint(name, outcome, &message, &error_type);
@@ -74,6 +74,7 @@ impl FoldedFailures {
         row.count += count;
         row.last_ns = row.last_ns.max(at_ns);
         self.is_changed = true;
+        true
     }
 
     /// Returns all rows if one of them changed since the last call.
@@ -128,9 +129,9 @@ mod tests {
             at_ns: 1,
         };
         for kind in 0..limits::FUNCTION_KINDS_MAX + 100 {
-            folded.add("noisy", failure(1, format!("{kind}")), limits::FOLDED_KINDS_MAX);
+            assert!(folded.add("noisy", failure(1, format!("{kind}")), limits::FOLDED_KINDS_MAX));
         }
-        folded.add("quiet", failure(2, "disk full".to_owned()), limits::FOLDED_KINDS_MAX);
+        assert!(folded.add("quiet", failure(2, "disk full".to_owned()), limits::FOLDED_KINDS_MAX));
         let rows = folded.take_changed().unwrap();
         assert_eq!(rows.len(), limits::FUNCTION_KINDS_MAX + 2);
         let other = rows.iter().find(|row| row.message == OTHER_KIND).unwrap();

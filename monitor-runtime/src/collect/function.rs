@@ -30,6 +30,11 @@ impl Function {
         Self { site, name, counted_as, stats, tallied, is_tallied_changed: false, stored_rate: None }
     }
 
+    /// Returns true if the store does not have the function's row, or has it with another rate.
+    pub(super) fn has_new_row(&self) -> bool {
+        self.stored_rate != Some(self.site.rate())
+    }
+
     /// Returns the function's row if the store does not have it, or has it with another rate.
     pub(super) fn take_new_row(&mut self) -> Option<FunctionRow> {
         let sample_rate = self.site.rate();

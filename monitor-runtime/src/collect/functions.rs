@@ -28,6 +28,8 @@ pub(super) struct Functions {
     /// The failures that have no row of their own.
     pub(super) folded: FoldedFailures,
     kinds_max: usize,
+    /// The number of functions and kinds of failure that found no memory since the accountant was told.
+    refused: u64,
 }
 
 impl Functions {
@@ -37,13 +39,20 @@ impl Functions {
     pub(super) fn settle_account(&mut self, accountant: &Accountant) {
         let bytes = self.first_sites.len() * FUNCTION_BYTES + self.folded.len() * KIND_BYTES;
         accountant.set(Part::Functions, bytes);
+        (0..std::mem::take(&mut self.refused)).for_each(|_| accountant.note_refused(Part::Functions));
         self.kinds_max =
             accountant.count_within(Part::Functions, KINDS_SHARE, KIND_BYTES, limits::FOLDED_KINDS_MAX);
     }
 
-    /// Adds the functions that were called for the first time since this was last called, as far as there is memory for
-    /// them.
-    pub(super) fn discover(&mut self) {
+    /// Adds the functions that were called for the first time since this was last called. Returns false if the machine
+    /// has no memory for all of them, and for some more, whose first calls may come while rings are drained.
+    pub(super) fn prepare(&mut self) -> bool {
+        self.discover() && self.by_id.make_room(SPARE_PLACES) && self.first_sites.make_room(SPARE_PLACES)
+    }
+
+    /// Adds the functions that were called for the first time since this was last called. Returns false if the machine
+    /// has no memory for all of them.
+    pub(super) fn discover(&mut self) -> bool {
         for site in site::registered() {
             let id = site.id() as usize;
             if self.by_id.get(id).is_some_and(Option::is_some) {
@@ -52,7 +61,8 @@ impl Functions {
             if !self.by_id.make_room((id + 1).saturating_sub(self.by_id.len()))
                 || !self.first_sites.make_room(1)
             {
-                return;
+                self.refused += 1;
+                return false;
             }
             if self.by_id.len() <= id {
                 self.by_id.resize_with(id + 1, || None);
@@ -63,6 +73,7 @@ impl Functions {
                 *self.first_sites.entry((Arc::clone(&name), file, line)).or_insert_with(|| site.id());
             self.by_id[id] = Some(Function::new(site, name, counted_as));
         }
+        true
     }
 
     /// Adds newly called functions, if the function with this id is not known yet.
@@ -113,9 +124,16 @@ impl Functions {
         self.iter().filter(|function| function.stats.is_changed()).count()
     }
 
-    /// Returns the rows of functions that the store does not have yet, or has with another rate.
-    pub(super) fn take_new_rows(&mut self) -> Vec<FunctionRow> {
-        self.iter_mut().filter_map(Function::take_new_row).collect()
+    /// Returns the rows of functions that the store does not have yet, or has with another rate. Returns `None` if
+    /// there is no memory for all of them: they are then still to be taken.
+    pub(super) fn take_new_rows(&mut self) -> Option<Vec<FunctionRow>> {
+        let mut rows = Vec::new();
+        if !rows.make_room(self.iter().filter(|function| function.has_new_row()).count()) {
+            self.refused += 1;
+            return None;
+        }
+        rows.extend(self.iter_mut().filter_map(Function::take_new_row));
+        Some(rows)
     }
 
     /// Marks all rows to be written again, because the store is a new one.
@@ -137,11 +155,14 @@ impl Functions {
         health.folded_errors += failures.count;
         let function = self.by_id.get(failures.function as usize).and_then(Option::as_ref);
         if let Some(Function { name, counted_as, .. }) = function {
-            self.folded.add(name, Failures { function: *counted_as, ..failures }, self.kinds_max);
+            let failures = Failures { function: *counted_as, ..failures };
+            self.refused += u64::from(!self.folded.add(name, failures, self.kinds_max));
         }
     }
 }
 
+/// The functions that may be called for the first time while rings are drained: a few, in a part of a millisecond.
+const SPARE_PLACES: usize = 64;
 /// The bytes of a function's statistics: two windows, a slice, and the slices that were released, each with a histogram.
 const FUNCTION_BYTES: usize = 2048;
 /// The bytes of a kind of failure.

@@ -8,6 +8,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::functions::Functions;
 use crate::batch::Batch;
+use crate::growth::MakeRoom as _;
 use crate::record::ByOutcome;
 use crate::ring::checkpoint::Checkpoints;
 
@@ -25,10 +26,15 @@ pub(super) struct Grouped {
 }
 
 impl Grouped {
-    /// Notes the failures without a row, which go with the next batch.
-    pub(super) fn note_folded(&mut self, failures: &HashMap<u32, ByOutcome>) {
-        self.changed.extend(failures.keys());
-        self.folded.clone_from(failures);
+    /// Notes the failures without a row, which go with the next batch. Returns false if there is no memory for all of
+    /// them.
+    pub(super) fn note_folded(&mut self, failures: &HashMap<u32, ByOutcome>) -> bool {
+        let has_room = self.changed.make_room(failures.len()) && self.folded.make_room(failures.len());
+        if has_room {
+            self.changed.extend(failures.keys());
+            self.folded.extend(failures);
+        }
+        has_room
     }
 
     /// Writes the checkpoints of the batch. If the batch was halved after they were written, they are replaced by those
@@ -39,15 +45,23 @@ impl Grouped {
         functions: &Functions,
         checkpoints: &mut Checkpoints,
     ) {
-        self.changed.extend(self.pending.drain().map(|(function, _)| function));
+        let mut has_room = self.changed.make_room(self.pending.len());
+        for (function, _) in self.pending.drain().take_while(|_| has_room) {
+            self.changed.insert(function);
+        }
         for call in &batch.calls {
             let Some(place) = call.outcome.failure_place() else { continue };
             let Some(function) = functions.get(call.function).map(|function| function.counted_as) else {
                 continue;
             };
+            has_room = has_room && self.pending.make_room(1) && self.changed.make_room(1);
+            if !has_room {
+                checkpoints.withdraw_grouped();
+                break;
+            }
             self.pending.entry(function).or_default()[place] += 1;
+            self.changed.insert(function);
         }
-        self.changed.extend(self.pending.keys());
         for function in self.changed.drain() {
             let of =
                 |failures: &HashMap<u32, ByOutcome>| failures.get(&function).copied().unwrap_or_default();
@@ -57,11 +71,13 @@ impl Grouped {
         }
     }
 
-    /// Notes that the store has the pending batch.
-    pub(super) fn note_written(&mut self) {
-        for (function, failures) in self.pending.drain() {
+    /// Notes that the store has the pending batch. Returns false if there is no memory for its failures.
+    pub(super) fn note_written(&mut self) -> bool {
+        let has_room = self.rows.make_room(self.pending.len());
+        for (function, failures) in self.pending.drain().take_while(|_| has_room) {
             let rows = self.rows.entry(function).or_default();
             rows.iter_mut().zip(failures).for_each(|(rows, more)| *rows += more);
         }
+        has_room
     }
 }

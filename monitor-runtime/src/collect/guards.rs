@@ -8,6 +8,7 @@ use std::collections::HashMap;
 
 use super::store_breaker::bounded;
 use crate::batch::GuardRow;
+use crate::growth::MakeRoom as _;
 use crate::limits::GUARDS_MAX;
 use crate::store::{Hold, SetHold};
 
@@ -43,6 +44,10 @@ impl Guards {
             if self.given.get(&row.name).is_some_and(|last| !row.differs_from(last)) {
                 continue;
             }
+            // A row for which there is no memory is kept with a later look.
+            if !(self.given.make_room(1) && self.due.make_room(1)) {
+                return;
+            }
             self.given.insert(row.name.clone(), row.clone());
             self.due.retain(|waiting| waiting.name != row.name);
             self.due.push(row);
@@ -62,7 +67,8 @@ impl Guards {
         self.held.retain(|name, _| is_named(name) || !hold(name, Hold::Auto, "", "monitor"));
         for (name, set) in requested {
             let is_known = self.held.get(&name) == Some(&set);
-            if !is_known && hold(&name, set.hold, bounded(&set.reason), bounded(&set.set_by)) {
+            let has_room = self.held.make_room(1);
+            if has_room && !is_known && hold(&name, set.hold, bounded(&set.reason), bounded(&set.set_by)) {
                 self.held.insert(name, set);
             }
         }

@@ -64,14 +64,14 @@ impl KnownThreads {
         std::mem::take(&mut self.new)
     }
 
-    /// Returns the rows of all threads.
-    pub(super) fn all_rows(&self) -> Vec<ThreadRow> {
+    /// Returns the rows of all threads; `None` if there is no memory for them.
+    pub(super) fn all_rows(&self) -> Option<Vec<ThreadRow>> {
         let row = |(id, (name, prefix)): (&u32, &(Arc<str>, u32))| ThreadRow {
             id: *id,
             name: name.as_ref().to_owned(),
             prefix: *prefix,
         };
-        self.by_id.iter().map(row).collect()
+        collect_all(self.by_id.iter().map(row))
     }
 }
 

@@ -95,9 +95,8 @@ impl LiveRates {
 
     /// Returns the rate of a function, and where it comes from.
     pub(crate) fn rate_of(&self, site: &CallSite) -> (f64, Source) {
-        let base = lock(&self.base).clone();
-        let live = lock(&self.live).rules.clone();
-        effective_rate(&site.shown_name(), site.sample_option(), &base, &live)
+        let (base, live) = (lock(&self.base), lock(&self.live));
+        effective_rate(&site.shown_name(), site.sample_option(), &base, &live.rules)
     }
 
     /// Replaces the rates of the settings.

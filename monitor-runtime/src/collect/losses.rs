@@ -51,6 +51,11 @@ impl LostCall {
     }
 }
 
+/// Counts calls of a function that is not known, because the machine has no memory for its name and statistics.
+pub(super) fn count_unknown(outcome: Outcome, calls: u64, health: &mut Health) {
+    *if outcome.is_failure() { &mut health.folded_errors } else { &mut health.dropped.backlog } += calls;
+}
+
 /// Evicts the rows that the backlog has no room for.
 pub(super) fn evict(parts: &mut Parts<'_>) {
     let Parts { backlog, functions, clock, report, safety, .. } = parts;
@@ -84,7 +89,9 @@ fn counter<'a>(
             Pending::Line(pending) => return log.count_dropped(pending.line.lines),
         };
         let (function, outcome) = (waiting.header.site, waiting.header.outcome);
-        let Some(names) = functions.get(function).map(|function| function.site.names()) else { return };
+        let Some(names) = functions.get(function).map(|function| function.site.names()) else {
+            return count_unknown(outcome, waiting.calls(), health);
+        };
         let end_ns = decode::to_times(&waiting.header, clock).end_ns;
         let lost = LostCall { function, outcome, end_ns, calls: waiting.calls() };
         lost.count(

@@ -56,7 +56,7 @@ use crossbeam_channel::Receiver;
 
 use crate::batch::Ending;
 use crate::config::{Settings, Watch};
-use crate::growth::has_memory;
+use crate::growth::{collect_most, has_memory};
 use crate::limits;
 use crate::platform::clock::{Clock, monotonic};
 use crate::recover::cause::{SeenPanic, SystemReport, find_cause};
@@ -281,8 +281,7 @@ impl Collector {
             self.ladder.restart(now.saturating_sub(self.drain_interval));
         }
         let share = |pending: usize, capacity: usize| pending as f64 / capacity.max(1) as f64;
-        let states = rings.states();
-        let rings = states.iter().flat_map(|state| state.rings());
+        let rings = rings.states().flat_map(|state| state.rings());
         let fullest = rings.map(|(_, ring)| share(ring.pending(), ring.capacity())).fold(0.0, f64::max);
         self.seen = StepStats {
             drain_interval: self.drain_interval,
@@ -469,10 +468,9 @@ impl Collector {
     /// Adds the event of the process's death if the process exits because its main thread has panicked.
     pub(crate) fn announce_exit(&mut self, exit: Exit) {
         self.ends_calls = true;
-        let states = self.rings.states();
-        let of_threads = states.iter().filter_map(|state| panics::read_own(state.panic_words()));
+        let of_threads = self.rings.states().filter_map(|state| panics::read_own(state.panic_words()));
         let panics = of_threads.chain(panics::read_own(self.rings.home.metadata.panic_words()));
-        let panics: Vec<Panic> = panics.collect();
+        let panics: Vec<Panic> = collect_most(panics);
         if !panics.is_empty() {
             self.threads.discover(self.rings, &[]);
         }
@@ -481,7 +479,7 @@ impl Collector {
             at_ns: self.clock.unix_ns(panic.at),
             thread: self.threads.name(panic.thread).map_or("without monitored calls", |name| &**name),
         };
-        let seen: Vec<SeenPanic<'_>> = panics.iter().map(seen).collect();
+        let seen: Vec<SeenPanic<'_>> = collect_most(panics.iter().map(seen));
         let now_ns = self.clock.now_ns();
         let cause = find_cause(&seen, Some(exit), SystemReport::Nothing, now_ns);
         if cause.ending == Ending::Crash {

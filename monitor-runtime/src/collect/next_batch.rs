@@ -58,18 +58,29 @@ impl NextBatch {
         self.next_figures = self.next_figures.min(now);
     }
 
-    /// Puts rows of a batch before those that are postponed already.
-    pub(super) fn postpone(&mut self, mut rows: Rows) {
-        rows.append(std::mem::take(&mut self.postponed));
-        self.postponed = rows;
+    /// Keeps this many rows of a batch, and puts the others before those that are postponed already. Returns false if
+    /// there is no memory for that.
+    pub(super) fn postpone(&mut self, rows: &mut Rows, kept: usize) -> bool {
+        let has_memory = rows.move_later(kept, &mut self.postponed);
+        if !has_memory {
+            self.accountant.note_refused(Part::Batch);
+        }
+        has_memory
     }
 
-    /// Returns the next batch, or `None` if nothing in it would be worth a transaction.
-    pub(super) fn assemble(&mut self, now: Duration, mode: Mode, parts: &mut Parts<'_>) -> Option<Batch> {
+    /// Returns the next batch, or `None` if nothing in it would be worth a transaction. Fails if there is no memory for
+    /// the functions that are new in it: everything then waits for a later batch.
+    pub(super) fn assemble(
+        &mut self,
+        now: Duration,
+        mode: Mode,
+        parts: &mut Parts<'_>,
+    ) -> Result<Option<Batch>, NoMemory> {
+        let functions = parts.functions.take_new_rows().ok_or(NoMemory)?;
         let Rows { calls, logs } = self.rows(parts);
         let mut batch = Batch {
             at_ns: parts.clock.now_ns(),
-            functions: parts.functions.take_new_rows(),
+            functions,
             threads: parts.threads.take_new_rows(),
             events: parts.events.take(),
             alerts: parts.alerts.take(),
@@ -87,7 +98,7 @@ impl NextBatch {
             parts.safety.note_folded(parts.functions.folded.counted());
         }
         if batch == (Batch { at_ns: batch.at_ns, ..Batch::default() }) {
-            return None;
+            return Ok(None);
         }
         // Rates alone are not worth a transaction, nor a page in each transaction, so they go with the figures.
         if mode == Mode::Flush || !batch.windows.is_empty() || !batch.events.is_empty() {
@@ -96,17 +107,16 @@ impl NextBatch {
         batch.is_one_of_many = mode == Mode::Usual && batch.calls.len() < limits::FIGURES_ROWS;
         self.sequence += 1;
         batch.sequence = self.sequence;
-        Some(batch)
+        Ok(Some(batch))
     }
 
     fn rows(&mut self, parts: &mut Parts<'_>) -> Rows {
         let Self { rows_max, postponed, scratch, accountant, .. } = self;
         let Parts { backlog, functions, clock, safety, trees, report, .. } = parts;
         let log = report.log_places();
-        safety.begin_batch(*rows_max);
+        safety.begin_batch();
         let mut rows = std::mem::take(postponed);
         if rows.len() >= *rows_max {
-            *postponed = rows.split_off(*rows_max);
             return rows;
         }
         // The batch ends where the machine has no memory for a longer one just now.
@@ -124,6 +134,9 @@ impl NextBatch {
                 Pending::Line(pending) => {
                     let Some(place) = log.by_number(pending.line.place) else { return true };
                     let row = decode::to_log_row(pending, Arc::clone(&place.target), clock, scratch);
+                    if pending.line.has_body && row.body.is_none() {
+                        accountant.note_refused(Part::Batch);
+                    }
                     bytes += RECORD_BYTES + row.text_bytes();
                     memory += size_of::<LogRow>() + 2 * row.text_bytes();
                     rows.push_log(row);
@@ -137,6 +150,9 @@ impl NextBatch {
             let Some(function) = functions.get(waiting.header.site) else { return true };
             let times = decode::to_times(&waiting.header, clock);
             let values = decode::to_values(waiting, function.site.names(), scratch);
+            if values.lacks_memory {
+                accountant.note_refused(Part::Batch);
+            }
             bytes += RECORD_BYTES + waiting.value_bytes;
             memory += size_of::<CallRow>() + 2 * waiting.value_bytes;
             let mut row = decode::to_row(waiting, times, values, clock);
@@ -171,12 +187,23 @@ impl NextBatch {
         let now_ns = parts.clock.now_ns();
         for function in parts.functions.iter_mut().filter(|function| function.stats.is_changed()) {
             let id = function.site.id();
-            function.stats.take_rows(id, now_ns, &mut batch.windows, &mut batch.slices);
+            let has_memory = batch.totals.make_room(1)
+                && function.stats.take_rows(id, now_ns, &mut batch.windows, &mut batch.slices);
+            if !has_memory {
+                // The other figures go with the next batch.
+                self.accountant.note_refused(Part::Batch);
+                self.next_figures = now;
+                return;
+            }
             batch.totals.push(function.stats.total(id, Update::Replace));
             parts.safety.note_stats(self.sequence + 1, id, &function.stats.sum());
         }
     }
 }
+
+/// The error of a batch for which the machine has no memory.
+#[derive(Debug)]
+pub(super) struct NoMemory;
 
 /// Bytes of a record without values.
 pub(super) const RECORD_BYTES: usize = 64;

@@ -211,13 +211,12 @@ impl Report {
             events.add(clock.now_ns(), "level", format!("{} -> {level}: {why}", self.health.level));
             self.health.level = level;
         }
-        let states = self.rings.states();
-        let queued = states.iter().map(|state| state.pending() * 8).sum::<usize>();
+        let queued = self.rings.states().map(|state| state.pending() * 8).sum::<usize>();
         self.health.queue_bytes = (queued + backlog_bytes) as u64;
-        let panics = states.iter().map(|state| state.capture_panics.load(Ordering::Relaxed));
+        let panics = self.rings.states().map(|state| state.capture_panics.load(Ordering::Relaxed));
         self.health.capture_panics = panics.map(u64::from).sum::<u64>() + self.source_panics;
         self.health.sites_refused = crate::site::refused();
-        self.health.open_spans = count_open_spans(&states);
+        self.health.open_spans = count_open_spans(self.rings);
         if breaker.state != self.health.breaker.state || self.breaker_since_ns == 0 {
             self.breaker_since_ns = clock.now_ns() - breaker.lasted.as_nanos() as i64;
         }
@@ -248,10 +247,10 @@ fn json_object(numbers: impl Iterator<Item = (Part, u64)>) -> Option<String> {
     (!entries.is_empty()).then(|| format!("{{{}}}", entries.join(",")))
 }
 /// Returns the number of spans that have begun and not ended. A span may end on another thread than it began on.
-fn count_open_spans(states: &[&ThreadState]) -> u64 {
+fn count_open_spans(rings: &ThreadPool) -> u64 {
     // The ends are read first: a span that ends meanwhile still counts as open.
     let sum = |count: fn(&ThreadState) -> &AtomicU64| -> u64 {
-        states.iter().map(|state| count(state).load(Ordering::Relaxed)).sum()
+        rings.states().map(|state| count(state).load(Ordering::Relaxed)).sum()
     };
     let ended = sum(|state| &state.spans_ended);
     sum(|state| &state.spans_begun).saturating_sub(ended)

@@ -4,6 +4,7 @@
 //! becomes of the parts.
 
 use crate::batch::{CallRow, LogRow};
+use crate::growth::MakeRoom as _;
 
 /// Rows in the order in which they were recorded: each line has the number of calls that come before it.
 #[derive(Debug, Default)]
@@ -27,21 +28,25 @@ impl Rows {
         self.logs.push(LogRow { calls_before: self.calls.len(), ..line });
     }
 
-    /// Keeps this many rows, and returns the others.
-    pub(super) fn split_off(&mut self, kept: usize) -> Self {
+    /// Keeps this many rows, and puts the others before those of another list. Returns false if there is no memory for
+    /// that: both lists then stay as they are.
+    pub(super) fn move_later(&mut self, kept: usize, later: &mut Self) -> bool {
         let is_kept = |(at, line): &(usize, &LogRow)| at + line.calls_before < kept;
         let lines = self.logs.iter().enumerate().take_while(is_kept).count();
         let calls = (kept - lines.min(kept)).min(self.calls.len());
-        let mut later = Self { calls: self.calls.split_off(calls), logs: self.logs.split_off(lines) };
-        later.logs.iter_mut().for_each(|line| line.calls_before -= calls);
-        later
-    }
-
-    /// Adds the rows of another list behind all rows of this list.
-    pub(super) fn append(&mut self, mut later: Self) {
-        later.logs.iter_mut().for_each(|line| line.calls_before += self.calls.len());
-        self.calls.append(&mut later.calls);
-        self.logs.append(&mut later.logs);
+        let mut moved = Self::default();
+        let room = (self.calls.len() - calls + later.calls.len(), self.logs.len() - lines + later.logs.len());
+        if !(moved.calls.make_room(room.0) && moved.logs.make_room(room.1)) {
+            return false;
+        }
+        moved.calls.extend(self.calls.drain(calls..));
+        moved.logs.extend(self.logs.drain(lines..));
+        moved.logs.iter_mut().for_each(|line| line.calls_before -= calls);
+        later.logs.iter_mut().for_each(|line| line.calls_before += moved.calls.len());
+        moved.calls.append(&mut later.calls);
+        moved.logs.append(&mut later.logs);
+        *later = moved;
+        true
     }
 }
 
@@ -88,14 +93,14 @@ mod tests {
         for text in ["", "c", "l", "cl", "lc", "llcclcclllc", "cccc", "llll", "lcclcl"] {
             let all: Vec<u64> = (0..text.len() as u64).collect();
             for kept in 0..=text.len() + 1 {
-                let mut first = rows(text);
-                let later = first.split_off(kept);
+                let (mut first, mut later) = (rows(text), Rows::default());
+                assert!(first.move_later(kept, &mut later));
                 let middle = kept.min(text.len());
                 assert_eq!(order(&first), all[..middle], "{text} {kept}");
                 assert_eq!(order(&later), all[middle..], "{text} {kept}");
                 assert_eq!((first.len(), later.len()), (middle, text.len() - middle));
-                first.append(later);
-                assert_eq!(order(&first), all, "{text} {kept}");
+                assert!(first.move_later(0, &mut later) && first.is_empty());
+                assert_eq!(order(&later), all, "{text} {kept}");
             }
         }
     }

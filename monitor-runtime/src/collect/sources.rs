@@ -14,6 +14,7 @@ use crate::accountant::{Accountant, Part};
 use crate::alert::{Measure, Rule};
 use crate::batch::function_stats::WINDOW_NS;
 use crate::batch::{MetricKind, MetricRow, MetricStats, MetricWindowRow};
+use crate::growth::MakeRoom as _;
 use crate::histogram::Histogram;
 use crate::limits::{METRIC_ROWS_MAX, METRIC_SERIES_MAX};
 use crate::platform::clock::{Clock, monotonic};
@@ -35,12 +36,18 @@ pub struct Sink<'a> {
 impl Sink<'_> {
     /// Adds the changes of a series since the source was last asked.
     pub fn add(&mut self, metric: &Arc<MetricRow>, stats: MetricStats) {
-        self.rows.push(MetricWindowRow { metric: Arc::clone(metric), start_ns: self.start_ns, stats });
+        if self.rows.make_room(1) {
+            self.rows.push(MetricWindowRow { metric: Arc::clone(metric), start_ns: self.start_ns, stats });
+        } else {
+            self.accountant.note_refused(Part::Metrics);
+        }
     }
 
     /// Adds an event of the kind `metric`.
     pub fn add_event(&mut self, detail: String) {
-        self.events.push(("metric", detail));
+        if self.events.make_room(1) {
+            self.events.push(("metric", detail));
+        }
     }
 
     /// Returns the time since the process began, by which a source finds the series that have been idle.
@@ -128,13 +135,24 @@ impl Sources {
 
     /// Returns the rows for the next batch.
     pub(super) fn take(&mut self) -> Vec<MetricWindowRow> {
-        let rest = self.waiting.split_off(self.waiting.len().min(METRIC_ROWS_MAX));
-        std::mem::replace(&mut self.waiting, rest)
+        if self.waiting.len() <= METRIC_ROWS_MAX {
+            return std::mem::take(&mut self.waiting);
+        }
+        let mut rows = Vec::new();
+        let number = if rows.make_room(METRIC_ROWS_MAX) { METRIC_ROWS_MAX } else { 0 };
+        rows.extend(self.waiting.drain(..number));
+        rows
     }
 
-    /// Puts rows of a batch back, before those that wait already.
-    pub(super) fn postpone(&mut self, rows: Vec<MetricWindowRow>) {
-        self.waiting.splice(0..0, rows);
+    /// Puts the second half of a batch's rows before those that wait already. Returns false if the batch has no second
+    /// half, or the machine has no memory for it.
+    pub(super) fn postpone(&mut self, rows: &mut Vec<MetricWindowRow>) -> bool {
+        let half = rows.len() / 2;
+        let has_memory = half > 0 && self.waiting.make_room(rows.len() - half);
+        if has_memory {
+            self.waiting.splice(0..0, rows.drain(half..));
+        }
+        has_memory
     }
 
     /// Returns the number of panics of sources.
@@ -165,6 +183,10 @@ impl Figures {
         for MetricWindowRow { metric, stats, .. } in rows {
             if self.series.len() >= 2 * METRIC_SERIES_MAX {
                 self.series.clear();
+            }
+            // Rules do not see a change for which there is no memory.
+            if !(self.series.make_room(1) && self.changes.make_room(1)) {
+                continue;
             }
             let last = stats.last.unwrap_or(0.0);
             self.series.entry(metric.id).or_insert_with(|| (Arc::clone(metric), last)).1 = last;

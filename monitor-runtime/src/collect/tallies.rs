@@ -50,7 +50,7 @@ struct TallyRead {
 impl TallyReader {
     /// Adds the calls that were tallied since the last reading.
     pub(super) fn step(&mut self, rings: &ThreadPool, parts: &mut Parts<'_>) {
-        for (place, state) in rings.states().iter().enumerate() {
+        for (place, state) in rings.states().enumerate() {
             let countdowns = state.countdowns.table();
             let survives = countdowns.is_some_and(CountdownTable::survives);
             for (site, tally, tally_survives) in state.tallies.iter() {
@@ -82,13 +82,13 @@ impl TallyReader {
             if passed == before {
                 continue;
             }
-            if !self.passed.make_room(1) {
+            parts.functions.discover_missing(site.id());
+            if parts.functions.get(site.id()).is_none() || !self.passed.make_room(1) {
                 // The counters only grow, so they can be read once the machine has memory again.
                 self.passed_of_all = passed_of_all.wrapping_sub(1);
                 continue;
             }
             self.passed.insert(site.id(), passed);
-            parts.functions.discover_missing(site.id());
             let calls = u64::from(passed.wrapping_sub(before));
             let added = CallStats { calls, dropped: calls, is_estimated: true, ..CallStats::default() };
             if let Some(stats) = parts.functions.stats_mut(site.id()) {
@@ -108,11 +108,11 @@ impl TallyReader {
     ) {
         let Parts { clock, functions, ladder, report, .. } = parts;
         let health = &mut report.health;
+        functions.discover_missing(site);
         // The counters only grow, so they can be read once the machine has memory again.
-        if !self.read.make_room(1) {
+        if functions.get(site).is_none() || !self.read.make_room(1) {
             return;
         }
-        functions.discover_missing(site);
         let read = match self.read.entry((place, site)) {
             Entry::Occupied(read) => read.into_mut(),
             Entry::Vacant(place) => place.insert(TallyRead::default()),

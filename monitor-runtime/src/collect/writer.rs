@@ -13,7 +13,7 @@ use super::current_store::CurrentStore;
 use super::events::Events;
 use super::losses::LostCall;
 use super::mode::Mode;
-use super::next_batch::{NextBatch, RECORD_BYTES};
+use super::next_batch::{NextBatch, NoMemory, RECORD_BYTES};
 use super::parts::Parts;
 use super::remaining::Remaining;
 use super::retry::Retry;
@@ -105,9 +105,10 @@ impl Writer {
             if !self.timer.is_due(now, self.is_full(parts), mode) {
                 return Remaining::Nothing;
             }
-            self.pending = self.next.assemble(now, mode, parts);
-            if self.pending.is_none() {
-                return Remaining::Nothing;
+            match self.next.assemble(now, mode, parts) {
+                Ok(None) => return Remaining::Nothing,
+                Err(NoMemory) => return Remaining::Blocked,
+                Ok(batch) => self.pending = batch,
             }
             self.timer.begin(now, self.retry.jitter(parts.drain_interval));
         }
@@ -265,15 +266,13 @@ impl Writer {
         let (calls, logs) = (std::mem::take(&mut batch.calls), std::mem::take(&mut batch.logs));
         let mut rows = Rows { calls, logs };
         let half = rows.len() / 2;
-        let later = (half > 0).then(|| rows.split_off(half));
+        let is_halved = half > 0 && self.next.postpone(&mut rows, half);
         (batch.calls, batch.logs) = (rows.calls, rows.logs);
-        if let Some(later) = later {
-            self.next.postpone(later);
+        if is_halved {
             parts.safety.postpone(batch.sequence, half);
             return Attempt::Again;
         }
-        if !freed && batch.metrics.len() > 1 {
-            parts.sources.postpone(batch.metrics.split_off(batch.metrics.len() / 2));
+        if !freed && half == 0 && parts.sources.postpone(&mut batch.metrics) {
             return Attempt::Again;
         }
         if freed { Attempt::Again } else { Attempt::Failed(why) }
@@ -298,11 +297,19 @@ impl Writer {
         parts.report.health.store = path;
         parts.functions.forget_stored_rows();
         parts.trees.forget_stored_edges();
-        let functions = parts.functions.take_new_rows();
         if let Some(batch) = &mut self.pending {
+            let (Some(functions), Some(threads)) =
+                (parts.functions.take_new_rows(), parts.threads.all_rows())
+            else {
+                // The next attempt opens the store again.
+                store.drop_open();
+                return Err(StoreError::Transient(
+                    "there is no memory for the names of functions".to_owned(),
+                ));
+            };
             batch.functions = functions;
             batch.edges = parts.trees.take_new_edges();
-            batch.threads = parts.threads.all_rows();
+            batch.threads = threads;
         }
         self.report_notices(store, parts);
         parts.functions.touch_stats();

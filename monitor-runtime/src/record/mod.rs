@@ -575,11 +575,15 @@ pub(crate) fn append_with_values(header: &[u64; HEADER_WORDS], behind: &[Word], 
     }
 }
 
-/// Copies the bytes of a record's values.
-pub(crate) fn unpack(words: &[u64], bytes: usize, into: &mut Vec<u8>) {
+/// Copies the bytes of a record's values. Without memory for them nothing is copied, and the function returns false.
+pub(crate) fn unpack(words: &[u64], bytes: usize, into: &mut Vec<u8>) -> bool {
     into.clear();
+    if into.try_reserve(words.len() * size_of::<Word>()).is_err() {
+        return false;
+    }
     into.extend(words.iter().flat_map(|word| word.to_le_bytes()));
     into.truncate(bytes);
+    true
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 //! It reads no file.
 
 use crate::batch::Ending;
+use crate::growth::collect_most;
 use crate::ring::panics::{Exit, Panic, Stage};
 
 /// The system's account of the end of a process.
@@ -54,8 +55,8 @@ pub(crate) fn find_cause(
     reported: SystemReport,
     died_ns: i64,
 ) -> Cause {
-    let mut seen = seen.to_vec();
-    seen.sort_by_key(|seen| seen.at_ns);
+    let mut seen = collect_most(seen.iter().copied());
+    seen.sort_unstable_by_key(|seen| seen.at_ns);
     let own = seen.iter().rposition(|seen| is_cause(seen, exit, reported, died_ns));
     let text = match (own.and_then(|at| seen.get(at)), exit, reported) {
         (Some(own), ..) => own.panic.to_cause(reported),
@@ -71,7 +72,7 @@ pub(crate) fn find_cause(
     let earlier = seen.iter().enumerate().filter(|(at, _)| Some(*at) != own);
     let earlier =
         earlier.map(|(_, seen)| EarlierPanic { at_ns: seen.at_ns, detail: describe(seen, died_ns) });
-    Cause { ending, text, panics: earlier.collect() }
+    Cause { ending, text, panics: collect_most(earlier) }
 }
 
 /// Returns true for a panic that is known to have ended the process.

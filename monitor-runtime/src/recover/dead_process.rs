@@ -30,6 +30,7 @@ use crate::ring::panics::Panic;
 use crate::ring::reader::{Image, LogPlaceImage, Site};
 use crate::ring::tallied::Tallied;
 use crate::ring::tallies_image::Uncounted;
+use crate::store::no_memory;
 use crate::store::recovered_rows::{self, Death, RecoveredPart, RecoveredRange};
 
 /// A dead process, and the progress of its recovery.
@@ -107,7 +108,9 @@ impl DeadProcess {
         }
         let counted = self.add_records(&mut batch, &mut figures);
         for (site, figures) in &mut figures {
-            figures.take_rows(*site, self.died_ns, &mut batch.windows, &mut batch.slices);
+            if !figures.take_rows(*site, self.died_ns, &mut batch.windows, &mut batch.slices) {
+                return Err(no_memory());
+            }
             batch.totals.push(figures.total(*site, Update::Add));
         }
         // The process itself has written figures of the same windows, so these are added to them.

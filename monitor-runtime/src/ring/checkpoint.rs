@@ -9,6 +9,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::batch::CallStats;
+use crate::growth::MakeRoom as _;
 use crate::record::ByOutcome;
 use crate::ring::layout::{Kind, block, block_bytes, grouped, head, ledger, marks, tallied};
 use crate::ring::memory::Memory;
@@ -50,6 +51,16 @@ impl Checkpoints {
     /// Returns true if there is a ring file to write to.
     pub(crate) fn is_kept(&self) -> bool {
         self.memory.mapping().is_some()
+    }
+
+    /// Returns true if there is memory to note rings up to this number.
+    pub(crate) fn make_room(&mut self, last_ring: u32) -> bool {
+        self.rings.make_room((last_ring as usize + 1).saturating_sub(self.rings.len()))
+    }
+
+    /// Withdraws what was noted of failures by kind: a recoverer then does not know how many of them the store counts.
+    pub(crate) fn withdraw_grouped(&mut self) {
+        self.memory.head()[head::GROUPED].store(0, Ordering::Relaxed);
     }
 
     /// Notes for the next snapshot that the ring's records are counted up to this position. Returns true if that is
@@ -98,7 +109,7 @@ impl Checkpoints {
         match block_of(self.memory, &mut self.grouped, Kind::Grouped, place, (grouped::SITES, grouped::WORDS))
         {
             Some(words) => stage(words, batch, settled, &failures),
-            None => self.memory.head()[head::GROUPED].store(0, Ordering::Relaxed),
+            None => self.withdraw_grouped(),
         }
     }
 
@@ -159,6 +170,9 @@ fn block_of(
 ) -> Option<&'static [AtomicU64]> {
     memory.mapping()?;
     if blocks.len() <= group {
+        if !blocks.make_room(group + 1 - blocks.len()) {
+            return None;
+        }
         blocks.resize(group + 1, None);
     }
     if blocks[group].is_none() {

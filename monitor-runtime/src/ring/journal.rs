@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use crate::accountant::{Accountant, Part};
+use crate::growth::MakeRoom as _;
 use crate::ring::layout::{Kind, block, block_bytes, entry, filled};
 use crate::ring::memory::Memory;
 use crate::sync::lock;
@@ -69,7 +70,9 @@ impl Pieces {
     pub(crate) fn held(&self) -> Held {
         let mut held = Held::new();
         for Piece { block, .. } in &self.pieces {
-            if !held.iter().rev().any(|other| Arc::ptr_eq(other, block)) {
+            let is_held = held.iter().rev().any(|other| Arc::ptr_eq(other, block));
+            // A block for which there is no memory is released, although after a kill a recoverer would still need it.
+            if !is_held && held.make_room(1) {
                 held.push(Arc::clone(block));
             }
         }
@@ -174,7 +177,7 @@ impl Journal {
         if length == 0 || !self.is_kept() {
             return true;
         }
-        if !self.make_room(priority, length + entry::HEADER) {
+        if !(self.pieces.pieces.make_room(1) && self.make_room(priority, length + entry::HEADER)) {
             return false;
         }
         let Lane { current: Some(current), last } = &mut self.lanes[priority as usize] else { return false };
@@ -242,10 +245,11 @@ impl Journal {
         if let Some(block) = free.pop() {
             return Some(block);
         }
-        drop(free);
-        if self.blocks >= blocks_max {
+        // Each block has room among the free ones, so that its release needs no memory.
+        if self.blocks >= blocks_max || !free.make_room(self.blocks + 1) {
             return None;
         }
+        drop(free);
         let words = self.memory.take_mapped(Kind::Journal, 0, BLOCK_BYTES)?;
         self.accountant.add(Part::Journal, BLOCK_BYTES);
         self.blocks += 1;

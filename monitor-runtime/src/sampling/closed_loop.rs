@@ -72,7 +72,8 @@ fn run(seed: u64, requested: f64) -> (f64, f64, f64) {
                 parts: vec![TreePart { place: 0, records, rows: records, calls }],
             }]);
             let mut places = [Place { function: 1, rung: &mut rung, load, requested }];
-            budget.keep(&mut places, trees, &Costs::default(), (Cpu::default(), 1.0), &BOUNDS);
+            let kept = budget.keep(&mut places, trees, &Costs::default(), (Cpu::default(), 1.0), &BOUNDS);
+            assert!(kept.is_some());
         }
     }
     (estimate, exact, rows)

@@ -7,6 +7,7 @@
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
+use super::error::collect_rows;
 use super::id_cache::IdCache;
 use crate::alert::{AlertLevel, Measure, Rule};
 use crate::batch::AlertRow;
@@ -165,7 +166,7 @@ fn leave(
 pub(crate) fn end(transaction: &Connection, process_id: i64, at_ns: i64) -> rusqlite::Result<()> {
     let mut select =
         transaction.prepare("SELECT alert_id FROM alert_part WHERE process_id = ?1 ORDER BY alert_id")?;
-    let ids = select.query_map([process_id], |row| row.get(0))?.collect::<rusqlite::Result<Vec<i64>>>()?;
+    let ids: Vec<i64> = collect_rows(select.query_map([process_id], |row| row.get(0))?)?;
     ids.into_iter().try_for_each(|id| leave(transaction, id, process_id, ("ended", at_ns), None))
 }
 
@@ -230,5 +231,5 @@ fn read_rules(connection: &Connection) -> rusqlite::Result<Vec<Rule>> {
             min_calls: row.get::<_, i64>(8)?.max(0).cast_unsigned(),
         }))
     })?;
-    rules.filter_map(Result::transpose).collect()
+    collect_rows(rules.filter_map(Result::transpose))
 }

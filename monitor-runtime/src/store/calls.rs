@@ -226,7 +226,7 @@ impl CallWriter<'_> {
             return Ok(id);
         }
         // The function of this call was never given, so it gets a row with a default name.
-        self.ids.function(function);
+        self.ids.function(function)?;
         functions(self.transaction, self.ids, self.process_id)?;
         Ok(self.ids.function_id(function).unwrap_or_default())
     }
@@ -248,7 +248,7 @@ impl CallWriter<'_> {
     }
 
     fn begin_segment(&mut self, call: &CallRow) -> rusqlite::Result<ThreadSegment> {
-        let thread = self.ids.thread(call);
+        let thread = self.ids.thread(call)?;
         let mut insert =
             self.transaction.prepare("INSERT INTO thread VALUES (NULL, ?1, ?2, ?3) RETURNING id")?;
         let id = insert.query_row(params![self.process_id, thread.name, call.start_ns], |row| row.get(0))?;

@@ -6,6 +6,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use crate::growth::MakeRoom as _;
+
 /// The reason for which a store did not take a batch. Each variant is something that the caller can do.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -157,6 +159,18 @@ const CLASSES: &[(i32, Class)] = &[
 /// Returns the error of SQLite for memory that cannot be had.
 pub(crate) fn no_memory() -> rusqlite::Error {
     rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_NOMEM), None)
+}
+
+/// Returns the rows of a query in a list. Fails if there is no memory for it.
+pub(crate) fn collect_rows<T>(rows: impl Iterator<Item = rusqlite::Result<T>>) -> rusqlite::Result<Vec<T>> {
+    let mut all = Vec::new();
+    for row in rows {
+        if !all.make_room(1) {
+            return Err(no_memory());
+        }
+        all.push(row?);
+    }
+    Ok(all)
 }
 
 /// Returns the class of an error.

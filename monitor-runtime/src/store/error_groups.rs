@@ -102,7 +102,8 @@ pub(crate) fn write(
     let oldest: Option<i64> =
         transaction.query_row("SELECT min(started_ns) FROM process", [], |row| row.get(0))?;
     let since = oldest.unwrap_or(i64::MAX).saturating_add(HISTORY_NS);
-    Ok(groups.new.iter().filter(|(_, first_ns)| *first_ns >= since).map(|(function, _)| *function).collect())
+    let new = groups.new.iter().filter(|(_, first_ns)| *first_ns >= since).map(|(function, _)| *function);
+    collect_all(new).ok_or_else(no_memory)
 }
 
 /// Counts the failures among the calls by fingerprint.
@@ -123,7 +124,7 @@ fn count_calls(ids: &mut IdCache, failures: Failures<'_>) -> rusqlite::Result<Ha
                 let message = call.error.as_deref().unwrap_or(without_message(call.outcome));
                 let kind = kind(call.outcome, message);
                 let error_type = call.error_type.clone().unwrap_or_default();
-                let name = &ids.function(call.function).name;
+                let name = &ids.function(call.function)?.name;
                 let key = fingerprint(name, call.outcome, &kind, &error_type);
                 let times = (call.start_ns, call.start_ns);
                 let addition = || Addition::new(call.function, call.outcome, (kind, error_type), times);
@@ -212,7 +213,7 @@ fn add_row(
     additions: &mut HashMap<i64, Addition>,
 ) -> rusqlite::Result<()> {
     ensure_room(additions)?;
-    let name = &ids.function(row.function).name;
+    let name = &ids.function(row.function)?.name;
     let key = fingerprint(name, row.outcome, &row.message, &row.error_type);
     let times = (row.first_ns, row.last_ns);
     let kind = || (row.message.clone(), row.error_type.clone());
@@ -264,12 +265,15 @@ impl<'a> Groups<'a> {
             return Ok(());
         }
         let function_id = ids.function_id(addition.function).unwrap_or_default();
+        if !(self.by_function.make_room(1) && self.new.make_room(1)) {
+            return Err(no_memory());
+        }
         let groups = self.count_groups(function_id)?;
         let has_room = groups < FUNCTION_KINDS_MAX && self.count < FOLDED_KINDS_MAX;
         if has_room || groups < FUNCTION_KINDS_SURE {
             return self.insert(function_id, key, (&addition.kind, &addition.error_type), addition);
         }
-        let other = fingerprint(&ids.function(addition.function).name, addition.outcome, OTHER_KIND, "");
+        let other = fingerprint(&ids.function(addition.function)?.name, addition.outcome, OTHER_KIND, "");
         if self.update(other, addition)? {
             return Ok(());
         }

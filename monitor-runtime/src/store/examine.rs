@@ -10,10 +10,11 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 
-use super::error::{Class, classify};
+use super::error::{Class, classify, no_memory};
 use super::harden::connect;
 use super::schema::{APPLICATION_ID, VERSION, tables};
 use super::{file, migrate};
+use crate::growth::MakeRoom as _;
 
 /// The kind of file that lies at a path.
 #[derive(Debug)]
@@ -96,8 +97,11 @@ pub(crate) fn examine(connection: &Connection) -> rusqlite::Result<FileKind> {
 /// tables that users have added, do not matter, because they are not written to.
 fn find_altered(connection: &Connection, version: i32) -> rusqlite::Result<Option<&'static str>> {
     // The texts are compared in one pass, because every process pays for this when it opens the store.
-    let mut ours: HashMap<&str, Cow<'static, str>> =
-        tables().filter(|(name, _)| migrate::has(version, name)).collect();
+    let mut ours: HashMap<&str, Cow<'static, str>> = HashMap::new();
+    if !ours.make_room(tables().count()) {
+        return Err(no_memory());
+    }
+    ours.extend(tables().filter(|(name, _)| migrate::has(version, name)));
     let mut texts =
         connection.prepare("SELECT name, sql FROM sqlite_schema WHERE type IN ('table', 'index')")?;
     let mut rows = texts.query([])?;

@@ -11,12 +11,12 @@ use super::recent_failures::RecentFailures;
 use super::span_ids::SpanIds;
 use super::zones::Zones;
 use crate::batch::{CallRow, FunctionRow, ThreadRow};
-use crate::growth::MakeRoom as _;
+use crate::growth::{MakeRoom as _, collect_all, collect_most};
 use crate::limits::{
     CAUSES_MAX, FUNCTIONS_MAX, LOG_SPANS_KNOWN_MAX, MAX_MEMORY_BYTES, SPAN_BLOCKS_KNOWN_MAX,
     THREADS_KNOWN_MAX,
 };
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 
 /// The largest distance of a call's start from its segment's base: 2^47 ns, 39 hours, which SQLite stores in 6 bytes.
 const BASE_REACH_NS: i64 = 1 << 47;
@@ -150,9 +150,11 @@ impl IdCache {
         threads: &[ThreadRow],
     ) -> rusqlite::Result<()> {
         let ids = functions.iter().map(|row| row.id as usize + 1).max().unwrap_or(0).min(FUNCTIONS_MAX);
+        // All functions may be missing, because another file is opened or a transaction fails.
+        let all = self.functions.len() + functions.len();
         let has_room = self.functions.make_room(functions.len())
-            && self.missing.make_room(functions.len())
-            && self.uncommitted_functions.make_room(self.missing.len() + functions.len())
+            && self.missing.make_room(all)
+            && self.uncommitted_functions.make_room(all)
             && self.function_ids.dense.make_room(ids.saturating_sub(self.function_ids.dense.len()))
             && self.threads.make_room(threads.len())
             && self.uncommitted_threads.make_room(self.threads.len() + threads.len());
@@ -169,21 +171,25 @@ impl IdCache {
             self.threads.entry(row.id).or_insert_with(|| Thread { row: row.clone(), segment: None });
         }
         if self.threads.len() > self.threads_max {
-            let new: HashSet<u32> = threads.iter().map(|row| row.id).collect();
-            self.forget_threads(&new);
+            self.forget_threads(threads).ok_or_else(no_memory)?;
         }
         Ok(())
     }
 
-    /// Forgets half of the threads, except the new ones.
-    fn forget_threads(&mut self, new: &HashSet<u32>) {
-        let old = self.threads.iter().filter(|(id, _)| !new.contains(id));
-        let mut old: Vec<_> = old.map(|(id, thread)| (thread.worth(), *id)).collect();
+    /// Forgets half of the threads, except the new ones. Returns `None` if there is no memory to sort them.
+    fn forget_threads(&mut self, new: &[ThreadRow]) -> Option<()> {
+        let mut new = collect_all(new.iter().map(|row| row.id))?;
+        new.sort_unstable();
+        let old = self.threads.iter().filter(|(id, _)| new.binary_search(id).is_err());
+        let mut old = collect_all(old.map(|(id, thread)| (thread.worth(), *id)))?;
         old.sort_unstable();
         old.truncate(self.threads.len() - self.threads_max / 2);
-        let gone: Vec<ThreadSegment> =
-            old.iter().filter_map(|(_, id)| self.threads.remove(id)?.segment).collect();
-        let Some(last_id) = gone.iter().map(|segment| segment.id).max() else { return };
+        let mut gone: Vec<ThreadSegment> = Vec::new();
+        if !(gone.make_room(old.len()) && self.forgotten.make_room(1)) {
+            return None;
+        }
+        gone.extend(old.iter().filter_map(|(_, id)| self.threads.remove(id)?.segment));
+        let Some(last_id) = gone.iter().map(|segment| segment.id).max() else { return Some(()) };
         // An earlier entry covers every segment up to its id, including segments that are forgotten only now. So it has
         // to wait for their calls, and each later entry has to wait for the entries before it.
         let mut last_call = 0;
@@ -194,6 +200,7 @@ impl IdCache {
             last_call = entry.last_call;
         }
         self.forgotten.push_back(ForgottenSegments { last_id, last_call });
+        Some(())
     }
 
     /// Takes over the stored sampling rates of functions that are not written yet, because a recoverer does not know
@@ -211,13 +218,17 @@ impl IdCache {
         Ok(())
     }
 
-    /// Returns the function of that id. A function that was never given gets a default name.
-    pub(crate) fn function(&mut self, id: u32) -> &FunctionRow {
+    /// Returns the function of that id. A function that was never given gets a default name. Fails if there is no
+    /// memory for it.
+    pub(crate) fn function(&mut self, id: u32) -> rusqlite::Result<&FunctionRow> {
+        if !(self.functions.make_room(1) && self.missing.make_room(self.functions.len() + 1)) {
+            return Err(no_memory());
+        }
         let missing = &mut self.missing;
-        self.functions.entry(id).or_insert_with(|| {
+        Ok(self.functions.entry(id).or_insert_with(|| {
             missing.push(id);
             default_function(id)
-        })
+        }))
     }
 
     /// Returns true if this is not the day that was entered last. From now on the day counts as entered.
@@ -231,10 +242,15 @@ impl IdCache {
     }
 
     /// Returns the functions that the open file does not have yet. From now on they count as written, unless the
-    /// transaction fails: then all of them are missing again, however many of them it wrote.
-    pub(crate) fn take_missing(&mut self) -> Vec<u32> {
-        self.uncommitted_functions.extend(&self.missing);
-        std::mem::take(&mut self.missing)
+    /// transaction fails: then all of them are missing again, however many of them it wrote. Fails if there is no
+    /// memory for them.
+    pub(crate) fn take_missing(&mut self) -> rusqlite::Result<Vec<u32>> {
+        let taken = collect_all(self.missing.iter().copied()).ok_or_else(no_memory)?;
+        if !self.uncommitted_functions.make_room(taken.len()) {
+            return Err(no_memory());
+        }
+        self.uncommitted_functions.append(&mut self.missing);
+        Ok(taken)
     }
 
     pub(crate) fn set_function_id(&mut self, id: u32, stored: i64) {
@@ -248,20 +264,21 @@ impl IdCache {
         segment.reaches(call).then_some(*segment)
     }
 
-    /// Returns the thread of a call. A thread that was never given gets a default name.
-    pub(crate) fn thread(&mut self, call: &CallRow) -> &ThreadRow {
-        &self
-            .threads
-            .entry(call.thread)
-            .or_insert_with(|| Thread {
-                row: ThreadRow {
-                    id: call.thread,
-                    name: default_name(call.thread),
-                    prefix: u32::try_from(call.span_id >> 32).unwrap_or(0),
-                },
-                segment: None,
-            })
-            .row
+    /// Returns the thread of a call. A thread that was never given gets a default name. Fails if there is no memory for
+    /// it.
+    pub(crate) fn thread(&mut self, call: &CallRow) -> rusqlite::Result<&ThreadRow> {
+        if !(self.threads.make_room(1) && self.uncommitted_threads.make_room(1)) {
+            return Err(no_memory());
+        }
+        let thread = self.threads.entry(call.thread).or_insert_with(|| Thread {
+            row: ThreadRow {
+                id: call.thread,
+                name: default_name(call.thread),
+                prefix: u32::try_from(call.span_id >> 32).unwrap_or(0),
+            },
+            segment: None,
+        });
+        Ok(&thread.row)
     }
 
     pub(crate) fn set_segment(&mut self, thread: u32, segment: ThreadSegment) {
@@ -271,10 +288,10 @@ impl IdCache {
         }
     }
 
-    /// Returns the segments all of whose calls have ids below `first_call`.
+    /// Returns the segments all of whose calls have ids below `first_call`, as many as there is memory for.
     pub(crate) fn unused_segments(&self, first_call: i64) -> Vec<i64> {
         let segments = self.threads.values().filter_map(|thread| thread.segment);
-        segments.filter(|segment| segment.last_call < first_call).map(|segment| segment.id).collect()
+        collect_most(segments.filter(|segment| segment.last_call < first_call).map(|segment| segment.id))
     }
 
     /// Returns the oldest entry of forgotten segments if all their calls have ids below `first_call`.
@@ -282,9 +299,12 @@ impl IdCache {
         self.forgotten.front().copied().filter(|entry| entry.last_call < first_call)
     }
 
-    /// Returns the segments of remembered threads.
-    pub(crate) fn segment_ids(&self) -> HashSet<i64> {
-        self.threads.values().filter_map(|thread| Some(thread.segment?.id)).collect()
+    /// Returns the segments of remembered threads in their order. Fails if there is no memory for them.
+    pub(crate) fn segment_ids(&self) -> rusqlite::Result<Vec<i64>> {
+        let ids = self.threads.values().filter_map(|thread| Some(thread.segment?.id));
+        let mut ids = collect_all(ids).ok_or_else(no_memory)?;
+        ids.sort_unstable();
+        Ok(ids)
     }
 
     /// Removes the oldest entry of forgotten segments, because the file has none of them any more.
@@ -292,11 +312,10 @@ impl IdCache {
         self.forgotten.pop_front();
     }
 
-    /// Removes segments that the file does not have any more.
+    /// Removes segments that the file does not have any more. They are in their order.
     pub(crate) fn drop_segments(&mut self, ids: &[i64]) {
-        let ids: HashSet<i64> = ids.iter().copied().collect();
         for thread in self.threads.values_mut() {
-            if thread.segment.is_some_and(|segment| ids.contains(&segment.id)) {
+            if thread.segment.is_some_and(|segment| ids.binary_search(&segment.id).is_ok()) {
                 thread.segment = None;
             }
         }
@@ -317,10 +336,11 @@ impl IdCache {
         self.zones.roll_back();
         self.awaited.roll_back();
         self.metrics.clear();
-        for id in self.uncommitted_functions.drain(..) {
-            self.function_ids.set(id, 0);
-            self.missing.push(id);
+        for id in &self.uncommitted_functions {
+            self.function_ids.set(*id, 0);
         }
+        // The list of missing functions has room for all of them.
+        self.missing.append(&mut self.uncommitted_functions);
         for id in self.uncommitted_threads.drain(..) {
             if let Some(found) = self.threads.get_mut(&id) {
                 found.segment = None;
@@ -338,7 +358,8 @@ impl IdCache {
         self.metrics.clear();
         self.threads.values_mut().for_each(|thread| thread.segment = None);
         self.forgotten.clear();
-        self.missing = self.functions.keys().copied().collect();
+        self.missing.clear();
+        self.missing.extend(self.functions.keys());
         self.commit();
     }
 }
@@ -399,16 +420,16 @@ mod tests {
     fn functions_of_a_transaction_that_failed_midway_are_all_missing_again() {
         let mut ids = IdCache::with_memory(MAX_MEMORY_BYTES);
         ids.remember(&[default_function(1), default_function(2), default_function(3)], &[]).unwrap();
-        assert_eq!(ids.take_missing(), [1, 2, 3]);
+        assert_eq!(ids.take_missing().unwrap(), [1, 2, 3]);
         ids.set_function_id(1, 11);
         ids.roll_back();
         assert_eq!(ids.function_id(1), None);
-        assert_eq!(ids.take_missing(), [1, 2, 3]);
+        assert_eq!(ids.take_missing().unwrap(), [1, 2, 3]);
         for id in 1..=3 {
             ids.set_function_id(id, 10 + i64::from(id));
         }
         ids.commit();
         ids.roll_back();
-        assert_eq!((ids.function_id(3), ids.take_missing().len()), (Some(13), 0));
+        assert_eq!((ids.function_id(3), ids.take_missing().unwrap().len()), (Some(13), 0));
     }
 }

@@ -147,7 +147,10 @@ impl Targets<'_> {
                 .prepare("INSERT INTO log_target VALUES (NULL, ?1, ?2, ?3) RETURNING id")?
                 .query_row(params![target.target, target.file, target.line], |row| row.get(0))?,
         };
-        self.known.insert(target.clone(), id);
+        // A place for which there is no memory is looked up again.
+        if self.known.make_room(1) {
+            self.known.insert(target.clone(), id);
+        }
         Ok(id)
     }
 }

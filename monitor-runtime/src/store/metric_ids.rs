@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::batch::MetricRow;
+use crate::growth::MakeRoom as _;
 use crate::limits::METRIC_SERIES_MAX;
 
 /// The ids of series in the open file, by their ids in the process. An id holds for the series as it was entered last.
@@ -27,6 +28,9 @@ impl MetricIds {
             // Series come and go. Those that are still in use are found in the file again.
             self.0.clear();
         }
-        self.0.insert(metric.id, (id, Arc::clone(metric)));
+        // A series for which there is no memory is found in the file again.
+        if self.0.make_room(1) {
+            self.0.insert(metric.id, (id, Arc::clone(metric)));
+        }
     }
 }

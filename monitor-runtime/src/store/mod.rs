@@ -50,6 +50,7 @@ pub mod query;
 
 pub use crate::platform::file_system::{FileSystem, System};
 pub(crate) use connection::with_connection;
+pub(crate) use error::no_memory;
 pub use error::{OpenError, StoreError};
 pub(crate) use error_groups::OTHER_KIND;
 pub use interface::{BUSY_MAX, Hold, Notice, Retained, SetHold, SetRate, Store, Written};

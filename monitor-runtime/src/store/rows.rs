@@ -22,7 +22,7 @@ pub(crate) fn functions(
     ids: &mut IdCache,
     process_id: i64,
 ) -> rusqlite::Result<()> {
-    let missing = ids.take_missing();
+    let missing = ids.take_missing()?;
     if missing.is_empty() {
         return Ok(());
     }
@@ -34,7 +34,7 @@ pub(crate) fn functions(
     )?;
     let mut link = transaction.prepare("INSERT OR IGNORE INTO process_function VALUES (?1, ?2)")?;
     for id in missing {
-        let row = ids.function(id);
+        let row = ids.function(id)?;
         let stored: i64 = upsert
             .query_row(params![row.name, row.file, row.line, row.group, finite(row.sample_rate)], |row| {
                 row.get(0)

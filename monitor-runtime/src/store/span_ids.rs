@@ -10,7 +10,7 @@ use std::collections::HashMap;
 
 use rusqlite::Connection;
 
-use crate::growth::{MakeRoom as _, collect_all};
+use crate::growth::{MakeRoom as _, collect_all, collect_most};
 
 /// Bits of a span id within its block. A block is small, so that a thread that makes few calls wastes few ids: 2^33 blocks
 /// are enough for a hundred threads a second over two years.
@@ -108,7 +108,7 @@ impl SpanIds {
     /// Returns blocks all of whose calls have ids below `first_call`, at most as many as wanted, with the process's numbers.
     pub(crate) fn unused(&self, first_call: i64, wanted: usize) -> Vec<(u64, i64)> {
         let unused = self.known.iter().filter(|(_, block)| block.last_call < first_call);
-        unused.map(|(block, known)| (*block, known.id)).take(wanted).collect()
+        collect_most(unused.map(|(block, known)| (*block, known.id)).take(wanted))
     }
 
     /// Removes blocks that the file does not have any more.

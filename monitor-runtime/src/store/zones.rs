@@ -9,11 +9,11 @@
 use std::collections::HashMap;
 use std::hash::BuildHasherDefault;
 
-use crate::growth::MakeRoom as _;
-
 use rusqlite::{Connection, params};
 
+use super::error::no_memory;
 use super::span_ids::BLOCK_BITS;
+use crate::growth::{MakeRoom as _, collect_all};
 
 /// The fewest calls for each zone. A zone takes about 20 bytes and a call 33, so zones take at most one and a half
 /// percent of the bytes of the calls.
@@ -209,11 +209,9 @@ impl Zones {
         }
         let mut functions = vec![(ALL_FUNCTIONS, self.all)];
         if has_functions {
-            functions = self
-                .functions_met
-                .iter()
-                .map(|at| (i64::try_from(*at).unwrap_or(0), self.functions[*at]))
-                .collect();
+            let met = self.functions_met.iter();
+            functions = collect_all(met.map(|at| (i64::try_from(*at).unwrap_or(0), self.functions[*at])))
+                .ok_or_else(no_memory)?;
             functions.sort_unstable_by_key(|(id, _)| *id);
         }
         let mut insert = transaction.prepare(

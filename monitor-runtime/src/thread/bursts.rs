@@ -189,7 +189,7 @@ impl Bursts {
 
     /// Collector: returns the calls in slots that have not been taken, as far as their place below a row is known for
     /// good: the number of the slot, the calls, and their version. `is_new` decides whether a version of a slot is to
-    /// be taken.
+    /// be taken. Calls for which there is no memory are read with a later drain.
     pub(crate) fn read(&self, mut is_new: impl FnMut(usize, u64) -> bool) -> Vec<(usize, SharedCalls, u64)> {
         // Observes the slots as they were when the mark moved: the release in `set_mark`.
         let mark = self.mark.load(Ordering::Acquire);
@@ -197,10 +197,10 @@ impl Bursts {
         for (place, slot) in self.slots.iter().enumerate() {
             let read = (0..READS_MAX).find_map(|_| slot.shared.read());
             let Some((calls, version)) = read else { continue };
-            if calls.calls > 0
+            let is_ready = calls.calls > 0
                 && is_new(place, version)
-                && (calls.is_below || !began_after(calls.parent, mark))
-            {
+                && (calls.is_below || !began_after(calls.parent, mark));
+            if is_ready && found.try_reserve(1).is_ok() {
                 found.push((place, calls, version));
             }
         }

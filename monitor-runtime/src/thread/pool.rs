@@ -237,11 +237,25 @@ impl ThreadPool {
         }
     }
 
-    /// Returns all states, for the collector.
-    pub(crate) fn states(&self) -> Vec<&'static ThreadState> {
-        lock(&self.all).clone()
+    /// Returns all states, for the collector. They are copied from the list a few at a time, because a copy of the
+    /// whole list would need memory that the machine may not have. States that are made meanwhile come last.
+    pub(crate) fn states(&self) -> impl Iterator<Item = &'static ThreadState> + '_ {
+        let copy = |from: usize| {
+            let all = lock(&self.all);
+            let states: [_; STATES_AT_ONCE] = std::array::from_fn(|at| all.get(from + at).copied());
+            states[0].is_some().then_some(states)
+        };
+        (0..).step_by(STATES_AT_ONCE).map_while(copy).flatten().flatten()
+    }
+
+    /// Returns the number of states.
+    pub(crate) fn count_states(&self) -> usize {
+        lock(&self.all).len()
     }
 }
+
+/// The number of states that are copied from the list while its lock is held once.
+const STATES_AT_ONCE: usize = 32;
 
 /// The bytes of a state and its page, without a ring.
 const STATE_BYTES: usize = PAGE_BYTES + size_of::<ThreadState>();

@@ -85,7 +85,7 @@ impl TickSums {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Tally {
     words: &'static [AtomicU64; tally::WORDS],
-    durations: &'static OnceLock<Box<Durations>>,
+    durations: &'static DurationsPlace,
 }
 
 /// The durations of a tally's calls, and the way to the counters of calls that were sampled out but timed: such a call
@@ -98,6 +98,10 @@ pub(crate) struct Durations {
     /// differences far more often than that.
     counts: [AtomicU32; PLACES],
 }
+
+/// The place of a tally's durations. They are an array of one, because it can be made from a list, which asks for
+/// its memory, while a box ends the process without memory.
+pub(crate) type DurationsPlace = OnceLock<Box<[Durations; 1]>>;
 
 /// The places for durations in each doubling.
 const PLACES_PER_DOUBLING: usize = 32;
@@ -178,7 +182,7 @@ impl Tally {
     /// Returns the tally with these counters and durations.
     pub(crate) const fn with_words(
         words: &'static [AtomicU64; tally::WORDS],
-        durations: &'static OnceLock<Box<Durations>>,
+        durations: &'static DurationsPlace,
     ) -> Self {
         Self { words, durations }
     }
@@ -242,16 +246,21 @@ impl Tally {
     #[cold]
     fn make_durations(&self, accountant: &Accountant) -> Option<&'static Durations> {
         run_guarded(|| {
-            if !accountant.take(Part::Tallies, size_of::<Durations>() * KEPT_TWICE) {
+            let mut made = Vec::new();
+            let has_memory = made.try_reserve_exact(1).is_ok()
+                && accountant.take(Part::Tallies, size_of::<Durations>() * KEPT_TWICE);
+            if !has_memory {
                 return None;
             }
-            Some(&**self.durations.get_or_init(|| Box::new(Durations::new(self.words))))
+            made.push(Durations::new(self.words));
+            let made = made.try_into().ok()?;
+            Some(&self.durations.get_or_init(|| made)[0])
         })?
     }
 
     /// Returns the durations of the tally's calls; `None` before the first call, and for want of memory.
     pub(crate) fn durations(self) -> Option<&'static Durations> {
-        self.durations.get().map(|durations| &**durations)
+        self.durations.get().map(|durations| &durations[0])
     }
 
     /// Reads the counters. If a call is being counted, reads them again, because a reader would see its reason and not the
@@ -345,7 +354,7 @@ pub(crate) struct Tallies([OnceLock<Block>; tally::BLOCKS]);
 #[derive(Debug)]
 struct Block {
     words: &'static [[AtomicU64; tally::WORDS]],
-    durations: &'static [OnceLock<Box<Durations>>],
+    durations: &'static [DurationsPlace],
     survives: bool,
 }
 
@@ -365,9 +374,8 @@ fn place(site: u32) -> (usize, usize) {
 }
 
 impl Block {
-    fn new((words, survives): Table) -> Self {
+    fn new((words, survives): Table, durations: Vec<DurationsPlace>) -> Self {
         let words = words.as_chunks().0;
-        let durations: Vec<_> = (0..words.len()).map(|_| OnceLock::new()).collect();
         // A thread's state is never freed, and so are its tallies.
         Self { words, durations: Vec::leak(durations), survives }
     }
@@ -425,8 +433,11 @@ impl Tallies {
             if let Some(made) = place.get() {
                 return Some(made);
             }
-            let table = take(block as u32, (FIRST_BLOCK << block) * tally::WORDS)?;
-            Some(place.get_or_init(|| Block::new(table)))
+            let (sites, mut durations) = (FIRST_BLOCK << block, Vec::new());
+            durations.try_reserve_exact(sites).ok()?;
+            durations.resize_with(sites, DurationsPlace::new);
+            let table = take(block as u32, sites * tally::WORDS)?;
+            Some(place.get_or_init(|| Block::new(table, durations)))
         })?
     }
 
@@ -457,7 +468,7 @@ impl Tallies {
 
 /// Returns the bytes of a block of tallies.
 const fn block_bytes(block: usize) -> usize {
-    (FIRST_BLOCK << block) * (tally::WORDS * 8 + size_of::<OnceLock<Box<Durations>>>())
+    (FIRST_BLOCK << block) * (tally::WORDS * 8 + size_of::<DurationsPlace>())
 }
 
 /// How often the counters are read at most, if a call is being counted each time.

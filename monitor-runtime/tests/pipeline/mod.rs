@@ -292,12 +292,8 @@ fn rings_are_drained_between_two_attempts_to_get_the_lock() {
     let (mut recorder, functions, mut run) = (Recorder::new(&program), Functions::new(), Run::default());
     for round in &program.rounds {
         run.round(round, &functions, &mut recorder);
-        let pending: usize = recorder
-            .rings
-            .states()
-            .iter()
-            .flat_map(|state| state.rings().map(|(_, ring)| ring.pending()))
-            .sum();
+        let pending: usize =
+            recorder.rings.states().flat_map(|state| state.rings().map(|(_, ring)| ring.pending())).sum();
         assert_eq!(pending, 0, "the rows wait in the backlog, not in the rings");
         assert!(recorder.ledger.entries().calls.is_empty());
     }

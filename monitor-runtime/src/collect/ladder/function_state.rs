@@ -5,6 +5,7 @@ use super::super::functions::Functions;
 use super::slow_threshold::SlowThreshold;
 use super::text::{ReasonInputs, fidelity, percent_of_core, rate, reason};
 use crate::batch::RateRow;
+use crate::growth::{MakeRoom as _, collect_all};
 use crate::limits;
 use crate::sampling::ladder::{Depth, Load, Reason, Rung, Values};
 use crate::sampling::tail::TokenBucket;
@@ -204,34 +205,45 @@ impl Counts {
 pub(super) struct FunctionStates(Vec<Option<FunctionState>>);
 
 impl FunctionStates {
-    /// Returns the state of this function.
-    pub(super) fn get_or_create(&mut self, function: &Function) -> &mut FunctionState {
+    /// Returns the state of this function; `None` if there is no memory for a first one.
+    pub(super) fn get_or_create(&mut self, function: &Function) -> Option<&mut FunctionState> {
         let id = function.site.id() as usize;
         if self.0.len() <= id {
+            if !self.0.make_room(id + 1 - self.0.len()) {
+                return None;
+            }
             self.0.resize_with(id + 1, || None);
         }
-        self.0[id].get_or_insert_with(|| FunctionState::new(function.site))
+        Some(self.0[id].get_or_insert_with(|| FunctionState::new(function.site)))
     }
 
-    /// Returns every function with its state.
+    /// Returns every function with its state, as far as there is memory for states.
     pub(super) fn iter_mut<'a>(
         &'a mut self,
         functions: &'a Functions,
     ) -> impl Iterator<Item = (&'a Function, &'a mut FunctionState)> {
         for function in functions.iter() {
-            self.get_or_create(function);
+            _ = self.get_or_create(function);
         }
         let pairs = functions.places().iter().zip(&mut self.0);
         pairs.filter_map(|(function, state)| Some((function.as_ref()?, state.as_mut()?)))
     }
 
-    /// Adopts the caps by which callers throttled themselves. Returns the rungs of all functions as they were before.
-    pub(super) fn adopt_throttles(&mut self, functions: &Functions) -> Vec<Rung> {
-        self.iter_mut(functions).map(|(function, state)| state.adopt_throttle(function.site)).collect()
+    /// Adopts the caps by which callers throttled themselves. Returns the rungs of all functions as they were before;
+    /// `None` if there is no memory for them.
+    pub(super) fn adopt_throttles(&mut self, functions: &Functions) -> Option<Vec<Rung>> {
+        collect_all(self.iter_mut(functions).map(|(function, state)| state.adopt_throttle(function.site)))
     }
 
-    /// Returns the rows that wait for the next batch.
+    /// Returns the rows that wait for the next batch, as many as there is memory for.
     pub(super) fn take_due_rows(&mut self) -> Vec<RateRow> {
-        self.0.iter_mut().flatten().filter_map(|state| state.due.take()).collect()
+        let mut rows = Vec::new();
+        for state in self.0.iter_mut().flatten().filter(|state| state.due.is_some()) {
+            if !rows.make_room(1) {
+                break;
+            }
+            rows.extend(state.due.take());
+        }
+        rows
     }
 }

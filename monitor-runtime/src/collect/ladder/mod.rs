@@ -24,6 +24,7 @@ use super::health::Health;
 use super::trees::TreeCost;
 use crate::accountant::Part;
 use crate::batch::RateRow;
+use crate::growth::{MakeRoom as _, collect_all};
 use crate::limits;
 use crate::platform::clock::{Clock, monotonic};
 use crate::platform::process;
@@ -133,7 +134,8 @@ impl Ladder {
 
     /// Counts calls of a function that left no record since the last look.
     pub(super) fn count_unrecorded(&mut self, function: &Function, timed: u64, counted: u64, dropped: u64) {
-        let state = self.states.get_or_create(function);
+        // Costs are estimated: without memory, these calls are left out of the estimate.
+        let Some(state) = self.states.get_or_create(function) else { return };
         self.clock_watch.is_used |= state.rung.is_counted() && timed + counted > 0;
         let since = &mut state.since;
         since.timed += timed;
@@ -179,26 +181,44 @@ impl Ladder {
         }
         self.next_look = now + limits::LADDER_INTERVAL;
         self.clock_watch.report(clock, events);
+        if self.look(now, clock, functions, take_trees, health, events).is_none() {
+            self.rings.home.accountant.note_refused(Part::Functions);
+        }
+    }
+
+    /// Looks at the calls since the last look, and moves the rungs of functions. Returns `None` if there is no memory
+    /// for that: the rungs then stay as they are until the next look.
+    fn look(
+        &mut self,
+        now: Duration,
+        clock: &Clock,
+        functions: &Functions,
+        take_trees: impl FnOnce() -> HashMap<u32, TreeCost>,
+        health: &mut Health,
+        events: &mut Events,
+    ) -> Option<()> {
+        if functions.iter().any(|function| self.states.get_or_create(function).is_none()) {
+            return None;
+        }
         let seconds = now.saturating_sub(self.last_look).as_secs_f64().max(PASSED_MIN);
         self.last_look = now;
         let cpu = self.measure(seconds);
         let now_ns = clock.now_ns();
-        let before = self.states.adopt_throttles(functions);
-        let loads: Vec<(Load, f64)> = self
-            .states
-            .iter_mut(functions)
-            .map(|(_, state)| state.take_load(seconds))
-            .map(|load| (load, load.rows))
-            .collect();
-        let trees = self.trees(functions, &take_trees(), seconds);
+        let before = self.states.adopt_throttles(functions)?;
+        let loads = self.states.iter_mut(functions).map(|(_, state)| state.take_load(seconds));
+        let loads = collect_all(loads.map(|load| (load, load.rows)))?;
+        let trees = self.trees(functions, &take_trees(), seconds)?;
         let Self { bounds, costs, budget, states, clock_watch, .. } = self;
-        let mut places: Vec<Place<'_>> = Vec::with_capacity(loads.len());
+        let mut places: Vec<Place<'_>> = Vec::new();
+        if !places.make_room(loads.len()) {
+            return None;
+        }
         for ((function, state), (load, _)) in states.iter_mut(functions).zip(&loads) {
             (state.calls_per_s, state.rung.throttled) = (load.calls, 1.0);
             let (function, requested) = (function.site.id(), function.site.requested().0);
             places.push(Place { function, rung: &mut state.rung, load: *load, requested });
         }
-        let figures = budget.keep(&mut places, trees, costs, (cpu, seconds), bounds);
+        let figures = budget.keep(&mut places, trees, costs, (cpu, seconds), bounds)?;
         note_figures(health, &figures);
         clock_watch.set_relied_on(states.iter_mut(functions).any(|(_, state)| state.rung.is_counted()));
         let names = |id: u32| functions.get(id).map(|function| Arc::clone(&function.name));
@@ -225,6 +245,7 @@ impl Ladder {
             let row = state.rate_row(function.site, &inputs);
             state.offer_row(RateRow { at_ns: now_ns, rows_per_s: *rows_per_s, ..row });
         }
+        Some(())
     }
 
     /// Measures the CPU time since the last look, and learns from it what the collector's work costs.
@@ -261,10 +282,18 @@ impl Ladder {
         }
     }
 
-    /// Returns the trees of a look, per second.
-    fn trees(&mut self, functions: &Functions, found: &HashMap<u32, TreeCost>, seconds: f64) -> Vec<Tree> {
+    /// Returns the trees of a look, per second; `None` if there is no memory for them.
+    fn trees(
+        &mut self,
+        functions: &Functions,
+        found: &HashMap<u32, TreeCost>,
+        seconds: f64,
+    ) -> Option<Vec<Tree>> {
         let mut places = HashMap::new();
         for (place, (function, state)) in self.states.iter_mut(functions).enumerate() {
+            if !places.make_room(1) {
+                return None;
+            }
             places.insert(function.site.id(), place);
             state.begins_below |= found.get(&function.site.id()).is_some_and(|cost| cost.begins_below);
         }
@@ -273,10 +302,16 @@ impl Ladder {
             let [records, rows] = [part.records, part.rows].map(|number| number as f64 / seconds);
             Some(TreePart { place, records, rows, calls: part.calls / seconds })
         };
-        let tree = |(site, cost): (&u32, &TreeCost)| {
-            Some(Tree { root: *places.get(site)?, parts: cost.parts().iter().filter_map(part).collect() })
-        };
-        found.iter().filter_map(tree).collect()
+        let mut trees = Vec::new();
+        for (site, cost) in found {
+            let Some(root) = places.get(site).copied() else { continue };
+            let parts = collect_all(cost.parts().iter().filter_map(part))?;
+            if !trees.make_room(1) {
+                return None;
+            }
+            trees.push(Tree { root, parts });
+        }
+        Some(trees)
     }
 }
 

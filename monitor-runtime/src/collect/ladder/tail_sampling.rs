@@ -69,7 +69,11 @@ impl Ladder {
         };
         report_changes(self.cut_roots(&bounds, functions), clock, events);
         self.lift_throttles(&offered, functions);
-        let shares: HashMap<u32, f64> = bounds.iter().map(|(site, bound)| (*site, bound.share)).collect();
+        // Without memory for the shares, everything is kept.
+        let mut shares: HashMap<u32, f64> = HashMap::new();
+        if shares.make_room(bounds.len()) {
+            shares.extend(bounds.iter().map(|(site, bound)| (*site, bound.share)));
+        }
         if shares.is_empty() && !is_concerned {
             self.fates.keep_all(&arrived, awaited.spans(), &in_flight);
             return None;
@@ -79,7 +83,7 @@ impl Ladder {
             shares: &shares,
             in_flight: &in_flight,
             take_first: |site: u32| {
-                let state = functions.get(site).map(|function| states.get_or_create(function));
+                let state = functions.get(site).and_then(|function| states.get_or_create(function));
                 state.is_some_and(FunctionState::take_first)
             },
             seed: *seed,
@@ -101,7 +105,7 @@ impl Ladder {
             state.allowance.fill(passed, bounds.rows_per_s);
             let Some(Offered { rows, calls }) = offered.get(&function.site.id()).copied() else { continue };
             let share = state.allowance.take(rows);
-            if share < 1.0 {
+            if share < 1.0 && excess.make_room(1) {
                 // `seconds` is no less than a drain interval, because a burst of a moment need not go on.
                 let cap = (AIM * bounds.rows_per_s * seconds / calls).min(1.0);
                 excess.insert(function.site.id(), Excess { share, granted: share * rows as f64, cap });
@@ -144,7 +148,9 @@ impl Ladder {
                     requested: function.site.requested(),
                     too_many_of: because_of.map(|function| function.name.as_ref()),
                 };
-                changes.push(state.describe_change(function, &before, &inputs));
+                if changes.make_room(1) {
+                    changes.push(state.describe_change(function, &before, &inputs));
+                }
             }
         }
         changes
@@ -187,11 +193,12 @@ impl Ladder {
         tail: Option<&Decisions>,
     ) -> Option<Header> {
         let decided = self.kept_header(function, header, times, tail);
-        let since = &mut self.states.get_or_create(function).since;
-        since.add_record(value_bytes);
         self.work.records += 1.0;
+        if let Some(state) = self.states.get_or_create(function) {
+            state.since.add_record(value_bytes);
+            state.since.rows += u64::from(decided.is_some());
+        }
         if decided.is_some() {
-            since.rows += 1;
             self.work.rows += 1.0;
             self.work.value_bytes += value_bytes as f64;
         }
@@ -200,7 +207,9 @@ impl Ladder {
 
     /// Counts a record of a call that shares a row with others.
     pub(in super::super) fn count_folded(&mut self, function: &Function, value_bytes: usize) {
-        self.states.get_or_create(function).since.add_record(value_bytes);
+        if let Some(state) = self.states.get_or_create(function) {
+            state.since.add_record(value_bytes);
+        }
         self.work.records += 1.0;
     }
 
@@ -211,17 +220,17 @@ impl Ladder {
         times: &Times,
         tail: Option<&Decisions>,
     ) -> Option<Header> {
-        let state = self.states.get_or_create(function);
+        let mut state = self.states.get_or_create(function);
         let fate = tail.map(|tail| tail.decision(header.span));
         let share = fate.map_or(1.0, |fate| fate.probability);
         if header.outcome == Outcome::Ok {
-            if state.slow.takes(times) {
+            if state.as_deref_mut().is_some_and(|state| state.slow.takes(times)) {
                 (header.kept, header.weight) = (Kept::Slow, 1.0);
             } else if header.kept == Kept::Slow {
                 return None;
             } else if header.kept == Kept::Sampled {
                 if fate.is_none() {
-                    state.take_first();
+                    state.map(FunctionState::take_first);
                 }
                 if fate.is_some_and(|fate| fate.is_first) {
                     header.kept = Kept::First;

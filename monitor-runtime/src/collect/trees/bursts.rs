@@ -26,6 +26,8 @@ pub(super) struct TakenBursts {
     /// just after its caller's slot was taken.
     young: FnvHashMap<u64, TakenRow>,
     old: FnvHashMap<u64, TakenRow>,
+    /// The calls for whose row there was no memory in the last drain.
+    pub(super) waiting: Vec<SharedCalls>,
 }
 
 /// The row of calls that were taken from a slot.
@@ -60,39 +62,36 @@ impl TakenBursts {
 impl Trees {
     /// Takes the calls that threads have added to their slots, and gives their callers places.
     pub(super) fn take_bursts(&mut self, moment: &Moment<'_>) -> Vec<SharedCalls> {
-        let mut taken = Vec::new();
-        for (place, state) in self.rings.states().into_iter().enumerate() {
+        let mut taken = std::mem::take(&mut self.bursts.waiting);
+        for (place, state) in self.rings.states().enumerate() {
             let Some(bursts) = state.bursts.get() else { continue };
             let before = &self.bursts.slots;
             let mut read = bursts
                 .read(|slot, version| before.get(&(place, slot)).is_none_or(|(_, last)| *last != version));
             let mut spans: HashSet<u64> = HashSet::new();
             loop {
-                let is_known = |calls: &SharedCalls| {
-                    !calls.is_below
+                let waiting = read.len();
+                read.retain(|(slot, calls, version)| {
+                    let is_known = !calls.is_below
                         || spans.contains(&calls.parent)
-                        || self.bursts.row(calls.parent).is_some()
-                };
-                let (ready, rest): (Vec<_>, Vec<_>) =
-                    read.into_iter().partition(|(_, calls, _)| is_known(calls));
-                read = rest;
-                if ready.is_empty() {
-                    break;
-                }
-                for (slot, calls, version) in ready {
+                        || self.bursts.row(calls.parent).is_some();
                     // Calls that cannot be noted as taken, or have no room for their row, stay in their slot until the
                     // next drain.
-                    let has_room = taken.make_room(1)
+                    let has_room = is_known
+                        && taken.make_room(1)
                         && spans.make_room(1)
                         && self.bursts.make_room()
                         && self.folds.make_room(taken.len() + 1);
-                    if !has_room {
-                        continue;
+                    if has_room {
+                        spans.insert(calls.span);
+                        let earlier = self.bursts.slots.insert((place, *slot), (*calls, *version));
+                        taken.push(earlier.map_or(*calls, |(earlier, _)| calls.growth_since(&earlier)));
+                        bursts.note_taken(*slot, *version);
                     }
-                    spans.insert(calls.span);
-                    let earlier = self.bursts.slots.insert((place, slot), (calls, version));
-                    taken.push(earlier.map_or(calls, |(earlier, _)| calls.growth_since(&earlier)));
-                    bursts.note_taken(slot, version);
+                    !has_room
+                });
+                if read.len() == waiting {
+                    break;
                 }
             }
         }
@@ -105,28 +104,34 @@ impl Trees {
         taken
     }
 
-    /// Adds calls that threads have summed up to the rows that they share.
-    pub(super) fn add_bursts(&mut self, bursts: &[SharedCalls], moment: &Moment<'_>) {
-        for calls in bursts {
-            let (above, top) = if calls.is_below {
-                let Some(TakenRow { site, row, top }) = self.bursts.row(calls.parent) else { continue };
-                self.learn_edges_to(site, &[calls.site]);
-                (row, top)
-            } else {
-                (self.row_above(calls.parent), calls.parent)
-            };
-            let key = (above, calls.site);
-            let header = header_of(calls);
-            let Some(row) = self.folds.span_of(key, &header, moment.now) else {
-                self.rings.home.accountant.note_refused(Part::Trees);
-                continue;
-            };
-            self.folds.add_all(key, &header, calls.thread, &fold_of(calls));
-            self.bursts.note_row(calls.span, TakenRow { site: calls.site, row, top });
-            if let Some(top) = self.parents.find(top) {
-                self.parents.get_mut(top).below.add_folded(calls.site, calls.weight);
-            }
+    /// Adds calls that threads have summed up to the rows that they share. Calls for whose row there is no memory wait
+    /// for the next drain.
+    pub(super) fn add_bursts(&mut self, mut bursts: Vec<SharedCalls>, moment: &Moment<'_>) {
+        bursts.retain(|calls| !self.add_burst(calls, moment));
+        self.bursts.waiting = bursts;
+    }
+
+    /// Adds calls to the row that they share. Returns false if there is no memory for the row.
+    fn add_burst(&mut self, calls: &SharedCalls, moment: &Moment<'_>) -> bool {
+        let known = if calls.is_below { self.bursts.row(calls.parent) } else { None };
+        let (above, top) = if let Some(TakenRow { site, row, top }) = known {
+            self.learn_edges_to(site, &[calls.site]);
+            (row, top)
+        } else {
+            (self.row_above(calls.parent), calls.parent)
+        };
+        let key = (above, calls.site);
+        let header = header_of(calls);
+        let Some(row) = self.folds.span_of(key, &header, moment.now) else {
+            self.rings.home.accountant.note_refused(Part::Trees);
+            return false;
+        };
+        self.folds.add_all(key, &header, calls.thread, &fold_of(calls));
+        self.bursts.note_row(calls.span, TakenRow { site: calls.site, row, top });
+        if let Some(top) = self.parents.find(top) {
+            self.parents.get_mut(top).below.add_folded(calls.site, calls.weight);
         }
+        true
     }
 
     /// Returns the span of the row below which the callees of this caller share rows: the row that the caller shares,

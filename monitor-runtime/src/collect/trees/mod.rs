@@ -21,7 +21,9 @@ mod rows;
 mod bursts;
 mod origins;
 
-use std::collections::HashMap;
+use std::cmp::Reverse;
+use std::collections::binary_heap::PeekMut;
+use std::collections::{BinaryHeap, HashMap};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -152,7 +154,7 @@ impl Trees {
             self.predict(&calls, &bursts, moment);
             self.decide_rows(&mut calls, rings, moment);
         }
-        self.add_bursts(&bursts, moment);
+        self.add_bursts(bursts, moment);
         for call in &calls {
             if let Row::Shared(key) = call.row {
                 let words = &mut rings[call.ring as usize].1[call.at as usize..];
@@ -290,7 +292,7 @@ impl Trees {
 
     /// Returns true if no calls wait for the row that they share.
     pub(super) fn is_settled(&self) -> bool {
-        self.folds.is_empty()
+        self.folds.is_empty() && self.bursts.waiting.is_empty()
     }
 
     /// Forgets a call that has ended, or of which no callee has ended for long, and completes the rows below it.
@@ -359,16 +361,33 @@ fn is_loop(caller: &Parent, at: u64, clock: &Clock) -> bool {
     clock.duration_ns(age) > limits::LOOP_AGE.as_nanos() as u64
 }
 
-/// Sorts calls by their end, those of one ring being in order already. It sorts the numbers of calls, because the
-/// stable sort, which merges such runs, takes memory for half of what it sorts.
+/// Sorts calls by their end. The calls of each ring, which lie together, are merged if each ring is in order already,
+/// because that is faster than a sort. A stable sort would merge them as well, but ends the process if it gets no
+/// memory.
 fn sort_by_end(calls: &mut [Drained]) {
+    let is_ordered = |ring: &[Drained]| ring.is_sorted_by_key(Drained::end);
     let mut order: Vec<u32> = Vec::new();
-    if order.try_reserve_exact(calls.len()).is_err() {
+    let mut heads: Vec<Reverse<(u64, u32)>> = Vec::new();
+    let rings = || calls.chunk_by(|call, next| call.ring == next.ring);
+    if !rings().all(is_ordered) || !order.make_room(calls.len()) || !heads.make_room(rings().count()) {
         calls.sort_unstable_by_key(|call| (call.end(), call.ring, call.at));
         return;
     }
-    order.extend(0..calls.len() as u32);
-    order.sort_by_key(|number| calls[*number as usize].end());
+    let mut first = 0;
+    for ring in rings() {
+        heads.push(Reverse((ring[0].end(), first)));
+        first += ring.len() as u32;
+    }
+    let mut heads = BinaryHeap::from(heads);
+    while let Some(mut head) = heads.peek_mut() {
+        let Reverse((_, number)) = *head;
+        order.push(number);
+        let ring = calls[number as usize].ring;
+        match calls.get(number as usize + 1).filter(|next| next.ring == ring) {
+            Some(next) => *head = Reverse((next.end(), number + 1)),
+            None => _ = PeekMut::pop(head),
+        }
+    }
     // Each call goes to its place along the cycle that it belongs to.
     for start in 0..order.len() {
         let mut at = start;

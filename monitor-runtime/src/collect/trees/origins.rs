@@ -107,6 +107,7 @@ fn error_text(words: &[u64]) -> String {
     let Some((Record::Call(header, values, bytes), _)) = decode(words) else { return String::new() };
     let before = usize::from(header.args_bytes) + usize::from(header.fields_bytes);
     let mut unpacked = Vec::new();
+    // Without memory for its text, a failure is compared by an empty one.
     unpack(&values[before / 8..], bytes.saturating_sub(before / 8 * 8), &mut unpacked);
     match unpacked.get(before % 8..) {
         Some(tokens) if !tokens.is_empty() => to_text(tokens),

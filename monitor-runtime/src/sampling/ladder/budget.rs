@@ -11,6 +11,7 @@ use super::place::Place;
 use super::rung::{Depth, Saving};
 use super::thinning::{RowsBound, Thinning, rows_bounds};
 use super::{AIM, Bounds, Costs, Reason, SAVING_MIN, TIMING_SHARE, Tree, TreePart};
+use crate::growth::{MakeRoom as _, collect_all};
 
 /// The CPU time of the last second, in ns per second.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -67,7 +68,8 @@ const SMOOTHING: f64 = 0.2;
 const COUNTED_HYSTERESIS: f64 = 2.0;
 
 impl Budget {
-    /// Moves the rungs of all functions by their calls in a look of this many seconds. Returns the costs.
+    /// Moves the rungs of all functions by their calls in a look of this many seconds. Returns the costs; `None` if
+    /// there is no memory to find the rungs: the next look moves them.
     pub(crate) fn keep(
         &mut self,
         places: &mut [Place<'_>],
@@ -75,14 +77,14 @@ impl Budget {
         costs: &Costs,
         (cpu, seconds): (Cpu, f64),
         bounds: &Bounds,
-    ) -> Figures {
+    ) -> Option<Figures> {
         self.process += SMOOTHING * (cpu.process - self.process);
         let budget = bounds.budget(self.process.max(cpu.process));
         self.last = budget;
         for Place { rung, load, .. } in &mut *places {
             rung.keep_captures(load.timed * load.capture(costs), budget);
         }
-        add_roots_without_rows(places, &mut trees);
+        add_roots_without_rows(places, &mut trees)?;
         let on_callers =
             places.iter().map(|place| place.load.caller_cost(costs, place.rung.captures)).sum::<f64>();
         let is_over = self.is_over(sum_reducible(places, costs), budget, seconds);
@@ -92,17 +94,18 @@ impl Budget {
             }
         } else if is_over {
             self.calm = 0;
-            lower_hot(places, &trees, costs, budget);
+            lower_hot(places, &trees, costs, budget)?;
         } else {
             self.raise(places, costs, budget);
         }
-        let thinning = Thinning::new(places, &trees, costs);
-        let by_cost = thinning.rates(places, budget);
+        let thinning = Thinning::new(places, &trees, costs)?;
+        let by_cost = thinning.rates(places, budget)?;
         if is_over {
-            let left = |places: &[Place<'_>]| Thinning::new(places, &trees, costs).cost_at(&by_cost);
-            lower_rest(places, &trees, |places| left(places) - budget, costs, budget);
+            let excess =
+                |places: &[Place<'_>]| Some(Thinning::new(places, &trees, costs)?.cost_at(&by_cost) - budget);
+            lower_rest(places, &trees, excess, costs, budget)?;
         }
-        let by_rows = rows_bounds(places, &trees, bounds);
+        let by_rows = rows_bounds(places, &trees, bounds)?;
         for (at, tree) in trees.iter().enumerate() {
             let (target, must_lower, reason) = match by_rows[at] {
                 Some(RowsBound { rate, is_exceeded, place, rows }) if rate < by_cost[at] => {
@@ -123,12 +126,12 @@ impl Budget {
             }
         }
         let savings = places.iter().filter_map(|place| place.rung.reason.saving());
-        Figures {
+        Some(Figures {
             cost: on_callers + cpu.collector,
             fixed: cpu.fixed.min(cpu.collector),
             saved: savings.map(|saving| saving.saved).sum(),
             budget,
-        }
+        })
     }
 
     /// Returns the budget of the last look, in ns per second.
@@ -171,10 +174,10 @@ impl Budget {
 }
 
 /// Adds the trees of thinned roots that left no record, so that it is known what higher rates would bring. A function that
-/// is only called in the trees of others, or not at all, need not stay thinned.
-fn add_roots_without_rows(places: &mut [Place<'_>], trees: &mut Vec<Tree>) {
-    let mut is_found = vec![false; places.len()];
-    let mut is_root = vec![false; places.len()];
+/// is only called in the trees of others, or not at all, need not stay thinned. Returns `None` without memory for them.
+fn add_roots_without_rows(places: &mut [Place<'_>], trees: &mut Vec<Tree>) -> Option<()> {
+    let mut is_found = collect_all(places.iter().map(|_| false))?;
+    let mut is_root = collect_all(places.iter().map(|_| false))?;
     for tree in &*trees {
         is_root[tree.root] = true;
         for part in &tree.parts {
@@ -189,9 +192,13 @@ fn add_roots_without_rows(places: &mut [Place<'_>], trees: &mut Vec<Tree>) {
             move_root(place, 1.0, false, Reason::Rising);
         } else {
             let part = TreePart { place: root, calls: place.load.calls, ..TreePart::default() };
+            if !trees.make_room(1) {
+                return None;
+            }
             trees.push(Tree { root, parts: vec![part] });
         }
     }
+    Some(())
 }
 
 /// Returns the place whose lowering saves most, if it saves at least `min`.
@@ -206,7 +213,8 @@ fn sum_reducible(places: &[Place<'_>], costs: &Costs) -> f64 {
 
 /// Lowers functions that are too expensive by themselves, the largest saving first, until the costs fit: those whose
 /// calls take too long to time are only counted, and those that are called very often in each tree are only timed.
-fn lower_hot(places: &mut [Place<'_>], trees: &[Tree], costs: &Costs, budget: f64) {
+/// Returns `None` if there is no memory to find them.
+fn lower_hot(places: &mut [Place<'_>], trees: &[Tree], costs: &Costs, budget: f64) -> Option<()> {
     while sum_reducible(places, costs) > AIM * budget {
         let timing = |place: &Place<'_>| if place.rung.is_counted() { 0.0 } else { place.timing(costs) };
         let in_all: f64 = places.iter().map(timing).sum();
@@ -216,7 +224,7 @@ fn lower_hot(places: &mut [Place<'_>], trees: &[Tree], costs: &Costs, budget: f6
         places[at].count_only(costs);
     }
     while sum_reducible(places, costs) > AIM * budget {
-        let parts = callees(places, trees);
+        let parts = callees(places, trees)?;
         let often = parts.iter().filter(|callee| callee.part.calls > CALLS_IN_TREE * callee.trees);
         let timing = often.map(|callee| (callee.part.place, callee.saving(places, costs)));
         let Some(at) = find_best(timing, HOT * budget) else { break };
@@ -224,18 +232,20 @@ fn lower_hot(places: &mut [Place<'_>], trees: &[Tree], costs: &Costs, budget: f6
             places[at].time_only(callee.part, costs);
         }
     }
+    Some(())
 }
 
-/// Lowers functions by themselves where thinned trees are still too expensive, the largest saving first.
+/// Lowers functions by themselves where thinned trees are still too expensive, the largest saving first. Returns `None`
+/// if there is no memory to find them.
 fn lower_rest(
     places: &mut [Place<'_>],
     trees: &[Tree],
-    excess: impl Fn(&[Place<'_>]) -> f64,
+    excess: impl Fn(&[Place<'_>]) -> Option<f64>,
     costs: &Costs,
     budget: f64,
-) {
-    while excess(places) > SAVING_MIN * budget {
-        let parts = callees(places, trees);
+) -> Option<()> {
+    while excess(places)? > SAVING_MIN * budget {
+        let parts = callees(places, trees)?;
         let rows = parts.iter().map(|callee| (callee.part.place, callee.saving(places, costs)));
         let rows = find_best(rows, SAVING_MIN * budget);
         let callee = rows.and_then(|at| parts.iter().find(|callee| callee.part.place == at));
@@ -247,6 +257,7 @@ fn lower_rest(
             break;
         }
     }
+    Some(())
 }
 
 /// Returns what is saved if the calls of a function are only counted, for each function whose calls are timed.
@@ -272,9 +283,9 @@ impl Callee {
     }
 }
 
-/// Returns the functions that have rows in the trees of others.
-fn callees(places: &[Place<'_>], trees: &[Tree]) -> Vec<Callee> {
-    let mut sums: Vec<Option<Callee>> = places.iter().map(|_| None).collect();
+/// Returns the functions that have rows in the trees of others; `None` without memory for them.
+fn callees(places: &[Place<'_>], trees: &[Tree]) -> Option<Vec<Callee>> {
+    let mut sums: Vec<Option<Callee>> = collect_all(places.iter().map(|_| None))?;
     // The trees of a root that has not ended are left out, because their number is not known yet.
     for tree in trees.iter().filter(|tree| tree.number() > 0.0) {
         let of_others = tree.parts.iter().filter(|part| part.place != tree.root);
@@ -287,7 +298,7 @@ fn callees(places: &[Place<'_>], trees: &[Tree]) -> Vec<Callee> {
             sum.trees += tree.number();
         }
     }
-    sums.into_iter().flatten().collect()
+    collect_all(sums.into_iter().flatten())
 }
 
 /// Moves a root towards its rate.

@@ -141,7 +141,8 @@ impl Run {
                     requested: self.program.requested(function),
                 });
             }
-            last = self.budget.keep(&mut places, trees, &self.costs, (cpu, 1.0), &self.bounds);
+            let kept = self.budget.keep(&mut places, trees, &self.costs, (cpu, 1.0), &self.bounds);
+            last = kept.expect("memory");
         }
         last
     }
@@ -175,6 +176,7 @@ fn the_fixed_cost_of_the_recorder_lowers_nothing() {
         run.rungs.iter_mut().zip(loads).map(|(rung, load)| Place { function: 0, rung, load, requested: 1.0 });
     let cpu = Cpu { process: 1e7, collector: 5e7, fixed: 4e7 };
     let figures = run.budget.keep(&mut places.collect::<Vec<_>>(), trees, &COSTS, (cpu, 1.0), &BOUNDS);
+    let figures = figures.expect("memory");
     assert!(figures.cost > 5.0 * figures.budget, "{figures:?}");
     assert!(run.lowered().is_empty());
 }

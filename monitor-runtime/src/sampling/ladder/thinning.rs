@@ -5,6 +5,7 @@ use super::place::Place;
 use super::rung::{Depth, Saving};
 use super::water::level;
 use super::{AIM, Bounds, Costs, Reason, SAVING_MIN, TIMING_SHARE, Tree, TreePart};
+use crate::growth::{MakeRoom as _, collect_all};
 
 /// If rows of a function are at most this share of the allowed rows, its trees are not thinned for them.
 const FITS: f64 = 0.9;
@@ -23,16 +24,22 @@ pub(super) struct Thinning<'a> {
 }
 
 impl<'a> Thinning<'a> {
-    pub(super) fn new(places: &[Place<'_>], trees: &'a [Tree], costs: &Costs) -> Self {
+    /// Returns `None` if there is no memory for the costs of all trees.
+    pub(super) fn new(places: &[Place<'_>], trees: &'a [Tree], costs: &Costs) -> Option<Self> {
         let sum = |tree: &Tree| {
             tree.parts.iter().fold((0.0, 0.0), |(kept, full), part| {
                 let (more_kept, more_full) = part_costs(part, places, costs);
                 (kept + more_kept, full + more_full)
             })
         };
-        let (kept, full) = trees.iter().map(sum).unzip();
+        let mut sums = (Vec::new(), Vec::new());
+        if !(sums.0.make_room(trees.len()) && sums.1.make_room(trees.len())) {
+            return None;
+        }
+        sums.extend(trees.iter().map(sum));
+        let (kept, full) = sums;
         let reducible = places.iter().map(|place| place.reducible(costs)).sum();
-        Self { trees, full, kept, reducible }
+        Some(Self { trees, full, kept, reducible })
     }
 
     /// Returns the cost of a root's trees if they are recorded at the requested rate.
@@ -62,21 +69,21 @@ impl<'a> Thinning<'a> {
 
     /// Returns the rate of each root by which all trees together fit into the budget. The most expensive trees are
     /// thinned first, and none for a saving that is too small. If that does not suffice, such trees are thinned as
-    /// well.
-    pub(super) fn rates(&self, places: &[Place<'_>], budget: f64) -> Vec<f64> {
-        let needs: Vec<f64> = (0..self.trees.len()).map(|at| self.need(at, places)).collect();
+    /// well. Returns `None` if there is no memory for the rates.
+    pub(super) fn rates(&self, places: &[Place<'_>], budget: f64) -> Option<Vec<f64>> {
+        let needs = collect_all((0..self.trees.len()).map(|at| self.need(at, places)))?;
         if budget.is_infinite() {
-            return vec![1.0; needs.len()];
+            return collect_all(needs.iter().map(|_| 1.0));
         }
         let beside = self.reducible - self.kept.iter().sum::<f64>();
         // Trees are not thinned for the time that calls take without rows, because thinning would not save it.
         let available = (AIM * budget - beside).max((AIM - TIMING_SHARE) * budget);
-        let mut spared = vec![false; needs.len()];
+        let mut spared = collect_all(needs.iter().map(|_| false))?;
         let grant = loop {
             let needs = || needs.iter().copied().enumerate();
             let taken: f64 = needs().filter(|(at, _)| spared[*at]).map(|(_, need)| need).sum();
             let grant =
-                level(needs().filter(|(at, _)| !spared[*at]).map(|(_, need)| need), available - taken);
+                level(needs().filter(|(at, _)| !spared[*at]).map(|(_, need)| need), available - taken)?;
             let is_spared = |(at, need): &(usize, f64)| {
                 let saving = need - grant.max(self.min_cost(*at));
                 !spared[*at] && *need > grant && saving < SAVING_MIN * budget
@@ -87,15 +94,16 @@ impl<'a> Thinning<'a> {
             spared[next] = true;
         };
         let rates = needs.iter().zip(&spared).enumerate();
-        let rates: Vec<f64> = rates
-            .map(|(at, (need, spared))| if *spared { 1.0 } else { self.rate(at, *need, grant) })
-            .collect();
+        let rate = |(at, (need, spared)): (usize, (&f64, &bool))| {
+            if *spared { 1.0 } else { self.rate(at, *need, grant) }
+        };
+        let rates = collect_all(rates.map(rate))?;
         let left: f64 = needs.iter().enumerate().map(|(at, need)| need.min(rates[at] * self.full[at])).sum();
         if left <= available + (1.0 - AIM + SAVING_MIN) * budget {
-            return rates;
+            return Some(rates);
         }
-        let grant = level(needs.iter().copied(), available);
-        needs.iter().enumerate().map(|(at, need)| self.rate(at, *need, grant)).collect()
+        let grant = level(needs.iter().copied(), available)?;
+        collect_all(needs.iter().enumerate().map(|(at, need)| self.rate(at, *need, grant)))
     }
 
     /// Returns the reason of a root whose trees are thinned because of their cost, with what its rate saves.
@@ -130,19 +138,27 @@ pub(super) struct RowsBound {
     pub(super) rows: f64,
 }
 
-/// Returns the bound of each root in whose trees a function has too many rows.
-pub(super) fn rows_bounds(places: &[Place<'_>], trees: &[Tree], bounds: &Bounds) -> Vec<Option<RowsBound>> {
-    let mut found = vec![None; trees.len()];
+/// Returns the bound of each root in whose trees a function has too many rows; `None` if there is no memory for the
+/// bounds.
+pub(super) fn rows_bounds(
+    places: &[Place<'_>],
+    trees: &[Tree],
+    bounds: &Bounds,
+) -> Option<Vec<Option<RowsBound>>> {
+    let mut found = collect_all(trees.iter().map(|_| None))?;
     let most = bounds.rows_per_s;
     if most.is_infinite() {
-        return found;
+        return Some(found);
     }
     // The rows that each function leaves in the trees of each root: those of the kept trees, and those of all trees.
-    let mut rows: Vec<Vec<(usize, f64, f64)>> = vec![Vec::new(); places.len()];
+    let mut rows: Vec<Vec<(usize, f64, f64)>> = collect_all(places.iter().map(|_| Vec::new()))?;
     for (at, tree) in trees.iter().enumerate() {
         let requested = places[tree.root].requested;
         for part in tree.parts.iter().filter(|part| places[part.place].rung.depth == Depth::Whole) {
             let full = if part.records > 0.0 { part.rows * part.calls / part.records } else { part.calls };
+            if !rows[part.place].make_room(1) {
+                return None;
+            }
             rows[part.place].push((at, part.rows, full * requested));
         }
     }
@@ -153,7 +169,7 @@ pub(super) fn rows_bounds(places: &[Place<'_>], trees: &[Tree], bounds: &Bounds)
         }
         // Up to three standard deviations more are chance; tail sampling removes the excess in any case.
         let is_exceeded = roots.iter().map(|(_, kept, _)| kept).sum::<f64>() > most + 3.0 * most.sqrt();
-        let grant = level(roots.iter().map(|(_, _, full)| *full), AIM * most);
+        let grant = level(roots.iter().map(|(_, _, full)| *full), AIM * most)?;
         for (at, _, need) in roots.iter().filter(|(_, _, need)| *need > grant) {
             let rate = places[trees[*at].root].requested * grant / need;
             let bound = RowsBound { rate, is_exceeded, place, rows: full };
@@ -163,5 +179,5 @@ pub(super) fn rows_bounds(places: &[Place<'_>], trees: &[Tree], bounds: &Bounds)
             }
         }
     }
-    found
+    Some(found)
 }

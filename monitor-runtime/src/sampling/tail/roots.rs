@@ -68,6 +68,10 @@ pub(crate) fn bound_roots(
         let root = callers(call.span).take_while(|span| *span == call.span || fits(span)).last();
         let site = root.and_then(find).map_or(call.site, |root| root.site);
         let bound = RootBound { share: excess.share, cap: excess.cap, because_of: call.site };
+        // Without memory for its bound, a tree is not thinned.
+        if !bounds.make_room(1) {
+            break;
+        }
         let before = bounds.entry(site).or_insert(bound);
         before.share = before.share.min(bound.share);
         if bound.cap < before.cap {

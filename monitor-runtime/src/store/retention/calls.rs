@@ -8,6 +8,7 @@
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _};
 
+use crate::store::error::collect_rows;
 use crate::store::harden::pages_used;
 use crate::store::zones;
 
@@ -197,7 +198,7 @@ fn read_rows<const N: usize>(
         }
         Ok(values)
     })?;
-    rows.collect()
+    collect_rows(rows)
 }
 
 /// Removes the deleted part from its range, and the zones, which were those of the whole. The newest range stays, even if it

@@ -4,11 +4,11 @@
 //! Takes a cutoff; deletes a bounded number of rows, and gives their number. A process is deleted only with all rows that
 //! refer to it. The file does not look at the size bound.
 
-use std::collections::HashSet;
-
 use rusqlite::{Connection, OptionalExtension as _, Transaction};
 
+use crate::growth::MakeRoom as _;
 use crate::store::calendar;
+use crate::store::error::{collect_rows, no_memory};
 use crate::store::id_cache::{ForgottenSegments, IdCache};
 use crate::store::schema::{SLICE_NS, WINDOW_NS};
 use crate::store::{alerts, logs, totals};
@@ -121,14 +121,18 @@ fn delete_segments(transaction: &Connection, ids: &IdCache) -> rusqlite::Result<
     let mut unused = ids.unused_segments(first);
     let mut forgotten = Forgotten::MayRemain;
     if let Some(ForgottenSegments { last_id, .. }) = ids.unused_forgotten(first) {
-        let (kept, wanted) = (ids.segment_ids(), STEP_SEGMENTS.saturating_sub(unused.len()));
+        let (kept, wanted) = (ids.segment_ids()?, STEP_SEGMENTS.saturating_sub(unused.len()));
         let found = segments_up_to(transaction, last_id, &kept, wanted)?;
         if found.len() < wanted {
             forgotten = Forgotten::AllDeleted;
         }
+        if !unused.make_room(found.len()) {
+            return Err(no_memory());
+        }
         unused.extend(found);
     }
     unused.truncate(STEP_SEGMENTS);
+    unused.sort_unstable();
     let mut delete = transaction.prepare("DELETE FROM thread WHERE id = ?1")?;
     for id in &unused {
         delete.execute([id])?;
@@ -169,7 +173,7 @@ enum Forgotten {
 fn segments_up_to(
     transaction: &Connection,
     last_id: i64,
-    kept: &HashSet<i64>,
+    kept: &[i64],
     wanted: usize,
 ) -> rusqlite::Result<Vec<i64>> {
     let mut select = transaction.prepare(
@@ -177,7 +181,7 @@ fn segments_up_to(
          WHERE id <= ?1 AND process_id = (SELECT process_id FROM thread WHERE id = ?1) ORDER BY id",
     )?;
     let ids = select.query_map([last_id], |row| row.get(0))?;
-    ids.filter(|id| !id.as_ref().is_ok_and(|id| kept.contains(id))).take(wanted).collect()
+    collect_rows(ids.filter(|id| !id.as_ref().is_ok_and(|id| kept.binary_search(id).is_ok())).take(wanted))
 }
 
 /// Deletes one process that has ended and of which no call and no slice is left, with all rows of its own and the

@@ -13,6 +13,7 @@ mod views;
 
 use rusqlite::Connection;
 
+use super::error::no_memory;
 pub use crate::batch::function_stats::{SLICE_NS, WINDOW_NS};
 pub(crate) use tables::tables;
 pub use views::views;
@@ -52,7 +53,7 @@ pub(crate) fn create_in(connection: &Connection) -> rusqlite::Result<()> {
 /// Creates the views, and fills `schema_doc` with the explanation of every table and view.
 pub(crate) fn create_views(connection: &Connection) -> rusqlite::Result<()> {
     for (_, sql) in views() {
-        connection.execute_batch(&sql)?;
+        connection.execute_batch(&sql.ok_or_else(no_memory)?)?;
     }
     fill_docs(connection)
 }

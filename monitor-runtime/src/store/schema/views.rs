@@ -3,7 +3,10 @@
 //! Gives each view as its name and text. The texts use only SQL that SQLite and DuckDB share. A query pays only for the
 //! columns that it names.
 
+use std::borrow::Cow;
+
 use crate::batch::{HEALTH_COLUMNS, HealthColumn};
+use crate::growth::join;
 
 /// The columns of `calls`, `errors` and `slow_calls`. `kind` is 4 × outcome + kept, with the outcome −1 for `exit`.
 /// Columns of other tables are scalar subqueries on unique keys instead of joins, because SQLite evaluates a subquery
@@ -432,33 +435,45 @@ SELECT r.*,
 FROM calls r
 LEFT JOIN calendar d ON d.day = CAST((r.start_ns - r.start_ns % 86400000000000) / 86400000000000 AS BIGINT)";
 
-/// Returns every view as its name and text, in the order in which they can be created.
-#[must_use]
-pub fn views() -> Vec<(&'static str, String)> {
-    let calls = |name: &str, filter: &str| format!("CREATE VIEW {name} AS\nSELECT{CALL_COLUMNS}{filter}");
-    vec![
-        ("calls", calls("calls", "")),
-        ("errors", calls("errors", "\nWHERE c.kind > 3")),
-        ("slow_calls", calls("slow_calls", "\nWHERE (c.kind & 3) = 1")),
-        ("folds", VIEW_FOLDS.to_owned()),
-        ("call_edges", VIEW_CALL_EDGES.to_owned()),
-        ("edges", VIEW_EDGES.to_owned()),
-        ("histogram", VIEW_HISTOGRAM.to_owned()),
-        ("error_groups", VIEW_ERROR_GROUPS.to_owned()),
-        ("functions", VIEW_FUNCTIONS.to_owned()),
-        ("latency", VIEW_LATENCY.to_owned()),
-        ("totals", VIEW_TOTALS.to_owned()),
-        ("processes", VIEW_PROCESSES.to_owned()),
-        ("alerts", VIEW_ALERTS.to_owned()),
-        ("in_flight", VIEW_IN_FLIGHT.to_owned()),
-        ("events", VIEW_EVENTS.to_owned()),
-        ("health", view_health()),
-        ("rates", VIEW_RATES.to_owned()),
-        ("resources", VIEW_RESOURCES.to_owned()),
-        ("guards", VIEW_GUARDS.to_owned()),
-        ("metrics", VIEW_METRICS.to_owned()),
-        ("metric_history", VIEW_METRIC_HISTORY.to_owned()),
-        ("logs", VIEW_LOGS.to_owned()),
-        ("calls_readable", VIEW_CALLS_READABLE.to_owned()),
-    ]
+/// Returns every view as its name and text, in the order in which they can be created. A text for which there is no
+/// memory is missing.
+pub fn views() -> impl Iterator<Item = (&'static str, Option<Cow<'static, str>>)> {
+    let of_calls = VIEWS_OF_CALLS.iter().map(|&(name, filter)| {
+        let text = join(&["CREATE VIEW ", name, " AS\nSELECT", CALL_COLUMNS, filter]);
+        (name, text.map(Cow::Owned))
+    });
+    let fixed = |views: &'static [(&'static str, &'static str)]| {
+        views.iter().map(|&(name, text)| (name, Some(Cow::Borrowed(text))))
+    };
+    let health = std::iter::once_with(|| ("health", Some(Cow::Owned(view_health()))));
+    of_calls.chain(fixed(VIEWS_BEFORE_HEALTH)).chain(health).chain(fixed(VIEWS_AFTER_HEALTH))
 }
+
+/// The views whose columns are those of calls, each with the rest of its text.
+const VIEWS_OF_CALLS: &[(&str, &str)] =
+    &[("calls", ""), ("errors", "\nWHERE c.kind > 3"), ("slow_calls", "\nWHERE (c.kind & 3) = 1")];
+
+const VIEWS_BEFORE_HEALTH: &[(&str, &str)] = &[
+    ("folds", VIEW_FOLDS),
+    ("call_edges", VIEW_CALL_EDGES),
+    ("edges", VIEW_EDGES),
+    ("histogram", VIEW_HISTOGRAM),
+    ("error_groups", VIEW_ERROR_GROUPS),
+    ("functions", VIEW_FUNCTIONS),
+    ("latency", VIEW_LATENCY),
+    ("totals", VIEW_TOTALS),
+    ("processes", VIEW_PROCESSES),
+    ("alerts", VIEW_ALERTS),
+    ("in_flight", VIEW_IN_FLIGHT),
+    ("events", VIEW_EVENTS),
+];
+
+const VIEWS_AFTER_HEALTH: &[(&str, &str)] = &[
+    ("rates", VIEW_RATES),
+    ("resources", VIEW_RESOURCES),
+    ("guards", VIEW_GUARDS),
+    ("metrics", VIEW_METRICS),
+    ("metric_history", VIEW_METRIC_HISTORY),
+    ("logs", VIEW_LOGS),
+    ("calls_readable", VIEW_CALLS_READABLE),
+];

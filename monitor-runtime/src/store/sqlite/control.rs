@@ -7,6 +7,7 @@
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::limits::{CONTROL_TEXT_BYTES_MAX, GUARDS_MAX, PATTERN_BYTES_MAX, SET_RATES_MAX};
+use crate::store::error::collect_rows;
 use crate::store::{Hold, SetHold, SetRate};
 
 /// The text that stands for one that is too long.
@@ -46,7 +47,7 @@ pub(super) fn read_guard_holds(
             Ok((row.get(0)?, SetHold { hold, reason: row.get(2)?, set_by: row.get(3)?, set_ns: row.get(4)? }))
         },
     )?;
-    rows.collect()
+    collect_rows(rows)
 }
 
 fn to_hold(word: &str) -> Hold {
@@ -75,7 +76,7 @@ pub(super) fn read_rates(
     let rows = select.query_map(bounds, |row| {
         Ok(SetRate { pattern: row.get(0)?, rate: row.get(1)?, set_by: row.get(2)? })
     })?;
-    let mut rates = rows.collect::<rusqlite::Result<Vec<_>>>()?;
+    let mut rates = collect_rows(rows)?;
     // The latest rate wins where several patterns match, so it comes last.
     rates.reverse();
     *seen = Some(version);
