@@ -48,7 +48,7 @@ static FIRST_REFUSED: AtomicU64 = AtomicU64::new(0);
 static NEXT_GRANTED: AtomicU64 = AtomicU64::new(0);
 static COUNTED: AtomicU64 = AtomicU64::new(0);
 static REFUSED: AtomicU64 = AtomicU64::new(0);
-/// The milliseconds after the first refusal from which on every allocation is granted.
+/// The milliseconds after the first refusal, after which every allocation is granted.
 static GRANTED_AFTER: AtomicU64 = AtomicU64::new(u64::MAX);
 /// The moment of the first refusal, in milliseconds of the system's clock.
 static BEGAN: AtomicU64 = AtomicU64::new(0);
