@@ -1,8 +1,8 @@
 //! Asks SQLite if a database may only be read.
 //!
-//! Takes a connection; gives true for a database that no statement can write. `Connection::is_readonly` gives the same, but
-//! its argument has another type in older versions of rusqlite, and this package builds with all of them. The file does
-//! not know why a database may only be read.
+//! Takes a connection; gives true for a database that no statement can write. `Connection::is_readonly` gives the same,
+//! but its argument has another type in older versions of rusqlite, and this package builds with all of them. The file
+//! does not know why a database may only be read.
 #![allow(unsafe_code, reason = "rusqlite has no method for this question that all of its versions share")]
 
 use rusqlite::{Connection, ffi};

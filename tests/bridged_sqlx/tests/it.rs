@@ -1,8 +1,8 @@
 //! A program whose queries go through sqlx's SQLite driver, unmodified, under the layer that records its spans.
 //!
-//! sqlx makes no spans. A thread of each connection runs the queries within the span of the task that asks, while the task
-//! may be within the same span on its own thread. Each query is an event of the target `sqlx::query` on the connection's
-//! thread. The recorder's own SQLite is the one that sqlx links.
+//! sqlx makes no spans. A thread of each connection runs the queries within the span of the task that asks, while the
+//! task may be within the same span on its own thread. Each query is an event of the target `sqlx::query` on the
+//! connection's thread. The recorder's own SQLite is the one that sqlx links.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 

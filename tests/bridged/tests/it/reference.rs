@@ -1,7 +1,7 @@
 //! A layer that only counts, and the run of a program under it and under the recorder.
 //!
-//! Takes the name of a test that is the program; gives what the layer counted there, and the store. The program runs as a
-//! process of its own, because the store belongs to a process. The file does not know what the program does.
+//! Takes the name of a test that is the program; gives what the layer counted there, and the store. The program runs as
+//! a process of its own, because the store belongs to a process. The file does not know what the program does.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
