@@ -123,8 +123,12 @@ fn middle_of(place: usize) -> Ticks {
 }
 
 impl Durations {
-    fn new(words: &'static [AtomicU64; tally::WORDS]) -> Self {
-        Self { words, counts: std::array::from_fn(|_| AtomicU32::new(0)) }
+    /// Adds durations of zero calls to a list that has room for them. It is a function of its own because its frame holds
+    /// them too, and the caller's thread may have a small stack.
+    #[cold]
+    #[inline(never)]
+    fn push_to(list: &mut Vec<Self>, words: &'static [AtomicU64; tally::WORDS]) {
+        list.push(Self { words, counts: std::array::from_fn(|_| AtomicU32::new(0)) });
     }
 
     /// Counts a call that was sampled out, timed and `ok`, and never waited. Called by the owner alone.
@@ -252,7 +256,7 @@ impl Tally {
             if !has_memory {
                 return None;
             }
-            made.push(Durations::new(self.words));
+            Durations::push_to(&mut made, self.words);
             let made = made.try_into().ok()?;
             Some(&self.durations.get_or_init(|| made)[0])
         })?
