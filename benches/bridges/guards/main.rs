@@ -43,7 +43,8 @@ const ROWS: [(&str, Option<f64>); 7] = [
 
 #[inline(never)]
 fn plain(number: u64) -> Result<u64, Error> {
-    Ok(black_box(number) + 1)
+    let number = black_box(number);
+    if number == u64::MAX { Err(Error::other("the number is too large")) } else { Ok(number + 1) }
 }
 
 #[inline(never)]

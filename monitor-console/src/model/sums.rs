@@ -315,7 +315,8 @@ mod tests {
     /// Writes the totals of a run.
     fn total(process: i64, calls: i64, buckets: &[(i32, u64)]) -> String {
         let bytes = Histogram::from_buckets(buckets).to_bytes();
-        let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex = hex.concat();
         format!(
             "INSERT INTO function_total VALUES ({process}, 3, {calls}, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, x'{hex}');"
         )

@@ -24,6 +24,7 @@ use crate::ring::checkpoint::Checkpoints;
 use crate::ring::journal::{Held, Journal, Pieces, Priority};
 use crate::ring::layout::{INCOMPLETE, head, incomplete_position, marks, ring};
 use crate::thread::pool::ThreadPool;
+use crate::thread::state::ThreadState;
 
 /// Journal and checkpoints, and what the pending batch needs of them.
 #[derive(Debug)]
@@ -202,7 +203,7 @@ impl CrashSafety {
     /// and that are not complete.
     pub(super) fn note_counted(&mut self, functions: &mut Functions, trees: &Trees) {
         let checkpoints = &mut self.checkpoints;
-        let rings = self.rings.states().flat_map(|state| state.rings());
+        let rings = self.rings.states().flat_map(ThreadState::rings);
         let last_ring = rings.map(|(page, _)| page.id).max().unwrap_or(OVERFLOW);
         if !checkpoints.is_kept() || !checkpoints.make_room(last_ring) {
             // Without memory nothing is noted until the next step: a snapshot is complete or not there.

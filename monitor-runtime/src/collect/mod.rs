@@ -64,6 +64,7 @@ use crate::ring::panics::{self, Exit, Panic};
 use crate::sync::lock;
 use crate::thread::overflow::Overflow;
 use crate::thread::pool::ThreadPool;
+use crate::thread::state::ThreadState;
 use alerts::AlertWatch;
 use backlog::Backlog;
 use crash_safety::CrashSafety;
@@ -281,7 +282,7 @@ impl Collector {
             self.ladder.restart(now.saturating_sub(self.drain_interval));
         }
         let share = |pending: usize, capacity: usize| pending as f64 / capacity.max(1) as f64;
-        let rings = rings.states().flat_map(|state| state.rings());
+        let rings = rings.states().flat_map(ThreadState::rings);
         let fullest = rings.map(|(_, ring)| share(ring.pending(), ring.capacity())).fold(0.0, f64::max);
         self.seen = StepStats {
             drain_interval: self.drain_interval,

@@ -210,15 +210,17 @@ pub(crate) mod tests {
             let (first, start) = (range * 10 + 1, 1_000 + range * 100);
             for at in 0..5 {
                 let (id, start) = (first + at, range * 100 + at * 10);
-                script +=
-                    &format!("INSERT INTO call VALUES ({id}, 1, 1, {start}, 1, NULL, {id}, 0, 0, 0, 1.0);");
+                let call =
+                    format!("INSERT INTO call VALUES ({id}, 1, 1, {start}, 1, NULL, {id}, 0, 0, 0, 1.0);");
+                script.push_str(&call);
             }
-            script += &format!(
+            let range = format!(
                 "INSERT INTO call_range (first_call, last_call, min_start_ns, max_start_ns, at_ns)
                  VALUES ({first}, {}, {start}, {}, 0);",
                 first + 4,
                 start + 40
             );
+            script.push_str(&range);
         }
         let (_folder, store) = crate::store::tests::store_of(&script);
         let count = |from_ns, until_ns| count_rows(&store, Period { from_ns, until_ns }).unwrap();

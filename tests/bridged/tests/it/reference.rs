@@ -71,11 +71,11 @@ pub(crate) struct Run {
 
 impl Run {
     /// Runs the test of this name as a program. Every call of its spans has a row.
-    pub(crate) fn of(test: &str) -> Self {
+    pub(crate) fn of(name: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("store.db");
         let output = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", test, "--nocapture"])
+            .args(["--exact", name, "--nocapture"])
             .env(PROGRAM, "1")
             .env("MONITOR_DB", &path)
             .env("MONITOR_MAX_RATE", "0")
@@ -85,8 +85,8 @@ impl Run {
             .unwrap();
         let text = String::from_utf8(output.stdout).unwrap();
         assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
-        let counts = text.lines().filter_map(|line| line.split("counted ").nth(1)?.rsplit_once(' '));
-        let counted = counts.map(|(key, count)| (key.to_owned(), count.parse().unwrap())).collect();
+        let pairs = text.lines().filter_map(|line| line.split("counted ").nth(1)?.rsplit_once(' '));
+        let counted = pairs.map(|(key, count)| (key.to_owned(), count.parse().unwrap())).collect();
         Self { counted, store: rusqlite::Connection::open(&path).unwrap(), _folder: folder }
     }
 
