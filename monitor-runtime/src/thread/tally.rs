@@ -250,10 +250,13 @@ impl Tally {
     #[cold]
     fn make_durations(&self, accountant: &Accountant) -> Option<&'static Durations> {
         run_guarded(|| {
+            let bytes = size_of::<Durations>() * KEPT_TWICE;
+            if !accountant.take(Part::Tallies, bytes) {
+                return None;
+            }
             let mut made = Vec::new();
-            let has_memory = made.try_reserve_exact(1).is_ok()
-                && accountant.take(Part::Tallies, size_of::<Durations>() * KEPT_TWICE);
-            if !has_memory {
+            if made.try_reserve_exact(1).is_err() {
+                accountant.give_back(Part::Tallies, bytes);
                 return None;
             }
             Durations::push_to(&mut made, self.words);
