@@ -323,8 +323,8 @@ impl Trees {
         let lost = std::mem::take(&mut self.causes.lost);
         if lost > 0 {
             let detail = format!(
-                "the causes of {lost} failures were forgotten, because too many calls failed at once: they are cause_of as \
-                 if they had begun where they are passed on"
+                "the causes of {lost} failures were forgotten, because too many calls failed at once: they are told as if \
+                 they had begun where they are passed on"
             );
             events.add(moment.clock.now_ns(), "recorder", detail);
         }
@@ -719,12 +719,26 @@ mod tests {
         header.encode(0).to_vec()
     }
 
-    fn survey(trees: &mut Trees, functions: &Functions, rings: Vec<Vec<u64>>) {
+    /// Adds the records of rings to the trees. Returns the events.
+    fn survey(trees: &mut Trees, functions: &Functions, rings: Vec<Vec<u64>>) -> Events {
         let mut drained: Vec<(usize, Vec<u64>)> = rings.into_iter().enumerate().collect();
         let clock = Clock::start();
         let moment = Moment { now: Duration::from_secs(1), clock: &clock, functions };
         let rings = DrainedRings { rings: &mut drained, threads: &[1, 2] };
-        trees.survey(rings, &moment, &mut Events::default());
+        let mut events = Events::default();
+        trees.survey(rings, &moment, &mut events);
+        events
+    }
+
+    #[test]
+    fn causes_that_were_forgotten_are_an_event() {
+        let mut trees = Test::new().trees;
+        trees.causes.lost = 3;
+        let events = survey(&mut trees, &functions(&["pay"]).0, Vec::new()).take();
+        let told: Vec<&str> = events.iter().map(|event| event.detail.as_str()).collect();
+        let expected = "the causes of 3 failures were forgotten, because too many calls failed at once: they are told as \
+                        if they had begun where they are passed on";
+        assert_eq!(told, [expected]);
     }
 
     fn cause_of(trees: &mut Trees, span: u64) -> Option<(u64, u64, String)> {
