@@ -61,7 +61,7 @@ pub struct Open {
     /// The busy time on the home thread, and the part of it that was spent in callees.
     busy: AtomicU64,
     callees: AtomicU64,
-    /// The moment from which the home thread has entered the call; 0 while it has not.
+    /// The moment at which the home thread entered the call; 0 while the thread is not in it.
     since: AtomicU64,
     /// The home thread's context around its visit, and what the visit changes of the thread's state.
     before_span: AtomicU64,

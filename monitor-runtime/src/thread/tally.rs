@@ -478,7 +478,7 @@ const fn block_bytes(block: usize) -> usize {
     (FIRST_BLOCK << block) * (tally::WORDS * 8 + size_of::<DurationsPlace>())
 }
 
-/// How often the counters are read at most, if a call is being counted each time.
+/// The most times that the counters are read, if a call is being counted each time.
 const READS_MAX: usize = 16;
 
 /// The factor on the memory of histograms, because the collector keeps a copy of each as of its last reading.

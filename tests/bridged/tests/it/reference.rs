@@ -62,7 +62,7 @@ pub(crate) fn run_as_program(program: impl FnOnce()) {
     monitored::flush(Duration::from_secs(60)).unwrap();
 }
 
-/// What a program's run left.
+/// The counts of the reference layer in a program that has ended, and the store that the program left.
 pub(crate) struct Run {
     counted: BTreeMap<String, i64>,
     store: rusqlite::Connection,
