@@ -56,11 +56,13 @@ impl Grouped {
             };
             has_room = has_room && self.pending.make_room(1) && self.changed.make_room(1);
             if !has_room {
-                checkpoints.withdraw_grouped();
                 break;
             }
             self.pending.entry(function).or_default()[place] += 1;
             self.changed.insert(function);
+        }
+        if !has_room {
+            checkpoints.withdraw_grouped();
         }
         for function in self.changed.drain() {
             let of =
