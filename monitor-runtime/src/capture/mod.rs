@@ -37,8 +37,8 @@ pub(crate) use log_text::{LINE_BYTES, capture_line};
 pub use sandbox::is_capturing;
 pub use secret::is_secret;
 pub use summary::{Summarize, Summary};
-pub(crate) use to_json::{object_text, plain_text, text_and_type, value_text};
-pub use to_json::{to_json, to_json_value, to_text, to_text_and_type};
+pub(crate) use to_json::{object_text, plain_text, value_text};
+pub use to_json::{text_and_type, to_json, to_json_value, to_text};
 
 use sandbox::Ending;
 use token_buffer::{TokenBuffer, WORD};

@@ -118,14 +118,9 @@ pub(crate) fn value_text(tokens: &[u8]) -> Option<String> {
 }
 
 /// Returns the first value as plain text, and the name that follows as the second value, if one does: the message of an
-/// error and its type. Without memory for the text it is `[no memory]`.
+/// error and its type. Returns `None` if there is no memory for them.
 #[must_use]
-pub fn to_text_and_type(tokens: &[u8]) -> (String, Option<String>) {
-    text_and_type(tokens).unwrap_or_else(|| (NO_MEMORY.to_owned(), None))
-}
-
-/// Returns the text and the type of an error, as [`to_text_and_type`] does; `None` if there is no memory for them.
-pub(crate) fn text_and_type(tokens: &[u8]) -> Option<(String, Option<String>)> {
+pub fn text_and_type(tokens: &[u8]) -> Option<(String, Option<String>)> {
     let mut json = JsonText::with_room(tokens.len() * 2);
     let mut reader = Reader { rest: tokens };
     next_value(&mut reader, &mut json);

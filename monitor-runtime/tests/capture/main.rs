@@ -76,5 +76,5 @@ fn stored_text_and_type(capture: impl FnOnce(&mut Writer<'_>)) -> (String, Optio
     let mut writer = Writer::new(&mut buffer, &limits);
     capture(&mut writer);
     let len = writer.finish();
-    monitor_runtime::capture::to_text_and_type(&buffer[..len])
+    monitor_runtime::capture::text_and_type(&buffer[..len]).unwrap()
 }
