@@ -7,11 +7,15 @@ use std::sync::LazyLock;
 use crate::books::Books;
 use crate::store::Store;
 
-/// The shortest run, in seconds, whose cost of recording is asserted, because starting dominates a shorter one.
+/// The shortest run, in seconds, whose cost of recording says something, because starting dominates a shorter one.
 const SECONDS_OF_A_COST: u64 = 30;
 
-/// The number of runs of which one must cost little enough.
+/// The number of runs of which one has to stay within the default bound on the cost.
 const RUNS_OF_A_COST: usize = 3;
+
+/// The variable that makes a cost beyond the bound a failure. It is for machines without neighbours, beside which every call takes
+/// more CPU time.
+const ASSERT_COST: &str = "MONITOR_TEST_COST";
 
 /// The lines of a trace that a test looks at: enough for the calls before a fold, and for the fold.
 const LINES_OF_A_TRACE: usize = 100;
@@ -21,29 +25,47 @@ const LINES_OF_A_TRACE: usize = 100;
 pub(crate) enum Bound {
     /// The default.
     Default,
-    /// The default in a release build, none in a debug build.
-    DefaultInRelease,
+    /// None: no function is lowered for the CPU time that it takes.
+    Lifted,
 }
 
 /// A run that has ended.
 pub(crate) struct Run {
     pub(crate) books: Books,
     store: PathBuf,
-    options: Vec<String>,
-    bound: Bound,
 }
 
 /// The run without options, which several tests look at.
-pub(crate) static ORDINARY: LazyLock<Run> = LazyLock::new(|| Run::start(&[], Bound::DefaultInRelease));
+pub(crate) static ORDINARY: LazyLock<Run> = LazyLock::new(|| Run::start_within_bound(&[]));
 
 impl Run {
-    /// Runs the service with these options, and returns after its end.
-    pub(crate) fn start(options: &[&str], bound: Bound) -> Self {
-        Self::start_in(&format!("service{}", options.concat()), options, bound)
+    /// Runs the service with these options, and returns after its end. A release build keeps the defaults, and a run that
+    /// costs more than they allow is repeated, because neighbours of this machine may have taken the CPU's caches. If no run
+    /// costs less, the last one lifts the bound, so that its rows can be looked at anyway. A debug build of the recorder
+    /// costs many times as much, so its only run lifts the bound.
+    pub(crate) fn start_within_bound(options: &[&str]) -> Self {
+        if !Self::has_usual_costs() {
+            return Self::start(options, Bound::Lifted);
+        }
+        let mut costs = Vec::new();
+        while costs.len() < RUNS_OF_A_COST {
+            let run = Self::start(options, Bound::Default);
+            costs.push(run.cost());
+            if costs.last().is_some_and(|last| *last < 1.0) && run.lowered_besides("").is_empty() {
+                println!("{options:?}: the recorder cost {costs:.2?} % of a core");
+                return run;
+            }
+        }
+        assert_within_bound(
+            false,
+            &format!("{options:?}: the recorder cost {costs:.2?} % of a core in its runs"),
+        );
+        Self::start(options, Bound::Lifted)
     }
 
-    /// Runs the service with its store in this folder of the tests' folder.
-    fn start_in(folder: &str, options: &[&str], bound: Bound) -> Self {
+    /// Runs the service with these options, and returns after its end.
+    pub(crate) fn start(options: &[&str], bound: Bound) -> Self {
+        let folder = format!("service{}", options.concat());
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(folder);
         // The folder of the last run stays until the next one, so that one can look at it.
         let _ = std::fs::remove_dir_all(&folder);
@@ -55,7 +77,7 @@ impl Run {
         {
             command.env_remove(name);
         }
-        if bound == Bound::DefaultInRelease && cfg!(debug_assertions) {
+        if bound == Bound::Lifted {
             command.env("MONITOR_MAX_OVERHEAD", "100%");
         }
         let output = command
@@ -68,8 +90,7 @@ impl Run {
         assert!(output.status.success(), "{options:?} failed: {errors}");
         let books: Books = serde_json::from_slice(&output.stdout).unwrap();
         books.assert_answers();
-        let options = options.iter().map(|option| (*option).to_owned()).collect();
-        Self { books, store, options, bound }
+        Self { books, store }
     }
 
     /// Runs the service with these options and without the recorder, and returns its books.
@@ -91,25 +112,22 @@ impl Run {
         Store::open(&self.store)
     }
 
-    /// Asserts that the recorder used less than one percent of a core by its own report, if the run was long enough and
-    /// the build is one that is used for work. A run that costs more is repeated twice, because every call takes more
-    /// time while other programs keep the other half of the core busy.
-    pub(crate) fn assert_cost(&self) {
-        let cost = |run: &Self| -> f64 { run.store().one("SELECT cost_pct FROM health") };
-        let mut costs = vec![cost(self)];
-        if Self::tells_costs() {
-            let options: Vec<&str> = self.options.iter().map(String::as_str).collect();
-            let folder = format!("repeated{}", options.concat());
-            while costs.last().is_some_and(|last| *last >= 1.0) {
-                assert!(costs.len() < RUNS_OF_A_COST, "the recorder cost {costs:?} % of a core in its runs");
-                costs.push(cost(&Self::start_in(&folder, &options, self.bound)));
-            }
-        }
-        println!("the recorder cost {costs:?} % of a core");
+    /// Returns the cost of the recorder by its own report, in percent of a core: the larger of the last second's and of the
+    /// last period's.
+    fn cost(&self) -> f64 {
+        self.store().one("SELECT max(cost_pct, own_cpu_pct) FROM health")
     }
 
-    /// Returns true if the cost of the recorder is one that a user would have.
-    pub(crate) fn tells_costs() -> bool {
+    /// Returns what was said of functions that were lowered during the run, other than this one.
+    pub(crate) fn lowered_besides(&self, function: &str) -> Vec<String> {
+        let mut lowered =
+            self.store().all("SELECT detail FROM events WHERE kind = 'rate'", |row| row.get::<_, String>(0));
+        lowered.retain(|detail| function.is_empty() || !detail.starts_with(function));
+        lowered
+    }
+
+    /// Returns true if the recorder costs what it would cost a user: the run is long, and the build is optimized.
+    pub(crate) fn has_usual_costs() -> bool {
         seconds() >= SECONDS_OF_A_COST && !cfg!(debug_assertions)
     }
 
@@ -125,6 +143,12 @@ impl Run {
         let trace = String::from_utf8(output.stdout).unwrap();
         trace.lines().take(LINES_OF_A_TRACE).collect::<Vec<_>>().join("\n")
     }
+}
+
+/// Prints what the recorder cost, and asserts that it is within the bound if the variable [`ASSERT_COST`] is set.
+pub(crate) fn assert_within_bound(is_within: bool, costs: &str) {
+    println!("{costs}");
+    assert!(is_within || std::env::var_os(ASSERT_COST).is_none(), "{costs}");
 }
 
 /// Returns the seconds of a run.

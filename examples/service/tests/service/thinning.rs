@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::books::{Books, ORDERS_OF_THE_WHOLESALER, STEPS};
-use crate::run::{Bound, Run};
+use crate::run::{Bound, Run, assert_within_bound};
 use crate::wholeness::assert_whole;
 
 /// The most rows of one function under one parent before the rest is folded.
@@ -11,7 +11,7 @@ const ROWS_BEFORE_FOLDING: u64 = 64;
 
 #[test]
 fn twenty_thousand_queries_of_one_request_are_folded_exactly() {
-    let run = Run::start(&["--n-plus-one"], Bound::DefaultInRelease);
+    let run = Run::start_within_bound(&["--n-plus-one"]);
     let store = run.store();
     assert_eq!(store.functions(), run.books.calls(), "{:?}", run.books);
     let lists = run.books.get("list_orders (wholesaler) 200");
@@ -36,7 +36,6 @@ fn twenty_thousand_queries_of_one_request_are_folded_exactly() {
         assert!(trace.contains("Session::lines × "), "{trace}");
     }
     assert_eq!(store.dropped(), BTreeMap::new());
-    run.assert_cost();
 }
 
 #[test]
@@ -50,9 +49,6 @@ fn a_function_of_five_million_calls_a_second_is_counted_and_traces_say_so() {
     assert_eq!(steps, forecasts * STEPS);
     let fidelity: String = store.one("SELECT fidelity FROM rates WHERE function = 'service::forecast::step'");
     assert_eq!(fidelity, "counted");
-    if !cfg!(debug_assertions) {
-        assert_whole(&run, &["service::forecast::step"]);
-    }
     let last: i64 =
         store.one("SELECT max(call_id) FROM calls WHERE function = 'service::api::show_forecast'");
     let trace = run.trace(last);
@@ -61,12 +57,14 @@ fn a_function_of_five_million_calls_a_second_is_counted_and_traces_say_so() {
         "functions lowered for one that is too expensive to count",
         "SELECT DISTINCT function FROM rates WHERE fidelity = 'counted' AND function <> 'service::forecast::step'",
     );
-    assert_cost_of_counting(&run, forecasts);
+    if costs_what_it_says(&run, forecasts) {
+        assert_whole(&run, &["service::forecast::step"]);
+    }
 }
 
-/// Asserts that counting costs what the recorder says, by the CPU time of the same loop without the recorder, and that all
-/// else of the recorder stays within its budget.
-fn assert_cost_of_counting(run: &Run, forecasts: u64) {
+/// Returns true if counting costs what the recorder says, by the CPU time of the same loop without the recorder, and all else
+/// of the recorder stays within its budget, so that no other function is lowered.
+fn costs_what_it_says(run: &Run, forecasts: u64) -> bool {
     const CPU: &str = "ns of CPU in forecasts";
     let unrecorded = Run::unrecorded(&["--hot"]);
     let per_step = |books: &Books| {
@@ -79,13 +77,13 @@ fn assert_cost_of_counting(run: &Run, forecasts: u64) {
     let told: f64 = store.one(&format!("SELECT ns_per_call {step}"));
     let counting: f64 = store.one(&format!("SELECT cpu_pct {step}"));
     let all: f64 = store.one("SELECT cost_pct FROM health");
-    println!(
+    let costs = format!(
         "a step of {forecasts} forecasts took {more:.2} ns more than without the recorder, which says {told:.2} ns; \
          it cost {all:.2} % of a core, {counting:.2} % of it for counting"
     );
-    if Run::tells_costs() {
-        // A step that is timed takes 15 ns more. The recorder says what a count takes at best.
-        assert!(more < 3.0 * told + 2.0, "a step takes {more} ns more, and the recorder says {told} ns");
-        assert!(all - counting < 1.0, "{all} % of a core, {counting} % of it for counting");
-    }
+    // A step that is timed takes 15 ns more. The recorder says what a count takes at best.
+    let lowered = run.lowered_besides("service::forecast::step");
+    let is_within = more < 3.0 * told + 2.0 && all - counting < 1.0 && lowered.is_empty();
+    assert_within_bound(is_within || !Run::has_usual_costs(), &costs);
+    is_within
 }

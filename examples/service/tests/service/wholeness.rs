@@ -15,7 +15,6 @@ fn every_call_of_an_ordinary_service_is_counted_and_has_its_row() {
     assert_eq!(store.dropped(), BTreeMap::new());
     assert_whole(run, &[]);
     assert_trees_of_the_regular(&store);
-    run.assert_cost();
 }
 
 /// Asserts that the rows stand for exactly the calls that were made, but for those that are counted as dropped, and that
