@@ -395,8 +395,8 @@ fn has_lifetime(arguments: &PathArguments) -> bool {
 /// The search for lifetimes and parameters in the arguments of a type.
 struct Arguments<'a> {
     generics: &'a Generics,
-    /// True if every plain name counts that is not one of a known type, because a parameter of an `impl` block may have
-    /// any name.
+    /// True if a name such as `T` is taken for a type parameter unless it is a type of the standard library. The macro does not
+    /// see the parameters of an `impl` block around the function.
     is_any_name: bool,
     borrows: bool,
 }

@@ -9,6 +9,7 @@ use std::collections::{HashMap, HashSet};
 use anyhow::Result;
 
 use super::logs::{self, Line as LogLine};
+use super::number::to_f64;
 use super::ranges::{self, IdKind};
 use super::waterfall;
 use crate::report::{self, Cell};
@@ -286,11 +287,6 @@ impl Line {
     fn single(at: usize, depth: usize) -> Self {
         Self { at, depth, fold: Vec::new(), has_more: false, is_open: false, is_orphan: false }
     }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "durations are compared roughly")]
-fn to_f64(ns: i64) -> f64 {
-    ns as f64
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use anyhow::Result;
 
 use super::forest::{Forest, measure_union};
 use super::names::Name;
+use super::number::to_f64;
 use super::rows::Rows;
 use crate::report;
 use crate::store::Store;
@@ -153,11 +154,6 @@ pub(crate) fn sum_durations(rows: &Rows) -> HashMap<Name, f64> {
         *sums.entry(row.function).or_default() += to_f64(row.duration_ns.max(0)) * row.weight;
     }
     sums
-}
-
-#[expect(clippy::cast_precision_loss, reason = "figures are shown with three digits")]
-fn to_f64(ns: i64) -> f64 {
-    ns as f64
 }
 
 #[cfg(test)]

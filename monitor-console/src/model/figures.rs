@@ -10,6 +10,7 @@ use anyhow::Result;
 use monitor_runtime::store::schema::WINDOW_NS;
 
 use super::names::{Name, Names};
+use super::number::to_f64;
 use super::period::Period;
 use super::scope::Scope;
 use super::sums::{self, Span, Sums};
@@ -278,11 +279,6 @@ pub(crate) fn find_covered(store: &Store, period: Period) -> Result<Option<Perio
 
 fn to_i64(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
-}
-
-#[expect(clippy::cast_precision_loss, reason = "figures are shown with three digits")]
-fn to_f64(ns: i64) -> f64 {
-    ns as f64
 }
 
 #[cfg(test)]

@@ -27,7 +27,7 @@ pub(crate) struct Size {
 pub(crate) enum Columns {
     /// At most this many, each of as many whole windows as the others, so that no column is darker for its width.
     AtMost(i64),
-    /// This many, because the picture has that width.
+    /// Exactly this many, because the picture has as many places, as a heat map in the terminal.
     Exactly(i64),
 }
 

@@ -13,6 +13,7 @@ pub(crate) mod period;
 pub(crate) mod scope;
 pub(crate) mod basis;
 pub(crate) mod names;
+pub(crate) mod number;
 pub(crate) mod functions;
 pub(crate) mod ranges;
 pub(crate) mod calls;

@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::forest::Forest;
 use super::names::Name;
+use super::number::to_f64;
 use super::rows::{Row, Rows, mark_process};
 use crate::store::Store;
 
@@ -312,11 +313,6 @@ pub(crate) fn count_items(value: &Value) -> Option<u64> {
 fn read_number_of_items(text: &str) -> Option<u64> {
     let (number, _) = text.strip_prefix('[')?.split_once(" items, truncated]")?;
     number.trim_end_matches('+').parse().ok()
-}
-
-#[expect(clippy::cast_precision_loss, reason = "figures are shown with three digits")]
-fn to_f64(ns: i64) -> f64 {
-    ns as f64
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use std::collections::{HashMap, HashSet};
 use anyhow::{Result, bail};
 use monitor_runtime::histogram::Histogram;
 
+use super::number::to_f64;
 use crate::pattern::{self, Pattern};
 use crate::report;
 use crate::store::Store;
@@ -290,11 +291,6 @@ fn read_histograms_of_slices(
     })?;
     keep(function, &mut buckets);
     Ok(())
-}
-
-#[expect(clippy::cast_precision_loss, reason = "figures are shown with three digits")]
-fn to_f64(number: i64) -> f64 {
-    number as f64
 }
 
 #[cfg(test)]

@@ -160,7 +160,7 @@ impl<const N: usize> Versioned<N> {
 #[derive(Debug)]
 pub(crate) struct FoldSlot {
     calls: Versioned<WORDS>,
-    /// The version that the collector has taken.
+    /// The version of the calls that the collector has read last. An equal version holds nothing new.
     taken: AtomicU64,
 }
 

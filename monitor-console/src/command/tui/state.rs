@@ -360,7 +360,7 @@ impl State {
         is_changed
     }
 
-    /// Arranges the rows of the page, and leads the cursor to its row.
+    /// Filters and sorts the rows of the page, and moves the cursor to the row that it was on.
     pub(super) fn arrange(&mut self) {
         let is_wanted = |function: &str| self.filter.as_ref().is_none_or(|filter| filter.is_match(function));
         self.lines.clear();

@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use super::{Facts, Finding, Level, quote_shell, quote_sql, shorten};
 use crate::model::forest::measure_union;
 use crate::model::names::Name;
+use crate::model::number::to_f64;
 use crate::model::repetition::Repetition;
 use crate::model::rows::Row;
 use crate::units::{format_count, format_duration, format_percent, format_quantity};
@@ -77,7 +78,7 @@ fn describe_repetition(facts: &Facts, repetition: &Repetition, same: u64) -> Fin
         since_ns: Some(repetition.since_ns),
         saves_ns: saved,
         rests_on: format_quantity(repetition.parents, "call of the caller", "calls of the caller"),
-        is_estimated: repetition.weight.round() > to_f64_count(repetition.parents),
+        is_estimated: repetition.weight.round() > to_f64(repetition.parents),
         next: format!("monitor trace {}", repetition.example.0),
     }
 }
@@ -210,7 +211,7 @@ impl Serial {
             since_ns: Some(self.since_ns),
             saves_ns: self.saved_ns,
             rests_on: format_quantity(self.parents, "call of the caller", "calls of the caller"),
-            is_estimated: self.weight.round() > to_f64_count(self.parents as u64),
+            is_estimated: self.weight.round() > to_f64(self.parents as u64),
             next: format!("monitor trace {}", self.example),
         }
     }
@@ -282,14 +283,4 @@ fn find_blocking(facts: &Facts) -> Vec<Finding> {
         .collect();
     findings.sort_by(|a, b| a.subject.cmp(&b.subject));
     findings
-}
-
-#[expect(clippy::cast_precision_loss, reason = "figures are shown with three digits")]
-fn to_f64(ns: i64) -> f64 {
-    ns as f64
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a number of calls")]
-fn to_f64_count(number: u64) -> f64 {
-    number as f64
 }

@@ -2,6 +2,7 @@
 
 use super::{Facts, Finding, Level, quote_shell, quote_sql, shorten};
 use crate::model::failures::Kind;
+use crate::model::number::to_f64;
 use crate::model::statistics::proportions::poisson_tail;
 use crate::units::{format_count, format_quantity};
 
@@ -95,9 +96,4 @@ fn describe(kind: &Kind, name: &'static str, level: Level, sentence: String) -> 
 fn quote(message: &str) -> String {
     let short: String = message.chars().take(MESSAGE_MAX).collect();
     if short.len() < message.len() { format!("“{short}…”") } else { format!("“{short}”") }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a number of failures")]
-fn to_f64(number: i64) -> f64 {
-    number as f64
 }

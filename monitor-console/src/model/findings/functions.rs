@@ -2,6 +2,7 @@
 
 use super::{Facts, Finding, Level, quote_shell, quote_sql, shorten};
 use crate::model::edges::{self, Caller};
+use crate::model::number::to_f64;
 use crate::units::{format_count, format_duration, format_percent, format_quantity};
 
 /// The share of all time that one function takes, the fewest functions among which that says something, and the least
@@ -95,9 +96,4 @@ fn find_cancelled(facts: &Facts) -> Vec<Finding> {
             next: format!("monitor callers {}", quote_shell(&function.name)),
         })
         .collect()
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a number of calls")]
-fn to_f64(number: u64) -> f64 {
-    number as f64
 }

@@ -7,6 +7,7 @@ use monitor_runtime::recover::UnderWay;
 
 use super::facts::name_program;
 use super::{Facts, Finding, Level, quote_shell, quote_sql, shorten};
+use crate::model::number::to_f64;
 use crate::model::processes::{Process, State};
 use crate::model::rates::Rate;
 use crate::model::resources::{Figure, Growth};
@@ -258,9 +259,4 @@ fn judge_report(process: &Process, report: &HashMap<String, Cell>, rates: &[Rate
         findings.push(finding("costly", Level::Info, process, sentence, &next));
     }
     findings
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a number of rows")]
-fn to_f64(number: i64) -> f64 {
-    number as f64
 }

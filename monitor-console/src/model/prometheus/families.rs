@@ -11,6 +11,7 @@ use monitor_runtime::histogram::Histogram;
 
 use super::facts::{Example, Facts, Key, Process, Total};
 use crate::model::guards::GuardState;
+use crate::model::number::to_f64;
 
 /// The functions that have series at most.
 const FUNCTIONS_MAX: usize = 500;
@@ -507,12 +508,6 @@ fn metric(labels: Vec<(&'static str, String)>, value: f64) -> Metric {
 /// Returns a count of the store as the floating-point number that Prometheus uses.
 fn from_signed(count: i64) -> f64 {
     to_f64(u64::try_from(count).unwrap_or(0))
-}
-
-/// Returns a number as the floating-point number that Prometheus uses, exact up to 2^53.
-#[expect(clippy::cast_precision_loss, reason = "all numbers of Prometheus are of this type")]
-pub(super) fn to_f64(number: u64) -> f64 {
-    number as f64
 }
 
 #[cfg(test)]

@@ -7,8 +7,9 @@
 use std::collections::{BTreeMap, HashSet};
 
 use super::facts::ProgramMetric;
-use super::families::{FIRST_EDGE, Family, Kind, LAST_EDGE, Metric, Sample, Step, measure_within, to_f64};
+use super::families::{FIRST_EDGE, Family, Kind, LAST_EDGE, Metric, Sample, Step, measure_within};
 use crate::model::metrics;
+use crate::model::number::to_f64;
 
 /// The series that are exported at most: those that changed last.
 const SERIES_MAX: usize = 2000;

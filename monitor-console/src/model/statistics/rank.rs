@@ -5,6 +5,8 @@
 
 use statrs::distribution::{ContinuousCDF as _, Normal};
 
+use crate::model::number::to_f64;
+
 /// Returns the p-value of the hypothesis that values of `after` do not tend to be larger than those of `before`;
 /// `sizes` are the effective numbers of values of `before` and `after`.
 pub(crate) fn test_larger(before: &[f64], after: &[f64], sizes: [f64; 2]) -> f64 {
@@ -60,11 +62,6 @@ pub(crate) fn correlate(pairs: &[(f64, f64)]) -> f64 {
     let product = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| (a - mean) * (b - mean)).sum::<f64>();
     let scale = (product(&first, &first) * product(&second, &second)).sqrt();
     if scale > 0.0 { product(&first, &second) / scale } else { 0.0 }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a number of values")]
-fn to_f64(number: usize) -> f64 {
-    number as f64
 }
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 
 use fastrand::Rng;
 
+use crate::model::number::to_f64;
+
 /// The autocorrelation below which the rest counts as noise.
 const CORRELATION_MIN: f64 = 0.05;
 
@@ -37,11 +39,6 @@ pub(crate) fn draw_blocks(length: usize, block: usize, random: &mut Rng) -> Vec<
     }
     drawn.truncate(length);
     drawn
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a number of figures")]
-fn to_f64(number: usize) -> f64 {
-    number as f64
 }
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 
 use statrs::distribution::{ContinuousCDF as _, Normal};
 
+use crate::model::number::to_f64;
+
 /// The trend of a series.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Trend {
@@ -45,11 +47,6 @@ fn find_p(rises: i64, series: &[f64]) -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "a number of pairs")]
     let z = (rises - 1) as f64 / deviation;
     Normal::standard().sf(z)
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a number of points")]
-fn to_f64(number: usize) -> f64 {
-    number as f64
 }
 
 #[cfg(test)]

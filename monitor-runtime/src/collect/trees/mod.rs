@@ -51,6 +51,8 @@ pub(super) struct Trees {
     rings: &'static ThreadPool,
     /// The number of calls of one function below one caller that have a row each; 0 if all have.
     fold_after: u32,
+    /// The memory for the calls of a drain, kept from drain to drain, because the allocator takes long to grow it.
+    drained: Vec<Drained>,
     parents: Parents,
     folds: Folds,
     bursts: TakenBursts,
@@ -119,6 +121,7 @@ impl Trees {
         Self {
             rings,
             fold_after,
+            drained: Vec::new(),
             parents: Parents::default(),
             folds: Folds::default(),
             bursts: TakenBursts::default(),
@@ -143,7 +146,8 @@ impl Trees {
     pub(super) fn survey(&mut self, drained: DrainedRings<'_>, moment: &Moment<'_>, events: &mut Events) {
         let DrainedRings { rings, threads } = drained;
         self.causes.max = Some(self.items_max(CAUSES_SHARE, CAUSE_BYTES, limits::CAUSES_MAX));
-        let mut calls = in_order(rings, threads);
+        let mut calls = std::mem::take(&mut self.drained);
+        read_in_order(&mut calls, rings, threads);
         // Slots are read after the rings, because a caller's record comes after the last of its callees was added to a
         // slot.
         let bursts = self.take_bursts(moment);
@@ -170,6 +174,10 @@ impl Trees {
                 self.leave(own);
             }
         }
+        calls.clear();
+        if calls.capacity() <= DRAINED_KEPT {
+            self.drained = calls;
+        }
         self.folds.close_due(moment.now, self.items_max(FOLDS_SHARE, FOLD_BYTES, limits::FOLDS_MAX));
         self.forget(moment, events);
         self.rings.home.accountant.set(accountant::Part::Trees, self.bytes());
@@ -192,6 +200,7 @@ impl Trees {
             + self.causes.len() * CAUSE_BYTES / 2
             + self.failed * FAILED_BYTES
             + self.edges.len() * size_of::<(u32, u32)>() * 2
+            + self.drained.capacity() * size_of::<Drained>()
     }
 
     /// Learns which functions call which.
@@ -340,6 +349,8 @@ impl Trees {
     }
 }
 
+/// The most calls whose memory is kept from drain to drain: 256 KiB.
+const DRAINED_KEPT: usize = (256 << 10) / size_of::<Drained>();
 /// The bytes of a caller that is remembered, with its callees. All callers may take the memory for
 /// trees divided by `PARENTS_SHARE`.
 const PARENT_BYTES: usize = size_of::<Parent>() + 128;
@@ -402,9 +413,8 @@ fn sort_by_end(calls: &mut [Drained]) {
     }
 }
 
-/// Returns the calls of a drain in the order of their ends. The calls of a ring are in that order already.
-fn in_order(rings: &[(usize, Vec<u64>)], threads: &[u32]) -> Vec<Drained> {
-    let mut calls = Vec::new();
+/// Adds the calls of a drain to an empty list, in the order of their ends. The calls of a ring are in that order already.
+fn read_in_order(calls: &mut Vec<Drained>, rings: &[(usize, Vec<u64>)], threads: &[u32]) {
     for (ring, (owner, words)) in rings.iter().enumerate() {
         let mut at = 0;
         let mut thread = threads.get(*owner).copied().unwrap_or(0);
@@ -430,9 +440,8 @@ fn in_order(rings: &[(usize, Vec<u64>)], threads: &[u32]) -> Vec<Drained> {
         }
     }
     if rings.len() > 1 {
-        sort_by_end(&mut calls);
+        sort_by_end(calls);
     }
-    calls
 }
 
 #[cfg(test)]
