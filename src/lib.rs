@@ -1,5 +1,6 @@
-// The first definition of a link wins: these lead from docs.rs to the files that the README names. A file of another
-// package is not among the published sources; the page that leads to it stands for it.
+// If a link is defined twice, the first definition wins. These definitions lead from docs.rs to the files that the
+// README links to. A file of another package is not among the published sources, so its link leads to a page that names
+// the file.
 //! [dashboard]: https://docs.rs/crate/monitored/latest/source/docs/dashboard.md
 //! [dashboard-now]: https://docs.rs/crate/monitored/latest/source/docs/images/dashboard-now.png
 //! [dashboard-function]: https://docs.rs/crate/monitored/latest/source/docs/images/dashboard-function.png

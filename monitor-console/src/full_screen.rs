@@ -38,7 +38,7 @@ impl Drop for FullScreen {
     }
 }
 
-/// Takes the screen.
+/// Switches to the full screen. Dropping the returned guard gives the terminal back.
 pub(crate) fn enter() -> io::Result<FullScreen> {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {

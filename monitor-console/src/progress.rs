@@ -1,7 +1,7 @@
 //! The progress of long work: a line on standard error that is drawn over, while standard error is a terminal.
 //!
-//! Takes a function that says how far the work is; asks it four times a second, from the second second on. The line is gone when the
-//! work ends, so that notes and reports stand alone.
+//! Takes a function that describes the progress, and calls it four times a second once the work has taken a second.
+//! The line is removed when the work ends, so that notes and reports stand alone.
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};

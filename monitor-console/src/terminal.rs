@@ -140,7 +140,7 @@ fn is_style_understood() -> bool {
     true
 }
 
-/// Asks the console to understand bold text, which one of an old system does not.
+/// Makes the console understand escape sequences. Returns false if the console is too old for them.
 #[cfg(windows)]
 fn is_style_understood() -> bool {
     anstyle_query::windows::enable_ansi_colors() == Some(true)

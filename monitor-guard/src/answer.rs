@@ -1,7 +1,7 @@
 //! The answer to a call behind a guard, and the fallbacks that stand in for a failure.
 //!
-//! Takes the result of a call; gives a value, at the latest by the last fallback. A fallback that is used is counted, and
-//! sets the service level of the part.
+//! Takes the result of a call; gives its value, or the value of the first fallback that has one. A fallback that is
+//! used is counted, and sets the service level of the part.
 
 use std::fmt::{Debug, Display};
 use std::sync::Arc;

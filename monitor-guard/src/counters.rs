@@ -1,7 +1,7 @@
 //! The figures of a guard.
 //!
-//! The number of calls rises with each call, so each thread raises one of several numbers that lie in cache lines of their
-//! own. Everything else is rare.
+//! The number of calls rises with each call, so it is the sum of several numbers in cache lines of their own, of which
+//! each thread increments one. The other figures change rarely, so each is a single number.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -41,7 +41,8 @@ impl Word {
     /// The word of a guard that was never called.
     pub(crate) const FIRST: Self = Self(NEW);
 
-    /// Returns the word of a state that follows this one. The generation stays if the state does, unless a call tries.
+    /// Returns the word of a state that follows this one. The generation stays the same if the state and the hold stay
+    /// the same, unless the new state is `Trying`; otherwise it rises by one.
     #[must_use]
     pub(crate) fn next(self, state: GateState, is_held: bool, is_marked: bool) -> Self {
         let stays = self.state() == state && state != GateState::Trying && self.is_held() == is_held;

@@ -86,7 +86,7 @@ impl Guard {
         }
     }
 
-    /// Sets the number of consecutive failures that open the breaker. Nought counts as one.
+    /// Sets the number of consecutive failures that open the breaker. Zero counts as one.
     #[must_use]
     pub const fn failures(mut self, failures: u32) -> Self {
         self.machine.rules.failures = if failures == 0 { 1 } else { failures };

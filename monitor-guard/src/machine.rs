@@ -33,7 +33,7 @@ pub(crate) struct Ticket {
 /// The reason for which a call may not pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Refusal {
-    /// The breaker is open for this long.
+    /// The breaker is open. The next try is allowed after this time.
     Open(Duration),
     /// The breaker is half open, and another call tries.
     Trying,

@@ -49,7 +49,7 @@ pub struct Report {
     pub openings: u64,
     /// Number of attempts after the first one of a call.
     pub retries: u64,
-    /// Number of calls that succeeded after the first attempt.
+    /// Number of calls that succeeded at the second attempt or later.
     pub retried_ok: u64,
     /// Reason for which a person holds the breaker.
     pub held: Option<String>,
@@ -126,7 +126,8 @@ pub(crate) fn add(guard: &'static Guard) {
     FIRST.call_once(|| bridge::set_guard_source(GuardSource { rows, hold }));
 }
 
-/// Returns all guards by the names that the store has for them. Guards of one name are told apart by a number.
+/// Returns all guards by the names that the store has for them. Guards of the same name get a number: `rates`,
+/// `rates#2`.
 fn named() -> Vec<(String, &'static Guard)> {
     let mut named: Vec<(String, &'static Guard)> = Vec::new();
     for guard in lock(&GUARDS).clone() {

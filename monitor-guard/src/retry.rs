@@ -20,7 +20,8 @@ pub struct Retry {
 }
 
 impl Retry {
-    /// Returns a rule of this many attempts, the first one included, with pauses from 100 ms to 10 s. Nought counts as one.
+    /// Returns a rule of this many attempts, the first one included, with pauses from 100 ms to 10 s. Zero counts as
+    /// one.
     #[must_use]
     pub const fn times(attempts: u32) -> Self {
         let attempts = if attempts == 0 { 1 } else { attempts };
@@ -39,8 +40,8 @@ impl Retry {
         Self { pause_max, ..self }
     }
 
-    /// Returns the pause after this attempt, counted from 1, or `None` if it was the last one. `wait` is the time for which the
-    /// part asks to be left alone. `random` lies in 0..=1.
+    /// Returns the pause after this attempt, counted from 1, or `None` if it was the last one. `wait` is the time for
+    /// which the part asks to be left alone. `random` is a number in 0..=1.
     pub(crate) fn pause_after(&self, attempt: u32, wait: Option<Duration>, random: f64) -> Option<Duration> {
         if attempt >= self.attempts || wait.is_some_and(|wait| wait > self.pause_max) {
             return None;

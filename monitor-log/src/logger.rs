@@ -9,7 +9,7 @@ use log::kv::{self, Key, Value, VisitSource, VisitValue};
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use monitor_runtime::bridge::{FieldValue, LineWriter, LogLevel, LogPlace, note_with};
 
-/// A logger that stores records beside the calls that are current when they are said.
+/// A logger that stores each record with the call that is current on its thread.
 pub struct Logger {
     level: LevelFilter,
     /// The logger that records are handed on to, and the level up to which it gets them.

@@ -27,8 +27,8 @@ pub(crate) struct Options {
     pub(crate) error_if: Option<Expr>,
     /// The path of the crate `monitored`.
     pub(crate) krate: Option<Path>,
-    /// The attribute already stands after all other attributes of its function. Only the expansion sets this field and
-    /// the next two.
+    /// True if the attribute already follows all other attributes of its function. Only the expansion sets this field
+    /// and the next two.
     pub(crate) is_last: bool,
     /// The function is in an `impl` block of a trait.
     pub(crate) is_trait_impl: bool,

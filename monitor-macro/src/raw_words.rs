@@ -1,4 +1,4 @@
-//! Writes names of edition 2015 that later editions keep for themselves as raw identifiers, which syn parses.
+//! Turns names of edition 2015 that are keywords in later editions into raw identifiers, which syn parses.
 //!
 //! Takes the head of a function. Returns it with `r#async` in place of a name `async`, and likewise for `await`, `dyn` and
 //! `try`; both spellings name the same thing in edition 2015. A word that is a keyword at its place stays as it is.

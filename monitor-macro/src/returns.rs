@@ -38,7 +38,7 @@ pub(crate) struct FutureType {
     pub(crate) nameable: Type,
     /// The output of the future, with `_` in place of `impl Trait`.
     pub(crate) output: Type,
-    /// True if the box holds an `impl Future`, so the wrapper may be of another type.
+    /// True if the future is an `impl Future`, in a box or not, so the wrapper may be of another type.
     pub(crate) is_opaque: bool,
     /// The types that the output consists of.
     parts: Vec<Type>,
@@ -84,8 +84,8 @@ pub(crate) fn is_primitive(ty: &Type) -> bool {
     }
 }
 
-/// Returns whether the type holds no error. If a type of the user has one of these names and is a `Result`, its calls
-/// are only recorded as successes.
+/// Returns whether the type holds no error. If a type of the user has one of these names but is a `Result`, calls that
+/// return it are always recorded as successes.
 pub(crate) fn cannot_fail(ty: &Type) -> bool {
     const NAMES: [&str; 12] = [
         "Arc", "BTreeMap", "BTreeSet", "Cow", "Duration", "HashMap", "HashSet", "Option", "PathBuf", "Rc",

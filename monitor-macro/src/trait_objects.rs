@@ -1,7 +1,7 @@
-//! Names the bare trait objects of edition 2018, which syn does not parse.
+//! Adds `dyn` to the bare trait objects of edition 2018, which syn does not parse without it.
 //!
 //! Takes the head of a function. Returns it with `dyn` before each trait of closures (`&Fn(u8) -> u8`) and each
-//! `for<'a> …` that stands where a type does. A bound (`T: Fn(u8)`) stays as it is.
+//! `for<'a> …` at the place of a type. A bound (`T: Fn(u8)`) stays as it is.
 
 use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream, TokenTree};
 

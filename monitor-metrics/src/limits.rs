@@ -16,7 +16,7 @@ pub(crate) const DESCRIPTION_BYTES_MAX: usize = 1024;
 pub(crate) const DESCRIPTIONS_MAX: usize = SERIES_MAX;
 /// The time after which a series that did not change, and that nobody holds, leaves memory.
 pub(crate) const IDLE_MAX: Duration = Duration::from_secs(30 * 60);
-/// The most names of which it is counted how often a series was refused; the others are counted under `other`.
+/// The most names for which refused series are counted; series of other names are counted under `other`.
 pub(crate) const REFUSED_NAMES_MAX: usize = 100;
-/// The most keys by which the series is found without its tags being sorted.
+/// The most keys of a series that are remembered, so that it is found again without sorting the tags.
 pub(crate) const KEYS_MAX: usize = 4;

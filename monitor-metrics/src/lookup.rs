@@ -7,7 +7,7 @@ use metrics::Key;
 
 use crate::series::Instrument;
 
-/// The parts that are locked one by one, so that threads seldom meet.
+/// The number of parts, each with a lock of its own, so that threads seldom wait for each other.
 const PARTS: usize = 16;
 
 /// The handles of one kind by their keys.

@@ -9,7 +9,7 @@ use monitor_runtime::bridge;
 
 /// The bytes of all series.
 static HELD: AtomicUsize = AtomicUsize::new(0);
-/// The bytes that all series may hold, as the recorder last said.
+/// The bytes that all series may hold, as the recorder last reported.
 static LIMIT: AtomicUsize = AtomicUsize::new(0);
 
 /// Takes bytes. Returns false, and takes none, if there is no room.

@@ -21,7 +21,7 @@ use crate::refused::{self, Reason, RefusedSeries};
 use crate::series::{Instrument, Series, TIMER_TARGET};
 use crate::sync::lock;
 
-/// The generations of forks in which metrics are recorded. A recorder has as many.
+/// The number of generations of forks in which metrics are recorded. It is that of the recorder.
 const GENERATIONS: usize = 64;
 
 /// The registry. The inner value is `None` if nothing is recorded.
@@ -62,8 +62,8 @@ pub struct Report {
 /// All series of the process.
 #[derive(Debug)]
 pub(crate) struct Registry {
-    /// The handles by key, in each generation: a lock that another thread held when the process was forked stays locked in the
-    /// child.
+    /// The handles by key, one table for each generation of forks, because a lock that another thread held when the
+    /// process was forked stays locked in the child.
     lookups: [OnceLock<Box<Lookups>>; GENERATIONS],
     table: Mutex<Table>,
 }
@@ -84,7 +84,7 @@ impl Registry {
         slot.get().map(|lookups| &**lookups).or_else(|| self.begin_generation(slot))
     }
 
-    /// Prepares the handles of a generation. The child of a fork starts its recorder with them.
+    /// Prepares the handles of a generation. In the child of a fork, this also starts the recorder.
     #[cold]
     fn begin_generation<'a>(&self, slot: &'a OnceLock<Box<Lookups>>) -> Option<&'a Lookups> {
         if bridge::generation() > 0 {
@@ -256,7 +256,7 @@ impl Table {
         if !series.is_forgettable() {
             return;
         }
-        // The series was changed between the last read and now.
+        // The series may have been changed since it was read above.
         if let Some(changes) = series.take_changes() {
             sink.add(&series.row, changes);
         }

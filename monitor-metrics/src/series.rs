@@ -53,7 +53,7 @@ pub(crate) struct Series {
     pub(crate) instrument: Instrument,
     /// The keys by which the series is found.
     pub(crate) keys: Vec<Key>,
-    /// The version of the descriptions that the row has.
+    /// The version of the table's descriptions from which the row was last filled.
     pub(crate) described: u64,
     /// The moment of the last change.
     pub(crate) changed: Duration,

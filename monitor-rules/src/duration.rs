@@ -11,7 +11,7 @@ pub enum DurationError {
     NoNumber,
     /// No unit follows the number.
     NoUnit,
-    /// The unit, which starts at this byte, is none of those above.
+    /// The unit, which starts at this byte, is none of those that [`parse`] knows.
     UnknownUnit(usize),
     /// The nanoseconds do not fit 128 bits.
     TooLong,

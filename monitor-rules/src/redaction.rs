@@ -67,7 +67,7 @@ const WORDS_OF_VALUES: [&[&str]; 3] = [&["token"], &["cookie"], &["session", "id
 /// The words that mark a secret as the last word of a value's name: `user_pass` is one, and `pass_count` is none.
 const LAST_WORDS: [&str; 5] = ["pass", "auth", "otp", "pin", "pwd"];
 
-/// The words after which `pass` says that something went well, or is a run over data.
+/// The words after which `pass` means a success or a run over data: `test_pass`, `first_pass`.
 const PASSES: [&str; 12] =
     ["first", "second", "third", "last", "next", "single", "multi", "render", "test", "did", "tests", "per"];
 
@@ -109,8 +109,8 @@ const VERBS: [&str; 34] = [
     "handle",
 ];
 
-/// Returns whether the result of a function of this name is a secret: the last word says so, and the first is no verb
-/// that only asks or acts.
+/// Returns whether the result of a function of this name is a secret: the last word marks one, and the first word is no
+/// verb of a function that only asks about a secret or changes it.
 #[must_use]
 pub fn is_secret_result(name: &str) -> bool {
     let mut words = Vec::new();
@@ -167,7 +167,8 @@ fn is_secret_value(name: &str, letters: Letters) -> bool {
 fn may_be_secret(name: &str) -> bool {
     const PAIRS: [[u8; 2]; 12] =
         [*b"ss", *b"cr", *b"ok", *b"th", *b"vv", *b"ke", *b"wd", *b"be", *b"jw", *b"tp", *b"pi", *b"nn"];
-    /// The first letters of pairs, as bits by the low five bits of a letter, by the low five bits of the second letter.
+    /// For each second letter of a pair, the set of its first letters. The low five bits of the second letter are the
+    /// index, and those of a first letter are the number of its bit.
     const BEFORE: [u32; 32] = {
         let mut before = [0; 32];
         let mut at = 0;
@@ -199,7 +200,8 @@ fn ends_with_secret_word(name: &str, letters: Letters) -> bool {
     !is_pass && LAST_WORDS.iter().any(|word| last.eq_ignore_ascii_case(word))
 }
 
-/// Returns whether the words of `name` contain those of one of the `secrets`, side by side, or one that ends so.
+/// Returns whether `name` contains the words of one of the `secrets`, side by side, or a word that ends with one of
+/// `ends`.
 fn has_secret_word(name: &str, secrets: &[&[&str]], ends: &[&str], letters: Letters) -> bool {
     let mut previous = "";
     let mut rest = name;

@@ -87,7 +87,7 @@ fn is_mark(byte: u8) -> bool {
     matches!(byte, b':' | b'=' | b'-' | b'e' | b'A' | b'B' | b'b' | b'g' | b'x' | b's' | b'r' | b'n')
 }
 
-/// Returns the place of the secret that the mark at `at` announces.
+/// Returns the start and the end of the secret that the mark at byte `at` announces; `None` if it announces none.
 fn find(text: &str, at: usize) -> Option<(usize, usize)> {
     let rest = &text[at..];
     let is_word_start = !text[..at].ends_with(|before: char| before.is_alphanumeric());
@@ -171,7 +171,7 @@ fn assigned(text: &str, equals: usize) -> Option<(usize, usize)> {
     value(text, equals + 1)
 }
 
-/// Finds a value that may stand in quotes.
+/// Finds a value that may be in quotes.
 fn value(text: &str, start: usize) -> Option<(usize, usize)> {
     let rest = &text[start..];
     let opening = rest.starts_with(['"', '\'']).then(|| &rest[..1]);
@@ -183,7 +183,7 @@ fn value(text: &str, start: usize) -> Option<(usize, usize)> {
     };
     let found = &rest[skipped..skipped + length];
     let is_value = !found.is_empty() && !found.starts_with(REDACTED) && !found.starts_with(['$', '<', '%']);
-    // `[redacted` ends before its bracket where it stands without quotes.
+    // Without quotes, a value `[redacted]` is found as `[redacted`, because a word ends before a bracket.
     (is_value && !found.starts_with("[redacted")).then_some((start + skipped, start + skipped + length))
 }
 

@@ -1,10 +1,10 @@
-//! The accountant of memory: code asks it before it takes memory whose size depends on load.
+//! The accountant of memory: code asks it for permission before it allocates memory whose size depends on load.
 //!
-//! Takes a part of the recorder and bytes; gives permission, or a refusal, which it counts. Each part has bytes that
-//! are its own whatever the others hold; beyond these the parts share what is left, each up to a bound of its own. So
-//! the sum over all parts never exceeds `MONITOR_MAX_MEMORY`, and no part can starve another. It takes no lock and no
-//! memory. It does not know what becomes of the bytes, and memory of a fixed size, such as SQLite's cache and the
-//! stacks of threads, is not asked for.
+//! Takes a part of the recorder and a number of bytes; gives permission, or a refusal, which it counts. Each part has a
+//! share of its own that no other part can use. Beyond its share, a part draws on the memory that all parts have in
+//! common, up to a bound of its own. So the sum over all parts never exceeds `MONITOR_MAX_MEMORY`, and no part can
+//! starve another. The accountant takes no lock and no memory. It does not know what the bytes are used for, and does
+//! not count memory of a fixed size, such as SQLite's cache and the stacks of threads.
 
 use std::sync::atomic::{AtomicIsize, AtomicU64, AtomicUsize, Ordering};
 
@@ -86,27 +86,30 @@ impl Part {
         }
     }
 
-    /// Returns the share that is the part's own, and the most that it may have, both in [`UNITS`]. The first column adds up to
-    /// half of the memory.
+    /// Returns the part's own share, and the most that the part may hold, both in [`UNITS`]. The own shares of all
+    /// parts add up to half of the memory.
     const fn shares(self) -> (usize, usize) {
         match self {
-            // Fifty threads with usual rings at the usual bound, and five hundred with small ones.
+            // Room, at the default bound, for fifty threads with rings of the usual sizes and five hundred more with
+            // the smallest rings.
             Self::Rings => (6, 16),
-            // Four thousand threads at the usual bound. A thread without a state is only counted, which is the worst that a
-            // want of memory does, so this part has the largest share of its own.
+            // Room for four thousand threads at the default bound. The calls of a thread without a state are only
+            // counted, which is the worst effect of a lack of memory, so this part has the largest share of its own.
             Self::Threads => (8, 32),
-            // Fifty threads with usual scratch memory at the usual bound, and two hundred with little.
+            // Room, at the default bound, for fifty threads with scratch memory of the usual size and two hundred more
+            // with the smallest size.
             Self::Scratch | Self::AsyncValues => (1, 8),
             // Threads for whose tables there is no room share one.
             Self::Tallies => (1, 6),
             Self::Overflow | Self::Recovery => (2, 8),
-            // A drain takes slices, and a batch ends at its share, so neither ever needs more.
+            // A drain works in pieces that fit into its share, and a batch ends at its share, so neither ever needs
+            // more.
             Self::Drain | Self::Batch => (2, 2),
             Self::Backlog => (3, 14),
             Self::Journal => (2, 12),
             Self::Functions | Self::Trees => (1, 12),
             Self::Subscribers => (0, 4),
-            // Ten thousand counters at the usual bound, or four thousand histograms.
+            // Room for ten thousand counters at the default bound, or for four thousand histograms.
             Self::Metrics => (0, 12),
         }
     }
@@ -135,7 +138,7 @@ struct Account {
 }
 
 impl Account {
-    /// Returns the bytes that a part takes of what all parts share, if it holds `used` bytes.
+    /// Returns the bytes of the common memory that a part takes if it holds `used` bytes.
     fn shared_bytes(&self, used: usize) -> isize {
         used.saturating_sub(self.own).cast_signed()
     }
@@ -157,15 +160,15 @@ pub struct PartMemory {
 #[derive(Debug)]
 pub(crate) struct Accountant {
     accounts: [Account; Part::ALL.len()],
-    /// The bytes that are no part's own and that no part holds. It is below zero for a moment while a part is being
-    /// refused, and while a part that had to take memory without asking has not made room again.
+    /// The free bytes of the common memory. The number is below zero for a moment while a part is being refused, and
+    /// while a part that took memory without asking has not made room again.
     shared: AtomicIsize,
 }
 
 impl Accountant {
     /// Returns accounts that together hold at most this many bytes.
     pub(crate) fn new(bound: usize) -> Self {
-        // A bound that cannot be reached must not overflow when it is added to.
+        // A bound that no machine can reach is lowered, so that sums with it do not overflow.
         let bound = bound.min(isize::MAX.cast_unsigned() / 2);
         let bytes = |units: usize| (bound as u128 * units as u128 / UNITS as u128) as usize;
         let accounts = Part::ALL.map(|part| {
@@ -219,12 +222,12 @@ impl Accountant {
         false
     }
 
-    /// Counts that a part got no memory.
+    /// Counts that a part was refused memory, by [`Self::take`] or by the caller.
     pub(crate) fn note_refused(&self, part: Part) {
         self.accounts[part as usize].refused.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Adds bytes that a part holds already. The part makes room next if it has more than it may.
+    /// Adds bytes that a part already holds, even beyond its limit. A part above its limit has to make room next.
     pub(crate) fn add(&self, part: Part, bytes: usize) {
         let account = &self.accounts[part as usize];
         let before = account.used.fetch_add(bytes, Ordering::Relaxed);
@@ -240,7 +243,8 @@ impl Accountant {
         self.shared.fetch_add(shared, Ordering::Relaxed);
     }
 
-    /// Notes that a part, which has one owner, holds this many bytes.
+    /// Sets the number of bytes that a part holds. This is for parts with a single owner, because the number is read
+    /// and changed in two steps.
     pub(crate) fn set(&self, part: Part, bytes: usize) {
         let used = self.used(part);
         if bytes > used {
@@ -255,7 +259,8 @@ impl Accountant {
         self.accounts[part as usize].used.load(Ordering::Relaxed)
     }
 
-    /// Returns the bytes that a part may hold at the moment: its own, and what is left of those that all share.
+    /// Returns the bytes that a part may hold at the moment: its own share and what is left of the common memory, at
+    /// most the part's bound.
     pub(crate) fn limit(&self, part: Part) -> usize {
         let account = &self.accounts[part as usize];
         let beyond = account.shared_bytes(self.used(part)) + self.shared.load(Ordering::Relaxed);

@@ -1,9 +1,9 @@
-//! Growth of collections that may fail.
+//! Fallible growth of collections.
 //!
-//! Takes a collection that is about to grow; gives true if it has memory for the growth. A collection of the standard library ends
-//! the process when its memory cannot be had, so every collection of the recorder that grows with load is asked for room before
-//! an element is added. The collection is as it was if there is no room. It does not know what the caller does then: the caller
-//! goes without the element, and counts that.
+//! Takes a collection that is about to grow; gives true if there is memory for the growth. A collection of the standard
+//! library ends the process when an allocation fails, so the recorder reserves room in every collection that grows with
+//! load before it adds an element. A collection stays as it was if there is no room. The file does not know what its
+//! callers do in that case: they leave the element out and count the loss.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::{BuildHasher, Hash};
@@ -60,7 +60,7 @@ pub(crate) fn collect_all<T>(items: impl IntoIterator<Item = T>) -> Option<Vec<T
     Some(all)
 }
 
-/// Returns as many of the items as there is memory for, the first ones.
+/// Returns the first of the items, as many as there is memory for.
 pub(crate) fn collect_most<T>(items: impl IntoIterator<Item = T>) -> Vec<T> {
     let mut most = Vec::new();
     for item in items {

@@ -1,8 +1,8 @@
 //! Histograms of durations in exponential buckets, OpenTelemetry's scale 3. Bucket `i` counts the durations in
 //! `(2^(i/8), 2^((i+1)/8)]` ns, so that histograms of threads, windows and processes can be added. Pure.
 //!
-//! A percentile is the geometric middle of its bucket: whatever the distribution, it is off by at most 2^(1/16),
-//! 4.4 %. Interpolation within the bucket would be off by 9 % if all calls last alike.
+//! A percentile is the geometric middle of its bucket: whatever the distribution, it is off by at most 2^(1/16), 4.4 %.
+//! Interpolation within the bucket would be off by 9 % if all calls took the same time.
 
 /// The bounds between the eighths of a doubling: `2^(63 + i/8)`, rounded down. The last bound is never exceeded,
 /// so that durations behind the last eighth need no branch, which the processor would often mispredict.
@@ -18,7 +18,8 @@ const EIGHTHS: [u64; 9] = [
     u64::MAX,
 ];
 
-/// For each thirty-second of a doubling, the number of bounds below it; at most one more bound lies within it.
+/// For each thirty-second of a doubling (a cell), the number of bounds below it. At most one more bound is within the
+/// cell.
 const BELOW: [u8; CELLS] = {
     let mut below = [0; CELLS];
     let mut cell = 0;
@@ -35,8 +36,8 @@ const BELOW: [u8; CELLS] = {
     below
 };
 
-/// For each thirty-second of a doubling, the bound that lies within it or next above it. Both tables are read at once,
-/// because a bound that is looked up by the result of `BELOW` would have to wait for that result.
+/// For each cell, the bound that is within it or next above it. Both tables are read at once, because a bound that is
+/// looked up by the result of `BELOW` would have to wait for that result.
 const WITHIN: [u64; CELLS] = {
     let mut within = [0; CELLS];
     let mut cell = 0;
@@ -69,12 +70,13 @@ pub fn bucket(ns: u64) -> i32 {
     (63 - zeros.cast_signed()) * 8 + i32::from(below) + i32::from(within) - 1
 }
 
-/// The number of buckets that values of metrics may need, whose units are not nanoseconds: 2^100 at most.
+/// The largest number of buckets of a histogram. Metrics with other units than seconds need buckets for values of up to
+/// 2^100 billionths; durations need fewer buckets.
 pub const BUCKETS_MAX: usize = 100 * 8 + 8;
 
-/// Returns the position of a metric's value among the buckets, from 0. A value is counted like a duration of as many
-/// seconds, so that a histogram of seconds has the buckets of calls. Values below half a billionth share the first bucket,
-/// and values above 2^100 billionths the last one. The value is neither negative nor NaN.
+/// Returns the position of a metric's value among the buckets, from 0. A value is counted like a duration of that many
+/// seconds, so that a metric in seconds has the same buckets as the durations of calls. Values below half a billionth
+/// share the first bucket, and values above 2^100 billionths the last one. The value must be neither negative nor NaN.
 #[must_use]
 pub fn place_of_value(value: f64) -> usize {
     let scaled = value * PER_UNIT;
@@ -108,7 +110,7 @@ pub(crate) fn place(ns: u64) -> usize {
     (bucket(ns) - FIRST) as usize
 }
 
-/// Counts by bucket.
+/// A number of durations or values for each bucket, from the first bucket on.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Histogram(Vec<u64>);
 
@@ -138,8 +140,8 @@ impl Histogram {
         bytes
     }
 
-    /// Decodes bytes that [`Histogram::to_bytes`] wrote, up to the first that it cannot have written, because a
-    /// store may have been tampered with.
+    /// Decodes bytes that [`Histogram::to_bytes`] wrote. Decoding ends without an error at the first bytes that the
+    /// function cannot have written, because a store may have been tampered with.
     #[must_use]
     pub fn from_bytes(mut bytes: &[u8]) -> Self {
         let mut histogram = Self::default();
@@ -168,8 +170,8 @@ impl Histogram {
         self.0[place] += count;
     }
 
-    /// Makes this many buckets available, in no more memory than they take: the buckets of three centuries fit into 4
-    /// KiB.
+    /// Extends the list to this many buckets, without spare capacity: the buckets for durations of up to three
+    /// centuries fit into 4 KiB.
     #[inline]
     fn extend_to(&mut self, buckets: usize) {
         if buckets > self.0.len() {
@@ -197,8 +199,8 @@ impl Histogram {
         self.0.iter().fold(0, |sum, count| sum.saturating_add(*count))
     }
 
-    /// Returns the duration that this share of the calls did not exceed. The result is at most `max_ns`, the
-    /// longest duration.
+    /// Returns the duration in ns that this share of the calls, from 0 to 1, did not exceed; 0 without calls. The
+    /// result is at most `max_ns`, the longest duration.
     #[must_use]
     pub fn percentile(&self, share: f64, max_ns: u64) -> u64 {
         let middle = |bucket: i32| ((f64::from(bucket) + 0.5) / 8.0).exp2();
@@ -213,12 +215,13 @@ impl Histogram {
         Some(middle_of_place(place).min(max).max(min))
     }
 
-    /// Returns a duration that no call of this share exceeded: the end of the percentile's bucket.
+    /// Returns an upper bound of a percentile, in ns: the end of the bucket that the percentile is in; 0 without calls.
     pub(crate) fn bound(&self, share: f64) -> u64 {
         self.reaching(share).map_or(0, |bucket| (f64::from(bucket + 1) / 8.0).exp2().ceil() as u64)
     }
 
-    /// Returns the bucket that contains this share of the calls together with the buckets below it.
+    /// Returns the index of the first bucket up to which the counts add up to this share of all; `None` if nothing was
+    /// counted.
     fn reaching(&self, share: f64) -> Option<i32> {
         let rank = share * self.total() as f64;
         let mut upto = 0;
@@ -239,7 +242,8 @@ fn push(bytes: &mut Vec<u8>, mut number: u64) {
     bytes.push(number as u8);
 }
 
-/// Takes a number of this encoding off the front; returns `None` if there is none.
+/// Takes a number that [`push`] wrote off the front of the bytes. Returns `None` if they do not begin with a complete
+/// number.
 fn pull(bytes: &mut &[u8]) -> Option<u64> {
     let mut number = 0;
     for shift in (0..64).step_by(7) {
@@ -285,7 +289,7 @@ mod tests {
         }
     }
 
-    /// Uniform over (0, 1].
+    /// Returns a random number, uniform over (0, 1].
     fn uniform(random: &mut Random) -> f64 {
         ((random.draw() >> 11) + 1) as f64 / (1_u64 << 53) as f64
     }
@@ -380,7 +384,7 @@ mod tests {
         let places: Vec<usize> =
             (-40..110).map(|doubling| place_of_value(f64::from(doubling).exp2())).collect();
         assert!(places.is_sorted(), "{places:?}");
-        // The bound between the two ways of counting is no step.
+        // The place moves on steadily at the bound between the two ways of counting.
         let at = LARGEST_EXACT / PER_UNIT;
         assert_eq!(place_of_value(at * 0.99).abs_diff(place_of_value(at * 1.01)), 1);
     }

@@ -11,7 +11,8 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The tries to get a lock that is held for less than a microsecond, before it counts as lost.
+/// The number of attempts to get a lock that is never held for more than a microsecond. After these the lock counts as
+/// lost.
 const TRIES_MAX: usize = 100_000;
 
 /// Locks a mutex that is held for less than a microsecond at a time. Returns `None` if the mutex is not released,

@@ -70,7 +70,7 @@ impl Visit for Values<'_, '_, '_> {
     }
 }
 
-/// Finds out whether the fields that are recorded say that the span failed, without formatting any.
+/// Finds out whether the recorded fields report a failure of the span, without formatting any.
 #[derive(Default)]
 struct FindsFailure(bool);
 

@@ -60,16 +60,16 @@ pub fn layer() -> MonitorLayer {
 impl MonitorLayer {
     /// Sets the least important level of spans that are recorded; the default is `INFO`.
     ///
-    /// The subscriber makes all spans that its filters let through, whatever this level is. A filter in the subscriber, as
-    /// `LevelFilter::INFO`, spares it spans that nobody wants.
+    /// The subscriber makes all spans that its filters let through, whatever this level is. A filter in the subscriber,
+    /// such as `LevelFilter::INFO`, avoids the cost of spans that no layer uses.
     #[must_use]
     pub fn spans(mut self, level: impl Into<LevelFilter>) -> Self {
         self.spans = level.into();
         self
     }
 
-    /// Sets the least important level of events that become log lines; the default is `WARN`. A line stands beside the call that
-    /// it was said in: see the view `logs`.
+    /// Sets the least important level of events that become log lines; the default is `WARN`. A line is stored with the
+    /// call in which it was written: see the view `logs`.
     #[must_use]
     pub fn events(mut self, level: impl Into<LevelFilter>) -> Self {
         self.events = level.into();
@@ -84,7 +84,7 @@ impl MonitorLayer {
         self
     }
 
-    /// Sets whether an event of level `ERROR` makes the span fail in which the event happens; the default is `true`.
+    /// Sets whether an event of level `ERROR` marks the span in which it happens as failed; the default is `true`.
     #[must_use]
     pub fn error_events_fail(mut self, fail: bool) -> Self {
         self.error_events_fail = fail;
@@ -108,7 +108,8 @@ impl MonitorLayer {
         Parent::Context(span.parent().map_or(Call::root(), |parent| self.call_of(parent, context)))
     }
 
-    /// Returns the call of a span that is named as a parent. A span that is not recorded stands for the one around it.
+    /// Returns the call of a span that is named as a parent. If that span is not recorded, returns the call of the
+    /// innermost recorded span around it, or the root context.
     fn call_of<S>(&self, parent: &Id, context: &Context<'_, S>) -> Call
     where
         S: Subscriber + for<'lookup> LookupSpan<'lookup>,
@@ -183,7 +184,7 @@ impl MonitorLayer {
         }
     }
 
-    /// Makes the span fail in which an event of level `ERROR` happens.
+    /// Marks the span in which an event of level `ERROR` happens as failed.
     fn fail<S>(&self, event: &Event<'_>, context: &Context<'_, S>)
     where
         S: Subscriber + for<'lookup> LookupSpan<'lookup>,
@@ -258,8 +259,8 @@ where
         }
     }
 
-    // `on_enter`, `on_exit` and `on_close` run no code of the program and take a lock only for spans that are not at
-    // their place, so they need no mark against being entered again.
+    // `on_enter`, `on_exit` and `on_close` run no code of the program, and take a lock only for spans that are kept in
+    // the map of `spans`. So they need no guard against reentrancy.
 
     #[inline]
     fn on_enter(&self, id: &Id, _: Context<'_, S>) {

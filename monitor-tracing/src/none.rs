@@ -1,8 +1,8 @@
 //! The answers of a layer that is not there: `None::<MonitorLayer>`.
 //!
-//! Takes the questions that tracing asks a layer before it makes a span; gives the answers of `None`, with which spans and
-//! events that no other layer wants cost nothing, and those of other layers stay. A layer's own `never` would be a
-//! decision for all layers. The file does not know why the layer is not there.
+//! Takes the questions that tracing asks a layer before it makes a span; gives the answers of `None`, with which spans
+//! and events that no other layer wants cost nothing, and those of other layers stay. If the layer itself answered
+//! `Interest::never`, no other layer would see the span either. The file does not know why the layer is not there.
 
 use std::any::TypeId;
 

@@ -17,14 +17,14 @@ use crate::fields::is_failure;
 /// A callsite of spans.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Site {
-    /// The site of the calls that its spans are.
+    /// The recorder's call site, to which the calls of these spans belong.
     pub(crate) call: bridge::Site,
     pub(crate) has_fields: bool,
     /// True if one of the fields may say that the span failed.
     pub(crate) has_failure: bool,
 }
 
-/// Returns the name of a function for the spans of a callsite.
+/// A function that returns the name of the recorded function for the spans of a callsite.
 pub(crate) type Name = Box<dyn Fn(&Metadata<'_>) -> String + Send + Sync>;
 
 /// The call sites of one layer.

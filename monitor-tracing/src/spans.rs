@@ -1,11 +1,11 @@
 //! The spans that are open, by their ids.
 //!
-//! Takes spans as they begin; gives their calls to whoever enters, leaves or closes them, on any thread. An id of the
-//! registry contains the thread that the span began on and the span's place among those of the thread, so a span lies
-//! at a place of its own, which that thread alone fills: no step of the common span takes a lock or changes a word that
-//! threads share. A span whose place is taken, or whose ids are made otherwise, lies in a map behind a lock. The
-//! registry's own place for a layer's data would allocate memory for each span and needs two locks for each access. The
-//! file does not know what happens to a span.
+//! Takes spans as they begin; gives access to their calls when they are entered, left or closed, on any thread. An id
+//! of the registry contains the thread on which the span began, and a number among the spans of that thread. So each
+//! span has a place of its own, which only that thread fills: the common path takes no lock and changes no word that
+//! threads share. A span whose place is taken, or whose id was made by another registry, is kept in a map behind a
+//! lock. The extensions of the registry, which exist for a layer's data, would allocate memory for each span and need
+//! two locks for each access. The file does not know what happens to a span.
 
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -19,19 +19,21 @@ use tracing_core::span::Id;
 /// The lowest bit of a registry's id that belongs to the thread; the bits below it are the span's place among the spans
 /// of the thread.
 const THREAD_SHIFT: u32 = 38;
-/// The number of threads whose spans have places. The spans of further threads share these, most of them in the map.
+/// The number of threads whose spans have places. Further threads share these places, which a living thread fills
+/// already, so most of their spans are kept in the map.
 const THREADS: usize = 1024;
 /// The places of a thread: chunks of 6 KiB that are made as they are needed.
 const CHUNKS: usize = 64;
 const CHUNK: usize = 16;
-/// The number of spans that a span may follow from and that are kept.
+/// The most functions that are kept of the spans from which one span follows.
 const FOLLOWS_MAX: usize = 8;
 
 /// The spans of one layer that are open.
 #[derive(Debug)]
 pub(crate) struct Spans {
     threads: Box<[OnceLock<Box<Places>>]>,
-    /// The spans that lie at no place of their thread. `others_count` is their number, which is read without the lock.
+    /// The spans that have no place among those of their thread. `others_count` is their number, which is read without
+    /// the lock.
     others: Mutex<HashMap<u64, Arc<Open>, BuildHasherDefault<IdHasher>>>,
     others_count: AtomicUsize,
     /// The functions of the spans that a span follows from, by the span's id. `follows_count` is the number of entries.
@@ -52,8 +54,8 @@ struct Places {
 /// The place of a span.
 #[derive(Debug)]
 struct Place {
-    /// The id of the span that lies here; 0 for none. The owner of the place sets it, and the thread that closes the span
-    /// clears it.
+    /// The id of the span at this place; 0 for none. The owner of the place sets it, and the thread that closes the
+    /// span clears it.
     id: AtomicU64,
     open: Open,
 }
@@ -169,7 +171,7 @@ impl Spans {
         drop(replaced);
     }
 
-    /// Returns the place of a span, which its id contains; `None` if the span does not lie there.
+    /// Returns the place of a span, which its id contains; `None` if the span is not there.
     #[inline]
     fn place(&self, id: u64) -> Option<&Place> {
         let (thread, place) = parts(id);

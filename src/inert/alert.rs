@@ -18,7 +18,7 @@ impl AlertLevel {
     /// All levels, the lowest first.
     pub const ALL: [Self; 3] = [Self::Info, Self::Warning, Self::Critical];
 
-    /// Returns the word that the store has for it.
+    /// Returns the word for the level in the store.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -28,7 +28,7 @@ impl AlertLevel {
         }
     }
 
-    /// Returns the level of this word.
+    /// Returns the level with this name; `None` if there is none.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|level| level.as_str() == name)
@@ -41,14 +41,14 @@ impl AlertLevel {
 pub enum AlertState {
     /// The rule holds, and has held for long enough.
     Firing,
-    /// The rule does not hold any more, but not for long enough.
+    /// The rule no longer holds, but has not stayed so for long enough.
     Recovering,
-    /// The rule has not held for long enough.
+    /// The rule no longer holds, and has stayed so for long enough.
     Resolved,
 }
 
 impl AlertState {
-    /// Returns the word that the store has for it.
+    /// Returns the word for the state in the store.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -77,9 +77,9 @@ pub struct Alert {
     pub level: AlertLevel,
     /// The state of the alert.
     pub state: AlertState,
-    /// The time at which it began to fire, in nanoseconds since the Unix epoch.
+    /// The time at which the alert began to fire, in nanoseconds since the Unix epoch.
     pub since_ns: i64,
-    /// The time at which it was resolved; `None` before.
+    /// The time at which the alert was resolved; `None` before.
     pub until_ns: Option<i64>,
     /// The last value of the measure.
     pub value: f64,

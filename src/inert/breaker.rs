@@ -16,7 +16,7 @@ pub enum State {
 }
 
 impl State {
-    /// Returns the word that the store has for it.
+    /// Returns the word for the state in the store.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -55,15 +55,15 @@ pub struct Statistics {
     pub successes: u64,
     /// The number of writes that failed.
     pub failures: u64,
-    /// The number of times it opened.
+    /// The number of times the breaker opened.
     pub openings: u64,
     /// The number of writes that were permitted, retries included.
     pub attempts: u64,
     /// The number of writes that were not permitted.
     pub blocked: u64,
-    /// The number of attempts that followed one that came to nothing.
+    /// The number of attempts that followed an attempt without success.
     pub retries: u64,
-    /// The number of these within the last minute.
+    /// The number of retries within the last minute.
     pub retries_last_minute: u64,
     /// The reason of the last failure.
     pub last_failure: Option<String>,

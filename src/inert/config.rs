@@ -106,7 +106,7 @@ impl Config {
         let _ = bytes;
         self
     }
-    /// Bounds rings and backlog together, in bytes (`MONITOR_MAX_MEMORY`).
+    /// Bounds all memory whose size depends on load, in bytes (`MONITOR_MAX_MEMORY`).
     pub fn max_memory(self, bytes: u64) -> Self {
         let _ = bytes;
         self

@@ -52,7 +52,8 @@ pub struct Drops {
     pub no_ring: u64,
     /// The store could not take the row.
     pub store: u64,
-    /// The call passed through the recorder: it interrupted it, or its thread had no memory.
+    /// The call passed through: it was made in a signal handler that interrupted the recorder, or on a thread for which
+    /// there was no memory. Whether it failed is not known.
     pub passed: u64,
 }
 
@@ -76,8 +77,8 @@ pub struct FiringAlerts {
     pub info: u64,
 }
 
-/// The recorder's report of itself, as of its last step: at most a drain interval ago under load, two seconds with little
-/// load, and five at rest.
+/// The recorder's report of itself, made in its last step. The report is at most a drain interval old under load, two
+/// seconds with little load, and five seconds at rest.
 #[derive(Debug, Clone, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Health {
@@ -89,8 +90,8 @@ pub struct Health {
     pub sampled_out: u64,
     /// The number of calls that lost their row.
     pub dropped: Drops,
-    /// The number of log lines that are lost: their ring or the backlog was full, the store refused them, or they were said by
-    /// code that interrupts the recorder.
+    /// The number of log lines that are lost: their ring or the backlog was full, the store refused them, or they were
+    /// written by code that interrupted the recorder.
     pub dropped_logs: u64,
     /// The number of failed calls that are counted by kind instead of stored one by one, because there was no room.
     pub folded_errors: u64,
@@ -102,9 +103,9 @@ pub struct Health {
     pub open_spans: u64,
     /// The bytes that wait in rings and backlog.
     pub queue_bytes: u64,
-    /// The bytes that rings and backlog may use.
+    /// The bytes that all parts of the recorder may hold together.
     pub queue_bytes_max: u64,
-    /// The memory that each part of the recorder holds.
+    /// The memory that each part of the recorder holds, as far as its size depends on load.
     pub memory: Vec<PartMemory>,
     /// The state and figures of the circuit breaker around the store.
     pub breaker: breaker::Statistics,
@@ -119,11 +120,11 @@ pub struct Health {
     pub duplicates_avoided: u64,
     /// The number of rows written since start.
     pub rows_written: u64,
-    /// The bytes of their content.
+    /// The bytes of the content of these rows.
     pub bytes_written: u64,
     /// The size of the database file, in bytes.
     pub db_bytes: u64,
-    /// The size of its write-ahead log, in bytes.
+    /// The size of the database's write-ahead log, in bytes.
     pub wal_bytes: u64,
     /// The path of the store, or `None` while it is in memory or not open.
     pub store: Option<PathBuf>,
@@ -133,32 +134,32 @@ pub struct Health {
     pub overhead_ns_per_call: f64,
     /// The cost of recording in the last second, on callers' threads and on the recorder's own, in percent of one core.
     pub cost_pct: f64,
-    /// The part of it that does not depend on calls and rows: the recorder's wake-ups and transactions.
+    /// The part of `cost_pct` that does not depend on calls and rows: the recorder's wake-ups and transactions.
     pub fixed_pct: f64,
     /// The cost that is saved because functions are recorded less than requested, in percent of one core.
     pub saved_pct: f64,
     /// The cost that recording may have, in percent of one core: the larger of `MONITOR_MAX_OVERHEAD` of one core and of the
     /// process's CPU time. It is infinite without a bound.
     pub budget_pct: f64,
-    /// The abilities that are off in this process, each with the reason: the system or its place lacks them, or the settings
-    /// switch them off.
+    /// The features that are off in this process, each with the reason: the system or the environment does not support
+    /// them, or the settings switch them off.
     pub off: Vec<String>,
 }
 
 /// The status of a part of the recorder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum HealthStatus {
-    /// It does all of its work.
+    /// The part does all of its work.
     #[default]
     Ok,
-    /// It does less than it was asked to, or nothing yet. Counts stay exact.
+    /// The part does less than it was asked to, or nothing yet. Counts stay exact.
     Degraded,
-    /// It does not work.
+    /// The part does not work.
     Failing,
 }
 
 impl HealthStatus {
-    /// Returns the word that stands in JSON and on screen.
+    /// Returns the word for the status in JSON and on screen.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -175,7 +176,7 @@ impl fmt::Display for HealthStatus {
     }
 }
 
-/// A part of the recorder, and how it does.
+/// A part of the recorder, with its status.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct HealthPart {

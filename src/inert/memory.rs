@@ -22,7 +22,7 @@ pub enum Part {
     Drain,
     /// Records that wait for the store.
     Backlog,
-    /// Copies of these in the ring file.
+    /// Copies of waiting records in the ring file.
     Journal,
     /// The rows of the batch under way.
     Batch,
@@ -87,8 +87,8 @@ impl Part {
 pub struct PartMemory {
     /// The part.
     pub part: Part,
-    /// The bytes that it holds.
+    /// The bytes that the part holds.
     pub bytes: u64,
-    /// The number of times that it was refused memory since start.
+    /// The number of times that the part was refused memory since start.
     pub refused: u64,
 }

@@ -1,10 +1,10 @@
-//! The room that stands in for the recorder where there is none: its functions and types do nothing.
+//! The module that stands in for the recorder where there is none: its functions and types do nothing.
 //!
-//! It takes and gives what the recorder takes and gives, needs no other package, keeps no state and starts nothing. It is
-//! used without the feature `record`, and on platforms without a recorder. A test of `monitor-runtime` holds the two
-//! interfaces equal.
+//! It has the interface of the recorder, needs no other package, keeps no state and starts nothing. It is used without
+//! the feature `record`, and on platforms without a recorder. A test of `monitor-runtime` holds the two interfaces
+//! equal.
 
-// The items are as the recorder's are, also where an inert one needs less.
+// The items have the recorder's signatures, even where an inert item needs less.
 #![allow(clippy::unused_self, clippy::needless_pass_by_value, reason = "the recorder's signatures are kept")]
 #![allow(clippy::unnecessary_wraps, reason = "the recorder's signatures are kept")]
 
@@ -36,7 +36,7 @@ use self::config::{Config, InitError};
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FlushError {
-    /// The time was up. Whatever was not yet written still waits.
+    /// The timeout passed. Records that are not written yet still wait.
     Timeout(Duration),
     /// The store cannot be written at the moment, for the reason given.
     Unavailable(String),

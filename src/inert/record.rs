@@ -4,7 +4,7 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Outcome {
-    /// The call returned, and not an error.
+    /// The call returned something other than an error.
     Ok = 0,
     /// The call returned an error.
     Error = 1,

@@ -65,7 +65,8 @@ impl Subscription {
     }
 }
 
-// A subscription ends by its drop, so its user may rely on its having one.
+// The recorder's subscription has a `Drop`, because it ends when it is dropped. This one has a `Drop` too, because
+// programs may rely on that.
 impl Drop for Subscription {
     fn drop(&mut self) {}
 }

@@ -1,7 +1,7 @@
 //! `monitor alert`: lists, sets, switches and removes the rules on alerts.
 //!
-//! A rule is a row of the table `alert_rule`, which running processes read within two seconds. What a row may say is
-//! checked by the recorder's own parser.
+//! A rule is a row of the table `alert_rule`, which running processes read within two seconds, idle ones within five.
+//! The recorder's own parser checks a rule before it is written.
 
 use anyhow::{Result, bail};
 use monitor_runtime::alert::Measure;
@@ -103,7 +103,7 @@ fn switch_rule(common: &Common, rule: &NamedRule, is_enabled: bool) -> Result<()
     })
 }
 
-/// Changes the rules of a name, and says what was done.
+/// Changes the rules with this name. Prints what was done, when processes read it, and the rules.
 fn change_rule(
     common: &Common,
     rule: &NamedRule,

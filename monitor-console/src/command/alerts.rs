@@ -1,4 +1,5 @@
-//! `monitor alerts`: the alerts of a store, those that fire first; and new ones as they come.
+//! `monitor alerts`: lists the alerts of a store, firing ones first. `--watch` prints each change of an alert until
+//! Ctrl-C.
 
 use std::time::Duration;
 

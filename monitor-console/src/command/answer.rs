@@ -1,5 +1,5 @@
-//! The parts that all answers share: a heading that says on how much the answer rests, and the columns that say it in
-//! data.
+//! The parts that all answers share: a heading that states the basis of the answer (the rows and windows that it was
+//! computed from, and the last write to the store), and the same facts as columns of data.
 
 use std::io::Write as _;
 
@@ -26,7 +26,7 @@ pub(super) fn print_of(
     Ok(std::io::stdout().lock().flush()?)
 }
 
-/// The columns of the basis in data.
+/// Returns the columns that hold the basis of an answer in data formats.
 pub(super) fn basis_columns() -> Vec<Column> {
     ["basis_rows", "basis_windows", "basis_since_ns", "last_write_ns"].into_iter().map(Column::data).collect()
 }

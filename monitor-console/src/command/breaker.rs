@@ -1,7 +1,8 @@
-//! `monitor breaker`: shows the circuit breakers around the store's writes and the guards of programs, and holds them open or closed.
+//! `monitor breaker`: shows the circuit breakers around the store's writes and the guards (circuit breakers that
+//! programs put around parts of their own), and holds them open or closed.
 //!
-//! Holding writes a row of the table `breaker` or `guard_hold`, which running processes read within two seconds. The state of a
-//! breaker is the one that its process reported last.
+//! A hold is a row of the table `breaker` or `guard_hold`, which running processes read within two seconds, idle ones
+//! within five. The state of a breaker is the one that its process reported last.
 
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -20,7 +20,7 @@ use crate::report::{Cell, Column, Report, Unit};
 use crate::stores::store_column;
 use crate::units::format_quantity;
 
-/// The side of the edges on which the function stands.
+/// The edges to show: those from the callers of a function, or those to its callees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Side {
     Callers,

@@ -57,8 +57,8 @@ GROUP BY 1 ORDER BY 1";
 const RESOURCES: &str = "
 SELECT at_ns, cpu_pct, rss_bytes FROM resources WHERE process_id = ?1 AND at_ns BETWEEN ?2 AND ?3 ORDER BY at_ns";
 
-/// Selects the latest calls of a process. They are looked for among the latest 100 000 calls of the store, and are
-/// missing if other processes wrote as many since.
+/// Selects the latest calls of a process. Only the latest 100 000 calls of the store are searched, so none is found
+/// if other processes have written more than that since.
 const LAST: &str = "
 SELECT call_id, start_ns + duration_ns AS ended_ns, duration_ms, outcome, function, thread FROM calls
 WHERE process_id = ?1 AND call_id > (SELECT max(id) FROM call) - 100000
@@ -93,7 +93,8 @@ const DATA_COLUMNS: [&str; 18] = [
     "args",
 ];
 
-/// Writes up to which time the store has the metrics of a process, because a kill loses the window under way.
+/// Writes the time up to which the store has the metrics of a process, because a process that is killed loses the
+/// changes after the last window that it wrote.
 fn write_metrics(store: &Store, process: i64, died: i64, text: &mut String) -> Result<()> {
     let Some(end) = metrics::read_last_end(store, process, died)? else { return Ok(()) };
     let lost = died.saturating_sub(end);

@@ -17,7 +17,7 @@ use crate::stores::Stores;
 use crate::units::{self, format_quantity};
 use crate::{find, terminal};
 
-/// The default sides, in ns before now.
+/// The lengths of the default sides, in ns: the last ten minutes, and the hour before them.
 const RECENT_NS: i64 = 600_000_000_000;
 const EARLIER_NS: i64 = 3_600_000_000_000;
 /// The functions that the sentence names.

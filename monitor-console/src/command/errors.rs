@@ -50,7 +50,7 @@ const TREND: usize = 14;
 /// The parts of the span that a trend shows.
 const TREND_PARTS: usize = 12;
 
-/// The kinds below which the last lines of their latest call stand.
+/// The number of kinds, from the first on, below which the last log lines of their latest call are printed.
 const KINDS_WITH_LINES: usize = 10;
 
 /// The kinds that a table shows without `--limit`: two screens full.
@@ -103,7 +103,7 @@ pub(super) fn run(common: &Common, arguments: &Errors) -> Result<()> {
     Ok(())
 }
 
-/// Prints the last log lines that the latest call of each of the first kinds said before it failed.
+/// Prints, for each of the first kinds, the last log lines that its latest call wrote before it failed.
 fn print_said(common: &Common, stores: &Stores, report: &Report) -> Result<()> {
     let mut text = String::new();
     for row in report.rows.iter().take(KINDS_WITH_LINES) {
@@ -173,7 +173,7 @@ fn is_older(group: &[Cell], since: i64) -> bool {
     group[FIRST].to_integer().is_some_and(|first| first < since)
 }
 
-/// Function, outcome and message, which make a kind.
+/// The function, outcome and message that identify a kind of failure.
 type Kind = [String; 3];
 
 fn read_kind(group: &[Cell]) -> Kind {
@@ -236,7 +236,7 @@ fn count_rows(store: &Store, since: i64) -> Result<HashMap<Kind, i64>> {
     Ok(by_kind)
 }
 
-/// Counts the roots that failed within the span, by the kind of the failure that they come from.
+/// Counts the roots that failed within the span, by the kind of the failure that made them fail.
 fn count_roots(store: &Store, since: i64) -> Result<HashMap<Kind, i64>> {
     let mut texts: Vec<Kind> = Vec::new();
     let mut by_text: HashMap<Kind, usize> = HashMap::new();
@@ -257,7 +257,7 @@ fn count_roots(store: &Store, since: i64) -> Result<HashMap<Kind, i64>> {
     let mut counts: HashMap<Kind, i64> = HashMap::new();
     for (process, root) in roots {
         let mut origin = failures.get(&(process, root)).copied();
-        // A tampered store may hold a circle.
+        // A tampered store may hold a cycle of causes, so their number is bounded.
         for _ in 0..CAUSES_FOLLOWED_MAX {
             let below = origin.and_then(|(_, cause)| failures.get(&(process, cause?)).copied());
             match below {

@@ -138,7 +138,7 @@ fn write_finding(text: &mut String, finding: &Finding, store: Option<&Store>) ->
         basis.push(format!("about {} within the span", format_duration(finding.saves_ns)));
     }
     writeln!(text, "{:<10}{}", "", escape(&basis.join(" · ")))?;
-    // An id means a call of one store only.
+    // Ids of calls are unique only within one store.
     let of_store =
         store.map(|store| format!(" --db {}", findings::quote_shell(&store.path().display().to_string())));
     let of_store = escape(of_store.as_deref().unwrap_or_default()).into_owned();

@@ -20,7 +20,7 @@ use crate::{find, terminal};
 
 /// The pause between two reads. The recorder commits about ten times a second.
 const PAUSE: Duration = Duration::from_millis(200);
-/// The number of pauses after which it is looked up which file programs use at the path.
+/// The number of pauses between two checks of which file programs use at the path.
 const PAUSES_PER_LOOK: u64 = 10;
 
 /// The rows of a store that are followed.
@@ -65,7 +65,7 @@ pub(super) fn run(common: &Common, feed: &dyn Feed) -> Result<()> {
         if terminal::is_closed_within(PAUSE) {
             return Ok(());
         }
-        // A program that finds its file altered goes on in a file beside it.
+        // A program that finds its file altered continues in a file beside it, which is then followed.
         pauses += 1;
         if pauses.is_multiple_of(PAUSES_PER_LOOK) {
             path = find::follow_programs(&path);

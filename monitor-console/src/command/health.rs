@@ -23,8 +23,8 @@ use crate::store::Store;
 use crate::terminal;
 use crate::units::{self, format_quantity};
 
-/// The time without a report after which a process counts as silent. Reports come every few seconds, even if
-/// nothing is recorded.
+/// The time since the last committed batch after which a process counts as silent. A process that records nothing
+/// commits a batch only every five minutes, so it counts as silent too.
 const SILENT_AFTER_NS: i64 = 60_000_000_000;
 /// The number of latest events shown for each process.
 const EVENTS_SHOWN: i64 = 5;

@@ -31,7 +31,7 @@ pub(super) struct Place {
     pub(super) root: usize,
 }
 
-/// The spans up to this one are reserved: several calls may have them.
+/// The highest reserved span id. Several calls may have the same reserved id, so it identifies no call.
 const RESERVED_SPANS: i64 = 2;
 
 /// Arranges calls by trees, the tree with the oldest root first.

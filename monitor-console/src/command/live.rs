@@ -66,7 +66,8 @@ pub(super) fn list(store: &Path, limit: u32, now: i64) -> Result<Report> {
     Ok(report)
 }
 
-/// Replaces the span ids of processes by those of the store. A span of whose block no call is stored yet has none.
+/// Replaces span ids that are valid within a process by ids of the store. An id whose block the store does not know
+/// yet becomes NULL.
 fn map_spans(store: &Path, report: &mut Report) -> Result<()> {
     let position = |name: &str| report.columns.iter().position(|column| column.name.as_deref() == Some(name));
     let Some(run) = position("run_uuid") else { return Ok(()) };
@@ -90,7 +91,8 @@ fn map_spans(store: &Path, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// A call that is shown: of which process, at which depth of its tree, on which thread.
+/// A call to show, with its process, the name of its thread, its depth in its tree, and the limit from which it
+/// counts as stuck.
 struct Shown<'a> {
     process: &'a LiveProcess,
     call: &'a UnderWay,
@@ -168,8 +170,8 @@ fn to_in_flight(call: &UnderWay) -> InFlightCall {
     }
 }
 
-/// Reads from which time on calls count as stuck whose functions declare none: by the function's own history, which the
-/// store has. A store that cannot be read gives no limits.
+/// Reads from the store's history the age in ns at which a call counts as stuck, by function, for functions that
+/// declare no `slow`. Returns no limits if the store cannot be read, or if all calls are too short to need one.
 pub(super) fn read_usual_limits(store: &Path, living: &[LiveProcess], now: i64) -> HashMap<String, i64> {
     let is_long = |call: &UnderWay| {
         call.slow_ns.is_none() && measure_elapsed_ns(call, now).unsigned_abs() > STUCK_NS_MIN

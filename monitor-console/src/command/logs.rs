@@ -1,4 +1,5 @@
-//! `monitor logs`: the log lines of programs, each with the function that said it, and new ones as they are committed.
+//! `monitor logs`: the log lines of programs, each with the function that wrote it, and new ones as they are
+//! committed.
 
 use anyhow::Result;
 use monitor_runtime::record::LogLevel;
@@ -86,7 +87,7 @@ pub(super) fn describe(line: &Line) -> String {
     terminal::escape(&format!("{time} {} {}", line.level, line.text())).into_owned()
 }
 
-/// The lines that the options select.
+/// A feed of the new log lines that the options select.
 struct NewLines<'a> {
     common: &'a Common,
     arguments: &'a Logs,

@@ -83,7 +83,7 @@ fn describe(gathered: &Gathered) -> String {
     }
 }
 
-/// Reads the series, at most so many of each store as are shown.
+/// Reads the selected series of all stores, with rows for at most `shown` series of each store.
 fn gather(stores: &Stores, common: &Common, arguments: &Metrics, shown: usize) -> Result<Gathered> {
     let chosen = arguments.span.period(common);
     let span = if chosen.is_whole() {

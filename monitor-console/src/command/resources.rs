@@ -49,7 +49,7 @@ pub(super) fn read_report(common: &Common, stores: &Stores) -> Result<Report> {
     Ok(gather(stores, Period::select(common.since, None, None), None, RUNS_SHOWN)?.report)
 }
 
-/// The figures of runs, at most so many of each store as are shown.
+/// The figures of the runs that are shown, and how many runs there are.
 struct Gathered {
     report: Report,
     /// The runs with samples, also those that are not shown.

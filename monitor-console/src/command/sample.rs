@@ -1,8 +1,8 @@
 //! `monitor sample`: shows and sets sampling rates.
 //!
-//! Setting a rate writes a row of the table `sampling`, which running processes read within two seconds. The
-//! rates in force are those that the processes themselves report, with what each function costs and what its rate
-//! saves, both in percent of one core.
+//! Setting a rate writes a row of the table `sampling`, which running processes read within two seconds, idle ones
+//! within five. The rates in force are those that the processes themselves report, with what each function costs and
+//! what its rate saves, both in percent of one core.
 
 use std::path::Path;
 
@@ -107,7 +107,7 @@ fn reset(common: &Common, pattern: &Pattern) -> Result<()> {
 }
 
 /// Describes which functions and processes a pattern reaches: `matches 3 functions known so far; 1 running process
-/// reads it within a second`.
+/// reads it within two seconds`.
 fn describe_match(store: &Store, pattern: &Pattern) -> Result<String> {
     let matched = count_names(store, |name| pattern.is_whole_match(name))?;
     Ok(format!(

@@ -14,7 +14,7 @@ pub(super) fn run(common: &Common, arguments: &Tail) -> Result<()> {
     follow::run(common, &NewCalls { common, arguments })
 }
 
-/// The calls that the options select.
+/// A feed of the new calls that the options select.
 struct NewCalls<'a> {
     common: &'a Common,
     arguments: &'a Tail,

@@ -233,7 +233,7 @@ pub(super) fn describe_when(answer: &Answer) -> String {
     }
 }
 
-/// Lists the last log lines that the example of the failed calls said.
+/// Lists the last log lines of the example of the failed calls; none for other groups.
 fn list_said(stores: &Stores, answer: &Answer) -> Result<Vec<String>> {
     let Some(example) = answer.example.filter(|_| answer.group == Group::Failed) else {
         return Ok(Vec::new());
@@ -246,7 +246,7 @@ fn list_said(stores: &Stores, answer: &Answer) -> Result<Vec<String>> {
 fn list_commands(stores: &Stores, function: &str, answer: &Answer) -> Result<Vec<String>> {
     let name = quote_shell(function);
     let store = stores.get_or_first(answer.example_store);
-    // An id means a call of one store only.
+    // Ids of calls are unique only within one store.
     let of_store = if stores.are_several() {
         format!(" --db {}", quote_shell(&store.path().display().to_string()))
     } else {

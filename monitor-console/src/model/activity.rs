@@ -1,4 +1,4 @@
-//! The activity of functions within a span: calls, failures, durations, and how the durations went over the span.
+//! The activity of functions within a span: calls, failures, durations, and the course of the durations.
 //!
 //! Takes a store, a span and a number of parts; gives one struct for each function that was called. Windows are summed
 //! while they are read, so the memory depends on the number of functions and not on the length of the span. The file

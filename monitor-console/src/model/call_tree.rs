@@ -17,7 +17,7 @@ use crate::store::Store;
 
 /// The fewest equal siblings that are folded into one line.
 const FOLD_MIN: usize = 5;
-/// The share of its duration that the children of a folded call may take, because folding hides them.
+/// The largest share of a call's duration that its children may take if the call is to be folded: folding hides them.
 const FOLD_CHILDREN_MAX: f64 = 0.1;
 
 /// A call of a trace.
@@ -232,8 +232,8 @@ impl Tree {
         lines
     }
 
-    /// Returns siblings as lines, the last first, with those of one function and end folded if they are many and their
-    /// children take little of their time.
+    /// Returns siblings as lines, the last one first. Siblings of one function that all succeeded, or all failed,
+    /// share a line if they are many and their children take little of their time.
     fn fold_siblings(&self, siblings: &[usize], children: &[Vec<usize>], depth: usize) -> Vec<Line> {
         let is_plain = |at: usize| {
             let durations = children[at].iter().map(|child| self.calls[*child].duration_ns);

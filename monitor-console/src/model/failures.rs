@@ -77,7 +77,7 @@ pub(crate) struct Failures {
     pub(crate) is_cut: bool,
 }
 
-/// Function, outcome and message, which make a kind.
+/// The function, outcome and message that identify a kind of failure.
 type Text = (String, String, String);
 
 /// Reads the kinds of failure of a scope, each with its course in this many parts. `now_ns` ends the courses of a scope

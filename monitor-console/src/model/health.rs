@@ -23,7 +23,7 @@ const STOPPED_AFTER_NS: i64 = 15_000_000_000;
 /// The age of the last report from which a process without a ring file that can be read counts as silent: idle
 /// processes report every five minutes.
 const SILENT_AFTER_NS: i64 = 600_000_000_000;
-/// The reason for everybody why a store is failing.
+/// The reason why a store is failing, without names and paths, for readers that must not see them.
 const CANNOT_READ: &str = "it cannot be opened or read";
 /// Rings count as degraded if more than one row in this many was lost.
 const LOST_SHARE: i64 = 100;
@@ -353,7 +353,7 @@ fn judge_recorder(one: &Facts) -> Option<Judgement> {
 }
 
 /// Judges alerts. Alerts are about the program and not about its recorder, so they never make an endpoint answer 503,
-/// which would have everything started anew.
+/// because an orchestrator would then restart the program.
 fn judge_alerts(alerts: Firing) -> Part {
     let Firing { critical, warning } = alerts;
     let (status, why) = match critical + warning {

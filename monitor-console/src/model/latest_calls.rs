@@ -1,8 +1,8 @@
 //! The newest calls within a span, with the values that were captured.
 //!
 //! Takes a store, a span and the conditions on calls; gives structs, the newest first. The search looks at a bounded
-//! number of rows and reports whether it stopped at the bound, so a rare function among ten million rows does not stop
-//! a view.
+//! number of rows and reports whether it stopped at the bound, so that a search for a rare function among ten million
+//! rows does not make a view wait.
 
 use anyhow::Result;
 use rusqlite::types::Value;

@@ -1,7 +1,8 @@
 //! The log lines of a program: all of them, and those of a trace.
 //!
-//! Takes conditions; gives lines by the time at which they were said. The lines of a trace are found through an index, and the
-//! newest lines by their ids, so that neither reads the whole log. A store of an older version has none.
+//! Takes conditions; gives lines by the time at which they were written. The lines of a trace are found through an
+//! index, and the newest lines by their ids, so that neither reads the whole log. A store of an older version has
+//! none.
 
 use anyhow::Result;
 use monitor_runtime::record::LogLevel;
@@ -139,7 +140,7 @@ pub(crate) fn newest_id(store: &Store) -> Result<i64> {
     Ok(store.read_integer("SELECT MAX(id) FROM log", [])?.unwrap_or(0))
 }
 
-/// Finds the newest lines that meet the conditions, by the time at which they were said.
+/// Finds the newest lines that meet the conditions, by the time at which they were written.
 pub(crate) fn find(store: &Store, query: &Query<'_>) -> Result<Vec<Line>> {
     if !are_kept(store)? {
         return Ok(Vec::new());
@@ -170,7 +171,7 @@ pub(crate) fn find(store: &Store, query: &Query<'_>) -> Result<Vec<Line>> {
     read(store, &sql, &bound)
 }
 
-/// Returns the lines that the calls of a trace said, at most `limit` of them, the latest ones.
+/// Returns the latest lines that the calls of a trace wrote, at most `limit`.
 pub(crate) fn find_in_trace(store: &Store, trace_id: i64, limit: usize) -> Result<Vec<Line>> {
     if trace_id == 0 || !are_kept(store)? {
         return Ok(Vec::new());

@@ -10,16 +10,16 @@ use super::period::Period;
 use crate::report::{self, Cell};
 use crate::store::Store;
 
-/// The time without a sign of life after which a process that runs counts as stale. Reports come every few seconds, even
-/// if nothing is recorded.
+/// The time since the last committed batch after which a process that has not ended counts as stale. A process that
+/// records nothing commits a batch only every five minutes, so it counts as stale too.
 const STALE_AFTER_NS: i64 = 60_000_000_000;
-/// The windows over which the present rate of calls is measured: a minute.
+/// The windows before the present one over which the rate of calls is measured: a minute.
 const RATE_WINDOWS: i64 = 6;
 
 /// The state of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum State {
-    /// The process runs, or was seen within a minute.
+    /// The process has not ended, and was seen within a minute.
     Running,
     /// The process has neither ended nor been seen for a minute.
     Stale,
@@ -219,7 +219,8 @@ fn to_process(cells: &[Cell], now_ns: i64) -> Process {
     }
 }
 
-/// Counts calls and failed calls of each process, by windows within a span, and by half hours without one, which are few.
+/// Counts calls and failed calls of each process: within a span by windows, and over all time by half hours, which
+/// are fewer.
 fn count_calls(store: &Store, period: Period) -> Result<HashMap<i64, (i64, i64)>> {
     let (table, width) = if period.is_whole() { ("slice", SLICE_NS) } else { ("latency_window", WINDOW_NS) };
     let time = if period.is_whole() { "slice" } else { "window" };

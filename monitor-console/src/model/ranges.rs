@@ -19,22 +19,24 @@ use crate::store::Store;
 /// Selects the ids of the functions that a pattern matches.
 pub(crate) const FUNCTIONS: &str = "SELECT id FROM function WHERE name GLOB :whole OR name GLOB :ending";
 
-/// The condition on a row `r` of `call_range` that its zones do not show which spans the range has, and how long its
-/// calls took. The row of function 0 stands for calls of so many functions that they have no rows of their own.
+/// A condition on a row `r` of `call_range`: it holds if the zones do not cover all calls of the range, so that its
+/// spans and its longest duration are unknown. The row of function 0 counts calls of so many functions that they have
+/// no rows of their own.
 const UNKNOWN: &str = "r.zoned + COALESCE((SELECT w.calls FROM call_zone_function w
     WHERE w.first_call = r.first_call AND w.function_id = 0), 0) < r.last_call - r.first_call + 1";
 
 /// The kind of ids that calls are found by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum IdKind {
-    /// The ids of calls as others name them as their callers.
+    /// The span ids of calls, by which their callees name them as callers.
     Span,
     /// The ids of whole trees.
     Trace,
 }
 
-/// Returns a statement that selects the ids of the calls with this span or trace: `id` is an expression. The statement reads only the
-/// ranges whose zones say that they can hold such a call, or say nothing. The store must have blocks of span ids.
+/// Returns a statement that selects the ids of the calls with this span or trace; `id` is an SQL expression. The
+/// statement reads only the ranges whose zones can hold such a call, or are incomplete. The store must have blocks of
+/// span ids.
 pub(crate) fn select_calls_with(kind: IdKind, id: &str) -> String {
     let (column, value) = match kind {
         // With the plus, SQLite builds no automatic index over the spans of all calls, which it would take for cheaper.
@@ -151,7 +153,7 @@ pub(crate) fn find_ranges(store: &Store, globs: &[String; 2]) -> Result<Vec<Rang
     Ok(select_ranges(&written, &windows, oldest, &zoned))
 }
 
-/// Returns the ranges whose zones are known, by their first id: true for one that has calls of these functions.
+/// Returns the ranges whose zones are complete, by their first id, each with true if it has calls of these functions.
 fn find_zoned(store: &Store, [whole, ending]: &[String; 2]) -> Result<HashMap<i64, bool>> {
     let mut zoned = HashMap::new();
     if !store.has_span_blocks()? {

@@ -1,7 +1,7 @@
 //! Sampling rates: those that are in force, those that were set, and what another rate would mean.
 //!
 //! Takes a store; gives rates by function and process, and writes the control tables. A process reads a rate that is
-//! set here within two seconds. The caller writes the sentences about an effect.
+//! set here within two seconds, an idle process within five. The caller writes the sentences about an effect.
 
 use anyhow::Result;
 

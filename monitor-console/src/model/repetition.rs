@@ -25,7 +25,8 @@ const CALLS_OF_ONE_PARENT: u64 = 100;
 const SHARE_MIN: f64 = 0.2;
 /// The least time that all repetitions of a pair take together.
 const TOTAL_NS_MIN: f64 = 5e6;
-/// The time after the start of a process in which a parent that is called once is initialization.
+/// The time after the start of a process, in ns, within which a call of a function that is called once is
+/// initialization.
 const START_NS: i64 = 5_000_000_000;
 /// The share of the repeated calls that a list among the caller's arguments has to explain.
 const LIST_TOLERANCE: f64 = 0.1;
@@ -148,7 +149,8 @@ struct Run {
 }
 
 impl Run {
-    /// Measures the calls; `None` if they are few, overlap, failed, or do not belong to the same sample as the parent.
+    /// Measures the calls. Returns `None` if they are few, mostly failed, overlap, or take more than the parent's
+    /// time or a small share of it, or if they do not belong to the same sample as the parent.
     fn measure(parent: &Row, group: &[&Row]) -> Option<Self> {
         let calls: u64 = group.iter().map(|row| u64::from(row.shared)).sum();
         let failed: u64 = group.iter().filter(|row| row.is_failed).map(|row| u64::from(row.shared)).sum();

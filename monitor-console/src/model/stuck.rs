@@ -1,7 +1,7 @@
 //! The age from which a call under way counts as stuck, by the store's history of its function.
 //!
-//! Takes the name of a function; gives a time in ns, by the rule of `monitor_runtime::alert`. A function that declares
-//! `slow` has at least that limit; the store does not have the option.
+//! Takes the name of a function; gives a time in ns, by the rule of `monitor_runtime::alert`. The store does not have
+//! the option `slow`, so the caller has to raise the limit of a function that declares a longer one.
 
 use anyhow::Result;
 use monitor_runtime::alert::{STUCK_NS_MIN, stuck_limit_ns};

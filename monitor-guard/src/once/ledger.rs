@@ -1,7 +1,8 @@
 //! The file of keys.
 //!
-//! Takes keys that begin and end; gives what is known of them. A key is on the disk, in a transaction of its own, before its
-//! function begins. No function runs within a transaction. The file does not know values: they are texts here.
+//! Takes keys whose functions begin and end; gives the recorded state of a key. A key is on the disk, in a transaction
+//! of its own, before its function begins. No function runs within a transaction. The file does not know values: they
+//! are texts here.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard};
@@ -29,7 +30,7 @@ struct Open {
     pid: u32,
 }
 
-/// A key of which nobody knows whether its side effect was done.
+/// A key in doubt: it is not known whether its side effect was done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Doubt {
@@ -100,8 +101,8 @@ const TABLE: &str = "CREATE TABLE once (
 CREATE INDEX once_expires ON once (expires_ns) WHERE expires_ns IS NOT NULL;";
 
 impl Ledger {
-    /// Returns the ledger in this file, which is opened or made at the first use. Beside it lies a folder with the marks of
-    /// the processes that use it. Neither may be deleted while a program uses them.
+    /// Returns the ledger in this file, which is opened or made at the first use. Beside the file is a folder with the
+    /// marks of the processes that use it. Neither may be deleted while a program uses them.
     #[must_use]
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self { path: path.into(), open: Mutex::new(None) }
@@ -130,8 +131,8 @@ impl Ledger {
         })
     }
 
-    /// Says that the side effect of a key in doubt was done, with this value, which callers get for `ttl` from now on.
-    /// Returns false if the key is not in doubt.
+    /// Records that the side effect of a key in doubt was done, with this value, which callers get for `ttl` from now
+    /// on. Returns false if the key is not in doubt.
     ///
     /// # Errors
     /// A message if the file cannot be used, or the value cannot be written as JSON.
@@ -144,8 +145,8 @@ impl Ledger {
         })
     }
 
-    /// Says that the side effect of a key in doubt was not done, so the next caller does it. Returns false if the key
-    /// is not in doubt.
+    /// Records that the side effect of a key in doubt was not done, so the next caller does it. Returns false if the
+    /// key is not in doubt.
     ///
     /// # Errors
     /// A message if the file cannot be used.

@@ -1,12 +1,12 @@
 //! Side effects that are done once: a key, and the recorded result of what was done under it.
 //!
-//! Takes a key, a time to live and a function; gives the function's result, or the one that was recorded by the first caller
-//! of the key, in whatever process that was. The file does not know SQL: `ledger` does.
+//! Takes a key, a time to live and a function; gives the function's result, or the result that the first caller of the
+//! key recorded, in this process or another one. The file does not know SQL: `ledger` does.
 //!
-//! The keys lie in a file of their own beside the store, and not in the store, for three reasons. The store may be replaced
-//! when it is damaged, and deleted when nobody needs it, which would forget what was done. It is written without waiting for the
-//! disk, and a key must be on the disk before its side effect begins. The function `once` also has to work while recording is off, or held
-//! back by a breaker.
+//! The keys are in a file of their own beside the store, for three reasons. The store may be replaced when it is
+//! damaged, and deleted when nobody needs it, and the keys would be lost with it. It is written without waiting for the
+//! disk, but a key must be on the disk before its side effect begins. And `once` has to work even while recording is
+//! off or the recorder's breaker is open.
 
 mod ledger;
 mod owner;
@@ -129,13 +129,14 @@ pub fn once_figures() -> OnceFigures {
     }
 }
 
-/// Runs a function whose side effect must not be done twice, unless it was run before under the same key. The keys lie beside
-/// the recorder's store, in the file `<store>-once.db`; a [`Ledger`] of your own lies where you say.
+/// Runs a function whose side effect must not be done twice, unless it was run before under the same key. The keys are
+/// kept beside the recorder's store, in the file `<store>-once.db`; a [`Ledger`] of your own keeps them in the file
+/// that you name.
 ///
-/// The second caller of a key gets what the first one got: its value, or the message of its failure. A key is forgotten once
-/// `ttl` has passed since its function ended; until then neither a crash nor another process makes the function run twice. If the
-/// process dies while the function runs, nobody knows whether the side effect was done: the key is then
-/// [in doubt](OnceError::InDoubt) until somebody says so, however long that takes.
+/// The second caller of a key gets what the first one got: its value, or the message of its failure. A key is forgotten
+/// once `ttl` has passed since its function ended; until then neither a crash nor another process makes the function
+/// run twice. If the process dies while the function runs, nobody knows whether the side effect was done: the key is
+/// then [in doubt](OnceError::InDoubt), until [`Ledger::resolve`] or [`Ledger::forget`] records whether it was.
 ///
 /// ```no_run
 /// use std::time::Duration;

@@ -81,8 +81,8 @@ impl Expansion<'_> {
         }
     }
 
-    /// Returns a body that may not come to its end with an exit that is never taken. Otherwise rustc would report the
-    /// statements after the block as unreachable.
+    /// Returns the body with an exit before it that is never taken. Without this exit, rustc would report the
+    /// statements after a body that may not come to its end as unreachable.
     fn with_exit(&self, block: &TokenStream, ty: &Type) -> TokenStream {
         let private = &self.private;
         let block = self.function.nested_block(block.clone());

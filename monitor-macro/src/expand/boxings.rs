@@ -1,8 +1,8 @@
 //! Finds the boxes that a function returns.
 //!
-//! Takes the statements of a function that returns a boxed future. Gives the content of each `Box::pin(…)` or
-//! `Box::new(…)` that is the value of the body or of a `return` to a closure, which may replace it. Closures,
-//! async blocks and nested items have returns of their own. A macro that is not known may hide a `return`.
+//! Takes the statements of a function that returns a boxed future. For each `Box::pin(…)` or `Box::new(…)` that is the
+//! value of the body or of a `return`, calls a closure with the content of the box, which the closure may replace.
+//! Closures, async blocks and nested items have returns of their own. A macro that is not known may hide a `return`.
 
 use syn::visit_mut::{self, VisitMut};
 use syn::{Expr, Item, Macro, Stmt};

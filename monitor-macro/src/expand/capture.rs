@@ -213,10 +213,10 @@ impl Expansion<'_> {
         !holds_nothing && is_secret_result(&signature.ident.unraw().to_string())
     }
 
-    /// Returns the call that writes the error. The number of references decides at which way of writing the runtime's
-    /// selection starts: with fewer references it passes over the first ways. An `impl` that holds for some lifetimes
-    /// only is selected for all, and rustc then demands these lifetimes of the caller. So a generic error is not
-    /// written by `Error`, and with `no_result` by nothing but the name of its type.
+    /// Returns the call that writes the error. The number of references decides where the runtime's autoref dispatch
+    /// starts: with fewer references it skips the first ways of writing. Rustc selects an `impl` that holds only for
+    /// some lifetimes as if it held for all, and then demands these lifetimes of the caller. So an error that may
+    /// borrow is not written through `Error`, and with `no_result` only the name of its type is written.
     fn write_error(&self) -> TokenStream {
         let private = &self.private;
         let signature = &self.function.signature;

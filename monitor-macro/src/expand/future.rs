@@ -63,8 +63,8 @@ pub(super) fn wrap_async_fn(expansion: &Expansion<'_>) -> Wrapped {
 struct Output {
     /// The type for the signature.
     full: TokenStream,
-    /// The type as it may stand in a body. `None` for `_`, which says nothing, and for `!`, which is not
-    /// allowed there.
+    /// The type as it may be written in a body. `None` for `_`, which says nothing, and for `!`, which is not allowed
+    /// there.
     nameable: Option<TokenStream>,
     /// The place of the output in the signature.
     span: Span,

@@ -1,12 +1,14 @@
-//! The figures that rules look at: those of a function in a window, and those of the recorder and its process at the end of it.
+//! The figures that rules look at: those of a function in a window of 10 s, and those of the recorder and its process
+//! at the end of a window.
 //!
-//! They are filled by the collector, or by a reader that replays a store. A figure that was not determined is `None`,
-//! and leaves the rules on it as they are.
+//! The collector fills them in, or a reader that replays a store. A figure that was not determined is `None`, and the
+//! rules on this figure keep their state.
 
 use crate::batch::CallStats;
 use crate::histogram::Histogram;
 
-/// The share of the usual calls and failures that is left after a window, so that an hour counts.
+/// The factor by which past calls and failures are multiplied after each window of 10 s. With 360 windows an hour, it
+/// makes the average extend over about an hour.
 const DECAY: f64 = 359.0 / 360.0;
 
 /// The figures of a function in a window.
@@ -32,7 +34,7 @@ impl<'a> WindowFigures<'a> {
     }
 }
 
-/// The calls and failures of a function in the last hour, the latest counting most.
+/// The calls and failures of a function in about the last hour, weighted so that the latest count most.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Usual {
     window: i64,

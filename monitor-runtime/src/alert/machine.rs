@@ -54,7 +54,7 @@ impl State {
         }
     }
 
-    /// Returns the window since which the rule fires, recovering or not.
+    /// Returns the window in which the rule began to fire, if it is firing or recovering, and `None` otherwise.
     #[must_use]
     pub fn firing_since(self) -> Option<i64> {
         match self {

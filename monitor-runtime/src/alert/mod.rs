@@ -1,8 +1,8 @@
 //! Alerts: rules on the figures of functions and of the recorder, and which of them hold.
 //!
-//! Takes rules, and the figures of one closed window of 10 s after the other; gives the alerts that changed. The
-//! machine is pure: whoever feeds it the same windows, the collector or a reader of `latency_window`, gets the same
-//! alerts. It does not know where rules are kept, who receives alerts, and what time it is.
+//! Takes rules, and the figures of closed windows of 10 s, one window after the other; gives the alerts that changed.
+//! The module is pure: the collector and a reader of `latency_window` get the same alerts from the same windows. It
+//! does not know where rules are kept, who receives alerts, and what time it is.
 
 mod figures;
 mod rule;

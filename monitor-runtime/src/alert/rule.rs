@@ -1,4 +1,4 @@
-//! A rule: a measure, a threshold, and how long it has to be passed.
+//! A rule: a measure, a threshold, and the time for which the threshold has to be passed.
 //!
 //! Takes texts and numbers of the table `alert_rule`, or a condition such as `p99 > 50ms for 1m`; gives rules.
 
@@ -42,7 +42,7 @@ impl AlertLevel {
         }
     }
 
-    /// Returns the level with this name.
+    /// Returns the level with this name; `None` if there is none.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|level| level.as_str() == name)
@@ -136,7 +136,7 @@ impl Measure {
         MEASURES.iter().find(|(measure, ..)| *measure == self).map_or("", |(_, name, _)| name)
     }
 
-    /// Returns the measure of this name. Durations may be written without `_ms`.
+    /// Returns the measure of this name; `None` if there is none. Names of durations may be written without `_ms`.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         let is_named = |known: &str| known == name || known.strip_suffix("_ms") == Some(name);
@@ -154,7 +154,8 @@ impl Measure {
         matches!(self, Self::BreakerOpen | Self::LevelLowered | Self::RowsLost | Self::Cost | Self::Memory)
     }
 
-    /// Returns true if a window without calls has a value of this measure, and a window with few calls too.
+    /// Returns true if the measure has a value even in a window without calls, so that [`Rule::min_calls`] does not
+    /// apply to it.
     pub(super) const fn counts_without_calls(self) -> bool {
         matches!(self, Self::CallsPerS | Self::Stuck | Self::NewFailure)
     }
@@ -165,7 +166,8 @@ impl Measure {
         matches!(self, Self::Metric | Self::MetricP50 | Self::MetricP95 | Self::MetricP99 | Self::MetricMax)
     }
 
-    /// Splits a measure that names its metric, such as `metric:orders`, into the measure and the name, which may hold `*`.
+    /// Splits a measure that names its metric, such as `metric:orders`, into the measure and the name, which may hold
+    /// `*`. Returns `None` for any other text.
     #[must_use]
     pub fn split_metric(text: &str) -> Option<(Self, &str)> {
         let (measure, name) = text.trim().split_once(':')?;
@@ -229,7 +231,8 @@ impl Measure {
 /// A rule.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rule {
-    /// The name of the rule. Rules of one name and several levels raise one alert, which has the highest level that holds.
+    /// The name of the rule. Rules of one name and several levels raise one alert, which has the highest level that
+    /// holds.
     pub name: String,
     /// The level of the rule's alerts.
     pub level: AlertLevel,
@@ -245,7 +248,7 @@ pub struct Rule {
     pub for_windows: i64,
     /// The number of windows for which the rule must not hold before its alert is resolved.
     pub keep_windows: i64,
-    /// Windows with fewer calls are passed over.
+    /// The least calls of a window: windows with fewer calls leave the rule's state as it is.
     pub min_calls: u64,
 }
 
@@ -292,9 +295,9 @@ impl fmt::Display for ConditionError {
 
 impl std::error::Error for ConditionError {}
 
-/// Parses a condition: a measure, `>` or `<`, a threshold, and for how long: `p99 > 50ms for 1m`, `failed > 0`,
-/// `rss_bytes > 2GiB`, `metric:orders > 5`. Returns the measure, true for `>`, the threshold, and the seconds. The name
-/// of a metric is found by [`split_metric_name`].
+/// Parses a condition: a measure, `>` or `<`, a threshold, and optionally `for` and a time: `p99 > 50ms for 1m`,
+/// `failed > 0`, `rss_bytes > 2GiB`, `metric:orders > 5`. Returns the measure, true for `>`, the threshold, and the
+/// seconds. The name of a metric is found by [`split_metric_name`].
 ///
 /// # Errors
 /// [`ConditionError`] says which part is wrong, and what is allowed.
@@ -366,7 +369,7 @@ pub fn split_metric_name(text: &str) -> Option<&str> {
     Measure::split_metric(left).map(|(_, name)| name)
 }
 
-/// Returns the milliseconds of a text such as `50ms`, `1.5s` or `2h`.
+/// Returns the milliseconds of a text such as `50ms`, `1.5s` or `2h`; `None` for any other text.
 fn parse_span(text: &str) -> Option<f64> {
     duration::parse(text).ok().map(|ns| ns as f64 / 1e6)
 }

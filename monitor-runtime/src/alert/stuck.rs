@@ -1,7 +1,8 @@
-//! The rule by which a call under way is stuck: it takes far longer than the calls of its function take.
+//! The rule that decides which calls under way are stuck: those that take far longer than the calls of their function
+//! usually take.
 //!
-//! Takes calls under way, each with its age, its limit and the call that waits for it; gives those that are stuck. Of
-//! calls that wait for one another the innermost is reported. A function of which no call has ended has no limit,
+//! Takes calls under way, each with its age, its limit and the call that waits for it; gives the stuck ones. If stuck
+//! calls wait for one another, only the innermost is reported. A function of which no call has ended has no limit,
 //! because it is not known how long its calls take: the loop of a server is not stuck. Such a call is stuck if the call
 //! that waits for it is. The rule does not know where calls and limits come from: the collector and the readers of a
 //! store apply it alike.
@@ -24,8 +25,8 @@ pub struct AgedCall {
     pub caller: Option<usize>,
 }
 
-/// Returns the age from which a call is stuck: 10 s, what the function declares as slow, and many times its 99th percentile,
-/// whichever is longest. Returns `None` without a percentile.
+/// Returns the age from which a call is stuck: 10 s, what the function declares as slow, and many times its 99th
+/// percentile, whichever is longest. Returns `None` without a percentile.
 #[must_use]
 pub fn stuck_limit_ns(p99_ns: Option<u64>, declared_slow_ns: Option<u64>) -> Option<u64> {
     let usual = p99_ns?.saturating_mul(STUCK_FACTOR);
@@ -49,7 +50,8 @@ pub fn find_stuck_calls(calls: &[AgedCall]) -> Vec<usize> {
 
 fn is_stuck(calls: &[AgedCall], at: usize) -> bool {
     let mut next = Some(at);
-    // Only a forged file can have calls that wait for each other in a circle: each of them is looked at once.
+    // Only a forged file can have calls that wait for each other in a circle. The loop is bounded, so it ends there
+    // too.
     for _ in 0..calls.len() {
         let Some(call) = next.and_then(|at| calls.get(at)) else { return false };
         match call.limit_ns {

@@ -1,8 +1,8 @@
-//! All rules over all functions: which alerts fire, and which changed with a window.
+//! All rules over all functions: the alerts that fire, and those that changed with a window.
 //!
-//! Takes the figures of one window after the other; gives changes. Rules of one name raise one alert for a subject: it
-//! has the highest level whose rule fires. The number of alerts is bounded: beyond the bound, one alert for each rule
-//! counts the other functions.
+//! Takes the figures of one window after the other; gives changes. Rules of one name raise one alert for a subject. The
+//! alert has the highest level whose rule fires. The number of alerts is bounded: beyond the bound, one alert for each
+//! rule counts the other functions.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -62,12 +62,12 @@ struct Track {
 #[derive(Debug, Clone, Default)]
 pub struct Alerts {
     rules: Vec<Rule>,
-    /// Rules that are not inactive, by their place among the rules, and subject.
+    /// Rules that are not inactive, by index in `rules` and by subject.
     tracks: BTreeMap<(usize, Subject), Track>,
     /// Alerts that fire, as they were last reported, by rule and subject.
     live: BTreeMap<(String, Subject), AlertChange>,
     usual: HashMap<u32, Usual>,
-    /// Rules that look at a function, by its id.
+    /// The indices of the rules that look at a function, by the function's id.
     matching: HashMap<u32, Vec<usize>>,
 }
 
@@ -102,8 +102,8 @@ impl Alerts {
         self.live.values()
     }
 
-    /// Takes the figures of a window, which is over. Adds the alerts that changed to `changes`. Without `recorder` the rules on
-    /// the recorder stay as they are.
+    /// Evaluates the rules on the figures of a closed window, and adds the alerts that changed to `changes`. Without
+    /// `recorder`, the rules on the recorder keep their state.
     pub fn step<'a>(
         &mut self,
         window: i64,
@@ -205,7 +205,8 @@ impl Alerts {
         }
     }
 
-    /// Returns the alerts that fire now: of rules of one name, that of the highest level.
+    /// Returns the alerts that fire or recover now. Rules of one name and subject give one alert, that of the highest
+    /// level.
     fn collect_firing(&self) -> BTreeMap<(String, Subject), AlertChange> {
         let mut firing: BTreeMap<(String, Subject), AlertChange> = BTreeMap::new();
         for ((at, subject), track) in &self.tracks {
@@ -236,7 +237,8 @@ impl Alerts {
         firing
     }
 
-    /// Combines the alerts beyond the bound, by rule. Alerts that were reported already stay apart.
+    /// Combines the alerts beyond [`ALERTS_MAX`] into one alert for each rule. Alerts that were already reported stay
+    /// separate.
     fn bound(
         &self,
         firing: BTreeMap<(String, Subject), AlertChange>,
@@ -322,7 +324,7 @@ fn describe(rule: &Rule, track: &Track) -> String {
     format!("{}: {what} (rule {}: {})", track.name, rule.name, rule.condition())
 }
 
-/// Rounds a value to three digits or so.
+/// Rounds a value to two decimals, or to an integer if it is at least 100.
 fn round(value: f64) -> f64 {
     let digits = if value.abs() >= 100.0 { 1.0 } else { 100.0 };
     (value * digits).round() / digits

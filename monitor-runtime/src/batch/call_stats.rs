@@ -1,8 +1,8 @@
 //! The call statistics of a function over a period: numbers of calls, and sums and the maximum of their durations.
 //!
 //! Takes calls one by one, or statistics that were summed elsewhere; gives sums, differences, and the words that
-//! checkpoints and the store hold. The order of these words is written down here and nowhere else. All arithmetic
-//! saturates, because a damaged store or ring file may hold any numbers. It does not know periods.
+//! checkpoints and the store hold. Only this file defines the order of these words. All arithmetic saturates, because a
+//! damaged store or ring file may hold any numbers. It does not know periods.
 
 use crate::record::Outcome;
 
@@ -29,8 +29,8 @@ pub struct CallStats {
     pub total_ns: u64,
     /// Sum of the time that calls spent outside of the monitored calls that they made.
     pub self_ns: u64,
-    /// Sum of the time in which calls ran: of an async call its polls, of another its duration. Calls within another
-    /// call of the same function are left out.
+    /// Sum of the time in which calls ran: the polls of an async call, the whole duration of any other call. Calls
+    /// within another call of the same function are left out.
     pub busy_ns: u64,
     /// Sum of the durations of calls within another call of the same function.
     pub nested_ns: u64,
@@ -186,7 +186,7 @@ impl CallStats {
         self.dropped = self.dropped.saturating_add(calls);
     }
 
-    /// Removes up to `calls` unsampled calls and returns the number of calls removed.
+    /// Removes up to `calls` calls that were counted as sampled out. Returns the number of calls that were removed.
     pub(crate) fn uncount(&mut self, calls: u64) -> u64 {
         let removed = calls.min(self.sampled_out);
         self.calls = self.calls.saturating_sub(removed);

@@ -1,7 +1,8 @@
 //! Decodes a drained record into the row of a call or of a log line: ticks become times, tokens become JSON.
 //!
 //! Takes a record, the clock and the names of its function's arguments and fields; gives times, texts and the row. A
-//! call's busy time never exceeds its duration, nor its self time its busy time. It does not decide whether a call gets a row.
+//! call's busy time never exceeds its duration, nor its self time its busy time. It does not decide whether a call gets
+//! a row.
 
 use crate::batch::call_stats::EndedCall;
 use std::sync::Arc;
@@ -43,8 +44,8 @@ pub(crate) enum Pending<'a> {
 }
 
 impl Pending<'_> {
-    /// Returns true for a record that outlives others where there is no room for all: a failed call, or a line of the level
-    /// `error`.
+    /// Returns true for a record that is kept before others if there is no room for all: a call that did not end `ok`,
+    /// or a log line of the level `error`.
     pub(crate) fn has_priority(&self) -> bool {
         match self {
             Self::Call(call) => call.header.outcome != Outcome::Ok,
@@ -77,7 +78,7 @@ pub(crate) fn to_log_row(
 ) -> LogRow {
     let LogLine { level, at, lines, span, trace, site, has_body, body_bytes, fields_bytes, .. } =
         pending.line;
-    // A text for which there is no memory is missing.
+    // A text for which there is no memory is left out.
     let mut text = |words: &[u64], bytes: u16, to_text: fn(&[u8]) -> Option<String>| {
         if unpack(words, bytes.into(), scratch) { to_text(scratch) } else { None }
     };
@@ -123,7 +124,7 @@ pub(crate) fn to_times(header: &Header, clock: &Clock) -> Times {
     Times { start_ns, duration_ns, busy_ns, self_ns, end_ns }
 }
 
-/// Returns the call as statistics count it.
+/// Returns the ended call in the form that call statistics take.
 #[inline]
 pub(crate) fn to_ended(header: &Header, times: &Times) -> EndedCall {
     let Times { duration_ns: ns, self_ns, busy_ns, end_ns: at_ns, .. } = *times;

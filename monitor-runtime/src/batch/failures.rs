@@ -1,13 +1,14 @@
-//! The way of a failure through the calls that it ends: a call that fails because a call it made failed passes the failure
-//! on.
-//! Takes failed calls, callees before their callers; gives for each the callee that it has its failure from, if there
-//! is one, and the path from it to where the failure began. The texts decide: the text of an error that names its
-//! source contains the text of the source, and a panic that unwinds through several calls has one text. Pure.
+//! The way of a failure through the calls that it ends: a call that fails because one of its callees failed passes the
+//! failure on.
+//!
+//! Takes failed calls, callees before their callers; gives for each the callee whose failure it passed on, if there is
+//! one, and the path from the call to the one in which the failure began. The texts decide: the text of an error that
+//! names its source contains the text of the source, and a panic that unwinds through several calls has one text. Pure.
 
 use crate::limits;
 use crate::record::Outcome;
 
-/// The callee that a failed call has its failure from.
+/// The callee whose failure a failed call passed on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cause {
     /// Span of the callee.
@@ -27,7 +28,7 @@ struct Failed {
     outcome: Outcome,
     text: String,
     path: String,
-    /// The number of calls of the function that failed like this.
+    /// The number of the caller's calls of this function that failed in the same way.
     times: u32,
 }
 
@@ -59,7 +60,7 @@ impl FailedCallees {
     }
 
     /// Returns the cause of the failure of a call with these callees: the last callee whose failure the call may have
-    /// passed on.
+    /// passed on; `None` if there is none.
     pub(crate) fn cause_of(&self, call: &FailedCall<'_>) -> Option<Cause> {
         let callee = self.0.iter().rev().find(|callee| callee.is_passed_on_by(call))?;
         let own = short_name(call.name);
@@ -74,7 +75,8 @@ impl FailedCallees {
         Some(Cause { caused_by: callee.span, origin: callee.origin, path: join(own, &below) })
     }
 
-    /// Remembers a callee that failed. Callees that failed alike are kept as one, with their number.
+    /// Remembers a callee that failed. Callees of one function that failed with the same text are kept as one, with
+    /// their number.
     pub(crate) fn remember(&mut self, call: &FailedCall<'_>, cause: Option<&Cause>) {
         let text = cut(call.text, limits::FAILURE_TEXT_BYTES_MAX);
         let origin = cause.map_or(call.span, |cause| cause.origin);
@@ -115,12 +117,14 @@ impl Failed {
     }
 }
 
-/// Returns true if a text is the same as another, or contains it and the other is too long to be found by chance.
+/// Returns true if `part` is the whole text, or if the text contains it and it is long enough not to be found by
+/// chance.
 fn holds(text: &str, part: &str) -> bool {
     !part.is_empty() && (text == part || part.len() >= TEXT_BYTES_MIN && text.contains(part))
 }
 
-/// Returns the text of a failure without what follows it: the place of a panic, and the mark of a text that was cut.
+/// Returns the message in the text of a failure, without the place of a panic and the mark of a text that was cut,
+/// which follow it.
 fn message(outcome: Outcome, text: &str) -> &str {
     let text = text.trim().trim_end_matches('…');
     match text.rsplit_once(", ") {
@@ -129,13 +133,17 @@ fn message(outcome: Outcome, text: &str) -> &str {
     }
 }
 
-/// Returns true for `src/main.rs:10:5`.
+/// Returns true if a text ends like the place of a panic, such as `src/main.rs:10:5`.
 fn is_place(text: &str) -> bool {
-    let mut numbers = text.rsplit(':').take(2);
-    numbers.all(|number| number.bytes().all(|byte| byte.is_ascii_digit()) && !number.is_empty())
+    let is_number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    let mut parts = text.rsplitn(3, ':');
+    parts.next().is_some_and(is_number)
+        && parts.next().is_some_and(is_number)
+        && parts.next().is_some_and(|file| !file.is_empty())
 }
 
-/// Returns the last part of a function's name, with its type if it has one: `Book::insert` of `shop::orders::Book::insert`.
+/// Returns the last part of a function's name, with its type if it has one: `Book::insert` of
+/// `shop::orders::Book::insert`.
 pub(crate) fn short_name(name: &str) -> &str {
     let last = name.rfind("::").map_or(0, |at| at + 2);
     let Some(before) = last.checked_sub(2) else { return name };
@@ -147,7 +155,7 @@ pub(crate) fn short_name(name: &str) -> &str {
     }
 }
 
-/// Puts a function before a path. The middle of a long path is left out, because its ends say most.
+/// Returns a path with a function before it. The middle of a long path is left out, because its ends tell most.
 fn join(name: &str, below: &str) -> String {
     let path = format!("{name}{ARROW}{below}");
     if path.len() <= limits::FAILURE_PATH_BYTES_MAX {
@@ -169,11 +177,12 @@ fn cut_start(text: &str, bytes_max: usize) -> &str {
     &text[start.unwrap_or(text.len())..]
 }
 
-/// The text between a function and the callee that it has its failure from.
+/// The text between a function and the callee whose failure it passed on.
 const ARROW: &str = " ← ";
-/// The functions at the end of a path that stay if its middle is left out.
+/// The number of functions at the end of a path that stay if its middle is left out.
 const PATH_END: usize = 4;
-/// A text shorter than this, such as `1` or `no`, is found in too many others by chance.
+/// The fewest bytes of a text that is searched for in others. A shorter text, such as `1` or `no`, is found in too many
+/// others by chance.
 const TEXT_BYTES_MIN: usize = 4;
 
 #[cfg(test)]
@@ -232,6 +241,21 @@ mod tests {
         ];
         for (below, above, expected) in cases {
             assert_eq!(is_passed_on(below, above), expected, "{below:?} {above:?}");
+        }
+    }
+
+    #[test]
+    fn a_message_loses_the_place_of_a_panic_and_nothing_else() {
+        for (text, expected) in [
+            ("out of range, src/main.rs:10:5", "out of range"),
+            ("no room for 3, 5", "no room for 3, 5"),
+            ("lost, 4:5", "lost, 4:5"),
+            ("lost, :4:5", "lost, :4:5"),
+            ("lost, src/main.rs:10:x", "lost, src/main.rs:10:x"),
+            ("lost, C:\\src\\main.rs:1:2", "lost"),
+        ] {
+            assert_eq!(message(Panic, text), expected);
+            assert_eq!(message(Error, text), text);
         }
     }
 

@@ -21,7 +21,7 @@ pub const SLICE_NS: i64 = 1_800_000_000_000;
 /// A call is slow if it takes longer than this share of its function's calls.
 const SLOW_SHARE: f64 = 0.99;
 
-/// Age at which a window is closed: calls that end in it later are added to what the store has.
+/// Age at which a window is closed. Calls that ended in the window but are drained later are added to the stored row.
 const WINDOWS_OPEN_NS: i64 = 2 * WINDOW_NS;
 
 /// Statistics of one window or slice.
@@ -31,7 +31,8 @@ struct Period {
     histogram: Histogram,
     /// True if the period changed since it was last written.
     changed: bool,
-    /// [`Update::Replace`] if this is the whole period, [`Update::Add`] if the part before it was released.
+    /// [`Update::Replace`] if these statistics cover the whole period; [`Update::Add`] if they hold only later calls,
+    /// because earlier ones are already stored and released from memory.
     update: Update,
 }
 
@@ -87,8 +88,8 @@ impl FunctionStats {
         self.window_at(at_ns).merge(&Period { stats, histogram, ..Period::default() });
     }
 
-    /// Counts calls as dropped instead of recorded, because the row that they share was lost before it reached the store.
-    /// The last of them ended at `ended_ns`; the others may have ended in the windows before.
+    /// Counts calls as dropped instead of recorded, because the row that they share was lost before it reached the
+    /// store. The last of them ended at `ended_ns`; the others may have ended in the windows before.
     pub(crate) fn lose_rows(&mut self, ended_ns: i64, calls: u64) {
         self.sum.lose_rows(calls);
         self.sum_changed = true;
@@ -132,7 +133,7 @@ impl FunctionStats {
         self.changed = true;
     }
 
-    /// Returns the window in which a call ended, and marks it changed.
+    /// Returns the window in which a call that ended at `at_ns` is counted, and marks it changed.
     #[inline]
     fn window_at(&mut self, at_ns: i64) -> &mut Period {
         self.changed = true;
@@ -203,9 +204,9 @@ impl FunctionStats {
         self.changed
     }
 
-    /// Adds the rows that changed since the last call of this function to `windows` and `slices`. Then it adds
-    /// windows that are old enough to be closed to their slices. Returns false if the machine has no memory for the
-    /// rows: they are then still to be taken.
+    /// Adds the rows that changed since the last call of this function to `windows` and `slices`. Then it adds windows
+    /// that are old enough to be closed to their slices. Returns false if the machine has no memory for the rows; a
+    /// later call then returns them.
     pub(crate) fn take_rows(
         &mut self,
         function: u32,
@@ -253,8 +254,8 @@ impl FunctionStats {
         Some(())
     }
 
-    /// Closes windows, each into its slice, and releases slices that get no more calls. A clock that was set back
-    /// opens no window again.
+    /// Closes windows: adds each to its slice. Then releases slices that get no more calls. A clock that was set back
+    /// does not open a window again.
     fn close_windows(&mut self, now_ns: i64) {
         self.open_since_ns = self.open_since_ns.max(now_ns.saturating_sub(WINDOWS_OPEN_NS));
         let later = self.earlier.split_off(&self.open_since_ns);
@@ -375,7 +376,8 @@ mod tests {
 
     #[test]
     fn a_call_counts_in_its_window_and_slice_however_late_it_is_drained() {
-        // Pairs of the second at which a call ends and the second at which it is drained. Rows are made after each pair.
+        // Pairs of the second at which a call ends and the second at which it is drained. Rows are made after each
+        // pair.
         let cases: [&[(i64, i64)]; 6] = [
             &[(5, 5), (6, 40), (7, 41)],
             &[(5, 5), (45, 45), (6, 46), (7, 46), (8, 90)],

@@ -1,7 +1,7 @@
 //! The rows of the program's metrics: counters, gauges and histograms with tags.
 //!
-//! A row holds the changes in a window of 10 s since the source was last asked, so rows of one window are added up.
-//! Each row carries its series, because the store may have to enter the series anew at any time.
+//! A row holds the changes within a window of 10 s since the source was last read, so several rows of one window are
+//! added up. Each row carries its series, because the store may have to insert the series again at any time.
 
 use std::sync::Arc;
 
@@ -73,6 +73,6 @@ pub struct MetricWindowRow {
     pub metric: Arc<MetricRow>,
     /// Start of the window, ns since the Unix epoch, a multiple of 10 s.
     pub start_ns: i64,
-    /// The changes, which are added to those that the store has of the window.
+    /// The changes, which are added to those that the store already has for the window.
     pub stats: MetricStats,
 }

@@ -1,8 +1,8 @@
 //! The rows that one transaction carries into the store.
 //!
 //! Takes drained records and counts (`decode`, `call_stats`, `function_stats`); gives rows, one type for each kind. Ids
-//! of functions and threads are those of this process: the store maps them to its own. The room does not know the
-//! store, and it does not bound a batch: the collector that fills one does.
+//! of functions and threads are those of this process: the store maps them to its own. The module does not know the
+//! store, and it does not bound the size of a batch: the collector, which fills batches, does.
 
 pub(crate) mod call_stats;
 pub(crate) mod failures;
@@ -31,8 +31,8 @@ pub struct Batch {
     pub sequence: u64,
     /// Time at which the batch was closed, ns since the Unix epoch.
     pub at_ns: i64,
-    /// True if batches like this one are to follow soon: the range of their ids is extended in advance, so that they need not
-    /// write it.
+    /// True if more batches of this kind follow soon. The store then extends its range of call ids in advance, so that
+    /// these batches need not write the range.
     pub is_one_of_many: bool,
     /// Functions that were not stored before.
     pub functions: Vec<FunctionRow>,
@@ -42,15 +42,15 @@ pub struct Batch {
     pub edges: Vec<(u32, u32)>,
     /// Calls, those of each thread in the order in which they were recorded.
     pub calls: Vec<CallRow>,
-    /// Log lines, those of each thread in the order in which they were said.
+    /// Log lines, those of each thread in the order in which they were emitted.
     pub logs: Vec<LogRow>,
     /// Windows of 10 s that changed. A row holds the whole window and replaces the stored one, except a row of
     /// [`Update::Add`], which is added to it.
     pub windows: Vec<WindowRow>,
     /// Slices of half an hour that changed. A row replaces the stored one or is added to it, as for windows.
     pub slices: Vec<SliceRow>,
-    /// Totals since the process began, of functions whose statistics changed. A row replaces the stored one or is added to
-    /// it, as for windows.
+    /// Totals since the process began, of functions whose statistics changed. A row replaces the stored one or is added
+    /// to it, as for windows.
     pub totals: Vec<TotalRow>,
     /// Sampling rates that changed. A later row replaces an earlier one.
     pub rates: Vec<RateRow>,
@@ -89,7 +89,7 @@ pub struct ProcessRow {
     pub program: Program,
 }
 
-/// A program, by which two builds are told apart. A text is `None` if it is not known.
+/// A program, described so that two builds can be distinguished. A text is `None` if it is not known.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Program {
     /// Path of the executable.
@@ -159,13 +159,13 @@ pub struct CallRow {
     pub result: Option<String>,
     /// Error or panic as plain text.
     pub error: Option<String>,
-    /// Name of the error's type, if it is known and says something.
+    /// Name of the error's type, if it is known and informative.
     pub error_type: Option<String>,
     /// Extra fields as a JSON object.
     pub fields: Option<String>,
     /// The calls that share the row, if there are several. Its duration and busy time are then means over these calls.
     pub shared: Option<SharedRow>,
-    /// The callee that a failed call has its failure from; `None` if the failure began in the call.
+    /// The callee whose failure a failed call passed on; `None` if the failure began in the call.
     pub cause: Option<Box<Cause>>,
     /// True if a tree begins with the call: it has no caller, or one that is a loop such as `main`.
     pub is_tree: bool,
@@ -200,25 +200,26 @@ impl CallRow {
 /// A log line, or lines of one place that share a row.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LogRow {
-    /// Time at which the line was said, ns since the Unix epoch.
+    /// Time at which the line was emitted, ns since the Unix epoch.
     pub at_ns: i64,
     /// Level of the line.
     pub level: LogLevel,
-    /// Place in the source that said the line.
+    /// Place in the source that emitted the line.
     pub target: Arc<LogTarget>,
-    /// [`CallRow::span_id`] of the call that said the line, 0 outside of calls.
+    /// [`CallRow::span_id`] of the call that emitted the line; 0 outside of calls.
     pub span_id: u64,
-    /// [`CallRow::trace_id`] of the call that said the line.
+    /// [`CallRow::trace_id`] of the call that emitted the line.
     pub trace_id: u64,
-    /// [`FunctionRow::id`] of the function of that call, if the call began on the thread that said the line.
+    /// [`FunctionRow::id`] of the function of that call, if the call began on the thread that emitted the line.
     pub function: Option<u32>,
     /// Text of the line; `None` if the row stands only for lines without a row of their own.
     pub body: Option<String>,
     /// Fields as a JSON object.
     pub fields: Option<String>,
-    /// Number of lines that the row stands for: itself, and earlier lines of its place that came too fast for a row each.
+    /// Number of lines that the row stands for: itself, and earlier lines of its place that came too fast for a row
+    /// each.
     pub lines: u64,
-    /// Number of calls of the batch that were recorded before the line, on whatever thread.
+    /// Number of calls of the batch that were recorded before the line, on any thread.
     pub calls_before: usize,
 }
 
@@ -429,7 +430,7 @@ pub struct GuardRow {
     pub openings: u64,
     /// Number of attempts after the first one of a call.
     pub retries: u64,
-    /// Number of calls that succeeded after the first attempt.
+    /// Number of calls whose first attempt failed and a later one succeeded.
     pub retried_ok: u64,
     /// Reason for which a person holds the breaker.
     pub held: Option<String>,
@@ -438,7 +439,7 @@ pub struct GuardRow {
 }
 
 impl GuardRow {
-    /// Returns true if anything but the passing of time sets the row apart from the last one.
+    /// Returns true if the row differs from the last one in anything but `lasted_ns`.
     pub(crate) fn differs_from(&self, last: &Self) -> bool {
         Self { lasted_ns: last.lasted_ns, ..self.clone() } != *last
     }

@@ -1,5 +1,5 @@
-//! A call of an async function: entered where the function is called, current while its future is polled, ended with the
-//! future.
+//! A call of an async function: entered where the function is called, current while its future is polled, ended with
+//! the future.
 //!
 //! Takes the polls of one future, on any thread; gives one record. After a poll, the thread's context is always what it
 //! was before the poll. An unfinished call that is dropped ends as `cancelled`, or as `panic` if a poll unwound. The
@@ -29,23 +29,24 @@ use crate::thread::scratch::{self, Capture};
 use crate::thread::state::{NO_SPAN, ThreadState, is_none_or_kept, is_reserved};
 use crate::thread::tally::{Spent, Unrecorded};
 
-/// An async call: entered where the function is called, current only while its future is polled. If it is dropped before its
-/// future completed, it ends as `cancelled`.
+/// An async call: entered where the function is called, current only while its future is polled. If it is dropped
+/// before its future completed, it ends as `cancelled`.
 ///
-/// The call moves with the future soon after both are made. The smaller the call is, the fewer words the processor has
-/// to wait for.
+/// The call is moved together with its future soon after both are made. It is kept small, so that the processor has to
+/// wait for fewer words.
 #[derive(Debug)]
 pub struct AsyncCall {
     site: &'static CallSite,
-    /// The context while the call is polled: its span, its tree, and the tree's weight. A call that gets a span with its
-    /// record is polled in the context in which it was entered.
+    /// The context while the call is polled: its span, its tree, and the tree's weight. A call that gets a span with
+    /// its record is polled in the context in which it was entered.
     span: u64,
     trace: u64,
     weight: f32,
     /// The call's slot among the suspended calls, from its first wait on; 0 for none.
     slot: u32,
     parent: u64,
-    /// The moment of the first poll, or 0 before it. For a counted call, the coarse clock's moment of the call.
+    /// The moment of the first poll, in ticks; 0 before it. For a counted call, the coarse clock's reading when the
+    /// function was called.
     start: Ticks,
     busy: Ticks,
     /// The part of `busy` that was spent in callees.
@@ -57,7 +58,7 @@ pub struct AsyncCall {
 /// The parts of a call that begins: its state, the context in it, its parent, and its start if it was counted.
 pub(super) type Begun = (State, Context, u64, Ticks);
 
-/// The parts of a call that passes through.
+/// The parts of a call that passes through: its body runs, and the recorder takes no further notice of it.
 const PASS: Begun = (State::ENDED, Context::NONE, NO_SPAN, 0);
 
 impl AsyncCall {
@@ -66,8 +67,8 @@ impl AsyncCall {
     #[must_use]
     pub fn enter(site: &'static CallSite) -> Self {
         let begun = Self::begin(site);
-        // The call is built at its place from its parts. If it were returned through memory, its copy would wait until the
-        // processor has combined the narrower stores.
+        // The call is built at its place from its parts. If it were returned through memory, its copy would wait until
+        // the processor has combined the narrower stores.
         let (state, Context { span, trace, weight }, parent, start) = begun;
         let (slot, busy, callees, values) = (0, 0, 0, None);
         Self { site, span, trace, weight, slot, parent, start, busy, callees, values, state }
@@ -79,7 +80,8 @@ impl AsyncCall {
         Self::begin_recorded(site).unwrap_or_else(|| Self::begin_unless_recorded(site))
     }
 
-    /// Begins a call that is recorded like the call around it or as a root. Returns `None` for any other call.
+    /// Begins a call that is recorded like the call around it or as a root. Returns `None`, and changes nothing, for
+    /// any other call.
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn begin_recorded(site: &'static CallSite) -> Option<Begun> {
         if site.epoch().fidelity() != Fidelity::RECORDED {
@@ -102,7 +104,7 @@ impl AsyncCall {
         Some((State::SAMPLED, Context { span, trace, weight }, parent, 0))
     }
 
-    /// Begins a call that is not simply recorded.
+    /// Begins a call that [`Self::begin_recorded`] does not begin.
     #[inline(never)]
     fn begin_unless_recorded(site: &'static CallSite) -> Begun {
         let epoch = site.epoch();
@@ -128,8 +130,8 @@ impl AsyncCall {
         Self::enter_decided(site)
     }
 
-    /// Enters a call that needs a decision: the first of a function or a thread, a call of a sampled function or within a
-    /// capture.
+    /// Enters a call that needs a decision: the first call of a function or on a thread, a call of a sampled function,
+    /// or a call within a capture.
     #[cold]
     #[inline(never)]
     fn enter_decided(site: &'static CallSite) -> Begun {
@@ -198,7 +200,7 @@ impl AsyncCall {
         }
     }
 
-    /// Returns the thread, if it captures arguments of this call.
+    /// Returns the calling thread's state if arguments of this call are captured on it, and `None` otherwise.
     #[inline]
     fn captures(&self) -> Option<&'static ThreadState> {
         let captures = self.state.is_sampled() || self.state.is_unsampled() && self.site.captures_unsampled();
@@ -245,8 +247,8 @@ impl AsyncCall {
         }
     }
 
-    /// Begins a poll, which makes the call current. `polled` stays empty if the call passes through or has ended. The poll is
-    /// built at its place, because a copy would wait until the processor has combined the narrower stores.
+    /// Begins a poll, which makes the call current. `polled` stays empty if the call passes through or has ended. The
+    /// poll is built at its place, because a copy would wait until the processor has combined the narrower stores.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn resume(&mut self, polled: &mut Polled) {
         let thread = if self.state == State::SAMPLED { local::current_if_marked() } else { None };
@@ -320,7 +322,7 @@ impl AsyncCall {
         }
     }
 
-    /// Ends the time of a poll. Returns the moment, or 0 if the poll is not timed.
+    /// Ends the time of a poll. Returns the moment of its end, or 0 if the poll is not timed.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn pause(&mut self, poll: &Poll) -> Ticks {
         if poll.special != PollSpecial::NONE {
@@ -381,8 +383,8 @@ impl AsyncCall {
         self.state.is_polled() && (self.state.is_sampled() || self.state.is_unsampled() && is_slow())
     }
 
-    /// Ends a call as `ok` that leaves a header or nothing, and returns true. Returns false, and changes nothing, for a call
-    /// that needs more, or if the ring is at a limit.
+    /// Ends the call as `ok` and returns true if it leaves a record without values, or no record at all. Returns false,
+    /// and changes nothing, for any other call, or if the ring is at a limit.
     #[inline]
     pub(super) fn end_ok_header_only(&mut self, thread: &ThreadState, end: Ticks) -> bool {
         let is_over = match self.state {
@@ -420,7 +422,7 @@ impl AsyncCall {
         is_written
     }
 
-    /// Returns the call's slot among the suspended calls.
+    /// Gives the call's slot among the suspended calls back, if the call has one.
     #[inline]
     fn leave_slot(&self, thread: &ThreadState) {
         if self.slot != 0 {
@@ -472,7 +474,7 @@ impl AsyncCall {
         Spent { duration, self_ticks, busy, is_nested: self.state.is_nested() }
     }
 
-    /// Ends the call at `end`. The captured value goes behind the arguments.
+    /// Ends the call at `end`. The captured value is written behind the arguments and fields.
     #[inline(never)]
     pub(super) fn end(&mut self, end: Ticks, outcome: Outcome, value: Option<Capture<'_>>) {
         let state = self.state;
@@ -572,8 +574,8 @@ impl AsyncCall {
         Self { site, span, trace, weight, slot, parent, start, busy, callees, values, state }
     }
 
-    /// Ends a sampled call as `ok` that leaves a header, and returns true. Returns false, and changes nothing, for any other
-    /// call, or if the ring is at a limit.
+    /// Ends the call as `ok` and returns true if it is sampled, so that it leaves a record without values. Returns
+    /// false, and changes nothing, for any other call, or if the ring is at a limit.
     #[inline]
     pub(super) fn end_open_sampled(&mut self, thread: &ThreadState, end: Ticks) -> bool {
         let is_over = self.state == State::SAMPLED && self.write_ok(thread, end);

@@ -1,7 +1,7 @@
 //! The state of an async call, in one word.
 //!
-//! Takes what was decided about the call and what its polls find; gives named questions. The state changes with each poll, and
-//! the word moves with the future. The file does not know what a call records.
+//! Takes what was decided about the call and what its polls find; gives functions that answer questions about it. The
+//! state changes with each poll, and the word moves with the future. The file does not know what a call records.
 
 /// The state of a call, in one word, because the processor would have to combine narrower words when the call moves.
 ///
@@ -13,7 +13,7 @@
 /// | 5 | the call is among the first of its function |
 /// | 4 | another call of the function was under way around its first poll |
 /// | 3 | the call is being polled; if it is dropped meanwhile, it unwound |
-/// | 1–0 | 0: the call passes through or has ended, 1: it is sampled, 2: it is unsampled, 3: it was counted when it was called |
+/// | 1–0 | 0: the call passes through or has ended, 1: sampled, 2: unsampled, 3: counted when it was called |
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct State(u64);
 

@@ -1,7 +1,7 @@
 //! The captured values of a call that moves between threads, in memory that travels with it.
 //!
-//! Takes what captures write; gives tokens for the call's record. The memory is counted, and a capture that finds too little of it
-//! is refused. The file does not know the call.
+//! Takes what captures write; gives tokens for the call's record. The accountant counts the memory, and a capture for
+//! which too little is left is refused. The file does not know the call.
 
 use super::poll::Polled;
 use crate::accountant::{Accountant, Part};
@@ -26,8 +26,8 @@ impl Values {
         Self { tokens: Box::default(), args_bytes: 0, fields_bytes: 0, dropping: None, accountant }
     }
 
-    /// Captures values behind those captured before. Returns the number of bytes that this adds; 0 if there is no memory for
-    /// them.
+    /// Captures values and appends them to those captured before. Returns the number of bytes that were added; 0 if
+    /// there is no memory for them.
     #[inline(never)]
     pub(super) fn capture(
         place: &mut Option<Box<Self>>,

@@ -9,8 +9,8 @@ use std::pin::Pin;
 use std::sync::atomic::Ordering;
 use std::task::{self, Poll};
 
+use super::decision::take_state;
 use crate::thread::local::{self, Lease};
-use crate::thread::pool;
 use crate::thread::state::{INTERLEAVED, NO_SPAN, SUPPRESSED, ThreadState, WRITING};
 
 /// The call that was current on a thread: its span, its tree, and the tree's weight.
@@ -117,12 +117,12 @@ impl Entered {
             Some(thread) => Some((thread, Lease::Thread)),
             // No call is current on a thread that has not recorded, so it needs no state for this context.
             None if context.span == NO_SPAN => None,
-            None => pool::process_threads().and_then(pool::ThreadPool::acquire),
+            None => take_state(),
         };
         let before = thread.map_or(Context::NONE, |(thread, _)| Context::from_state(thread));
         match thread {
-            // Within a capture nothing is recorded, so the context does not matter, nor in a signal handler that interrupts the
-            // recorder.
+            // Nothing is recorded within a capture, or in a signal handler that interrupts the recorder, so the context
+            // does not matter there.
             Some((thread, _)) if !matches!(before.span, SUPPRESSED | WRITING) => context.enter(thread),
             _ => {}
         }

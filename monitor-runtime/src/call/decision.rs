@@ -1,11 +1,11 @@
-//! The decision about a call that is not simply recorded.
+//! The decision whether a call is recorded, timed, only counted or passed through, for calls off the common path.
 //!
 //! Takes the site's rates, the span that is current on the thread, and the thread's countdown and random numbers. Gives
-//! what becomes of the call, and of the calls below it. The calls of a tree are kept together, as far as their functions'
-//! rates allow. The file does not know how a call is entered.
+//! a [`Decision`] about the call and the calls below it. The calls of a tree are kept together, as far as their
+//! functions' rates allow. The file does not know how a call is entered.
 //!
-//! Each kept call carries the weight that fits the chance by which it was kept in its surroundings, and whatever the
-//! recorder itself decides about these surroundings is decided for all calls alike. So the sums of weights are unbiased.
+//! The weight of a kept call is the reciprocal of the probability with which it was kept, given the calls around it.
+//! The recorder's own decisions about those calls apply to all calls alike. So sums of weights are unbiased.
 
 use std::sync::atomic::Ordering;
 
@@ -22,7 +22,8 @@ use crate::thread::state::{NO_SPAN, ThreadState, WRITING, is_reserved};
 /// Returns [`NOT_KEPT`] for a call that is timed and leaves no record, 0 for a call that is recorded like the call
 /// around it or as a root. Returns `None` for a call that needs a decision.
 ///
-/// A gap of this epoch shows that no first call of the function is still to be kept: `decide` takes the first calls
+/// The countdown on this thread holds a gap: the number of calls until the next sampled one. A gap that was drawn in
+/// this epoch shows that no first call of the function is still to be kept, because `decide` takes the first calls
 /// before it draws a gap, except at rate zero, at which none is kept.
 #[cfg_attr(not(debug_assertions), inline(always))]
 pub(super) fn decide_fast(site: &CallSite, epoch: Epoch, parent: u64) -> Option<u64> {
@@ -63,8 +64,8 @@ pub(crate) enum Decision {
 }
 
 /// Decides about a call. A root is sampled at its function's rate. A callee is sampled with its root, or less often if
-/// its function's rate for callees is lower than the probability with which its root was sampled. A function that is only
-/// counted has a countdown of its own, whatever is around its calls.
+/// its function's rate for callees is lower than the probability with which its root was sampled. A function that is
+/// only counted has a countdown of its own, independent of the calls around its calls.
 pub(crate) fn decide(site: &CallSite, thread: &'static ThreadState, parent: u64, weight: f32) -> Decision {
     if is_reserved(parent) {
         return Decision::Pass;
@@ -107,9 +108,11 @@ pub(crate) fn decide(site: &CallSite, thread: &'static ThreadState, parent: u64,
     }
 }
 
-/// Counts down to the function's next sampled call. Returns true if it is this one, and the rate.
+/// Counts down to the function's next sampled call. Returns true if this call is the sampled one, and the rate in
+/// force.
 fn count_down(site: &CallSite, thread: &'static ThreadState) -> (bool, f64) {
-    // The epoch is read before the rate, because a countdown that was drawn for an older rate would else carry this epoch.
+    // The epoch is read before the rate. In the other order, a gap that was drawn for an old rate could be stored with
+    // a newer epoch and stay in force.
     let epoch = site.epoch();
     let rate = site.rate();
     // If not all unsampled calls are timed, the countdown ends with a call that is either sampled or timed.
@@ -128,18 +131,18 @@ fn count_down(site: &CallSite, thread: &'static ThreadState) -> (bool, f64) {
     (ends && (stop <= rate || sampling::next_gap(rate / stop, random(thread)) == 0), rate)
 }
 
-/// Wakes the collector with one call in some hundred, so that the coarse clock runs and such calls are only counted. Their
-/// number between two wake-ups is left to chance, because a function that is called now and then need not be counted.
+/// Wakes the collector with one call in some hundred, so that the coarse clock runs and the function's calls are only
+/// counted. Chance decides which calls wake it, so that a function that is called now and then rarely does.
 fn request_clock_at_random(thread: &ThreadState, parent: u64) {
-    // A root comes here at the end of a countdown only, which is one in 256 calls.
+    // A root gets here only at the end of a countdown, which is one call in 256.
     let one_in = if parent == NO_SPAN { 2 } else { 512 };
     if random(thread).is_multiple_of(one_in) {
         thread.home.request_clock();
     }
 }
 
-/// Draws a gap at this rate. A gap that is too long is cut and flagged: it ends in another draw instead of a sampled call,
-/// which changes nothing, because gaps are memoryless.
+/// Draws a gap at this rate. A gap that is too long is cut and flagged: it ends in another draw instead of a sampled
+/// call, which changes nothing, because gaps are memoryless.
 fn next_gap(rate: f64, thread: &ThreadState) -> u32 {
     let gap = sampling::next_gap(rate, random(thread));
     if gap >= GAP_MASK { GAP_MASK | REDRAW_FLAG } else { gap }
@@ -174,13 +177,14 @@ pub(crate) fn state_for(site: &'static CallSite) -> Option<(&'static ThreadState
     taken
 }
 
-/// Takes a state for the calling thread. Returns `None` if there is no memory for one, and if the call interrupts the
-/// recorder.
+/// Takes a state for the calling thread. Returns `None` if there is no memory for a state, or if the call interrupts
+/// the recorder.
 pub(super) fn take_state() -> Option<(&'static ThreadState, Lease)> {
     run_guarded(|| pool::process_threads()?.acquire())?
 }
 
-/// Counts a call that passes through if this current span says that it interrupts the writing of a record.
+/// Counts a call that passes through, if `current`, the thread's current span, shows that the call interrupts the
+/// writing of a record.
 #[inline]
 pub(super) fn count_if_passed(site: &CallSite, current: u64) {
     if current == WRITING {
@@ -201,7 +205,7 @@ mod tests {
     use crate::site::{Caps, Description};
     use crate::thread::pool::ThreadPool;
 
-    /// Returns true if this many calls, of a function that waits for the clock, want the clock.
+    /// Makes calls of a function that waits for the coarse clock. Returns true if they request the clock.
     fn requests_clock(calls: u32, is_root: bool) -> bool {
         static ABOUT: Description = Description::new(|| "forecast::step", "src/forecast.rs", 1, &[], &[]);
         let (overflow, _taken) = crossbeam_channel::unbounded();

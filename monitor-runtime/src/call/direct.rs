@@ -1,9 +1,9 @@
-//! The callsites whose calls are entered as soon as they begin, and end as soon as they are left.
+//! Direct calls: those that are entered as soon as they begin, and end as soon as they are left.
 //!
-//! Takes how calls of a callsite went on this thread; decides whether the next one may do with two readings of the
-//! clock instead of four, because reading the clock is most of what a span costs. All four are read until sixteen calls
-//! in a row were direct, and for every sixteenth call from then on. A call that is not direct starts the count again.
-//! The file does not know the call.
+//! Takes, for each call of a callsite on this thread, whether it was direct; decides whether two readings of the clock
+//! are enough for the next call instead of four, because reading the clock is most of the cost of a span. The clock is
+//! read four times until sixteen calls in a row were direct, and for every sixteenth call from then on. A call that is
+//! not direct starts the count again. The file does not know the call.
 
 use std::cell::Cell;
 
@@ -11,15 +11,15 @@ use crate::platform::clock::{Ticks, ticks_from_ns};
 
 /// The callsites that a thread remembers.
 const REMEMBERED: usize = 64;
-/// The number of direct calls in a row after which a callsite is taken for direct. From then on, one call in as many is
-/// timed in full.
+/// The number of direct calls in a row after which the next call of a callsite is assumed to be direct. From then on,
+/// one call in this many is timed in full, to check the assumption.
 const LOOKS_EACH: u32 = 16;
 /// The longest time between the begin of a direct call and its entry, and between its exit and its end.
 const GAP_NS: u64 = 1_000;
 
 thread_local! {
-    /// For each callsite, its id in the upper half, and the number of direct calls in a row in the lower one. Const and without
-    /// `Drop`: an access is one load.
+    /// For each callsite, its id in the upper half, and the number of direct calls in a row in the lower one. Const and
+    /// without `Drop`: an access is one load.
     static DIRECT: [Cell<u64>; REMEMBERED] = const { [const { Cell::new(0) }; REMEMBERED] };
 }
 
@@ -29,7 +29,7 @@ fn direct_calls(word: u64, site: u32) -> u32 {
     if (word >> 32) as u32 == site { word as u32 } else { 0 }
 }
 
-/// Returns true if the next call of this function is taken for a direct one.
+/// Returns true if the next call of this function is assumed to be direct.
 #[inline]
 pub(super) fn is_assumed(site: u32) -> bool {
     let calls = DIRECT.with(|sites| direct_calls(sites[site as usize % REMEMBERED].get(), site));
@@ -42,7 +42,8 @@ pub(super) fn note(site: u32, is_direct: bool) {
     DIRECT.with(|sites| {
         let place = &sites[site as usize % REMEMBERED];
         let calls = if is_direct { direct_calls(place.get(), site) + 1 } else { 0 };
-        // The number starts again at `LOOKS_EACH` before it would overflow, so the callsite is still taken for direct.
+        // The number starts again at `LOOKS_EACH` before it would overflow, so the callsite's calls are still assumed
+        // to be direct.
         let calls = if calls == u32::MAX { LOOKS_EACH } else { calls };
         place.set(u64::from(site) << 32 | u64::from(calls));
     });

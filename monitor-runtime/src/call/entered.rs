@@ -1,4 +1,4 @@
-//! A call under way: the slot that it lies in, its fields, and its packed words.
+//! A call under way: the slot that holds it, its fields, and its packed words.
 //!
 //! Takes a call's site and the state of its thread; gives the header of its record. A slot is written in place and
 //! never copied. The file does not know how a call begins or ends.
@@ -30,7 +30,7 @@ impl Slot {
         Self(None)
     }
 
-    /// Returns the call, to be examined. A counted call is first given its place in the slot.
+    /// Returns the call in the slot, after a counted call was moved into it; `None` if there is no call.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn examine(&mut self, site: &'static CallSite, state: State) -> Option<&mut Entered> {
         if state.is_counted() {
@@ -56,18 +56,19 @@ impl Slot {
 /// | value | meaning |
 /// |---|---|
 /// | 0 | no call, or one that passes through or has ended |
-/// | 1 | an entered call, which lies in the slot |
-/// | above 1 | a counted call, which does not lie in the slot: the coarse clock's ticks at its entry |
+/// | 1 | an entered call, which is in the slot |
+/// | above 1 | a counted call, which is not in the slot: the coarse clock's ticks at its entry |
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct State(u64);
 
 impl State {
     /// No call, or one that passes through or has ended.
     pub(super) const NONE: Self = Self(0);
-    /// An entered call, which lies in the slot.
+    /// An entered call, which is in the slot.
     pub(super) const ENTERED: Self = Self(1);
 
-    /// Returns the state of a call that was counted at its entry. `start` is what the coarse clock said, which is above 1.
+    /// Returns the state of a call that was counted at its entry. `start` is the reading of the coarse clock, which is
+    /// always above 1.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) const fn counted(start: Ticks) -> Self {
         Self(start)
@@ -79,17 +80,17 @@ impl State {
         self.0 > Self::ENTERED.0
     }
 
-    /// Returns true if a counted call needs nothing at its end. Returns false if the coarse clock has moved since the call's
-    /// entry, because the call may then have been slow.
+    /// Returns true if a counted call needs nothing at its end. Returns false if the coarse clock has moved since the
+    /// call's entry, because the call may then have been slow.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn has_counted_all(self) -> bool {
         self.0 == coarse()
     }
 }
 
-/// A call under way that does not pass through. A counted call has this form only at its end. It is aligned as the
-/// stack is, so that two words that are written at once never lie in two cache lines. The words that are zero for a
-/// sampled call lie in pairs, each of which one instruction writes.
+/// A call under way that does not pass through. A counted call has this form only at its end. It is aligned like the
+/// stack, so that two words that one instruction writes are never in two cache lines. The words that are zero for a
+/// sampled call are next to each other in pairs, and one instruction writes each pair.
 #[derive(Debug)]
 #[repr(C, align(16))]
 pub(super) struct Entered {
@@ -121,12 +122,12 @@ pub(super) struct Times {
 /// | bits | content |
 /// |---|---|
 /// | 63–32 | a weight, as the bits of an `f32`: with bit 1 the thread's before the call, with bit 8 the call's own |
-/// | 9 | the call stands apart from the calls around it, because coroutines interleave on its thread |
+/// | 9 | the call is recorded without a parent, because coroutines interleave on its thread |
 /// | 8 | the call was sampled with a weight of its own, which calls below it do not share |
 /// | 7 | the thread was unwinding when the call was entered |
 /// | 6 | the call is among the first of its function |
 /// | 5 | the call is unsampled and not timed: its countdown has counted it, and its start is the coarse clock's |
-/// | 3 | captured values lie in the scratch memory |
+/// | 3 | captured values are in the scratch memory |
 /// | 2 | the thread's state was taken for this call, which returns it |
 /// | 1 | the thread's weight is to be restored when the call ends |
 /// | 0 | the call is unsampled: it leaves a record only if it fails or is slow |
@@ -147,10 +148,10 @@ impl Special {
     pub(super) const DETACHED: Self = Self(1 << 9);
     /// The flags of an unsampled call with captured values.
     pub(super) const UNSAMPLED_WITH_VALUES: Self = Self(Self::UNSAMPLED.0 | Self::HAS_VALUES.0);
-    /// The flags of a counted call, which no other call has.
+    /// The flags of a counted call. No other call has this combination.
     pub(super) const COUNTED_CALL: Self = Self(Self::UNSAMPLED.0 | Self::COUNTED.0);
 
-    /// Returns the flags of a call at whose end the thread's weight becomes this again.
+    /// Returns the flags of a call that sets the thread's weight back to `before` when it ends.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) const fn restoring_weight(before: f32) -> Self {
         Self(Self::RESTORES_WEIGHT.0 | (before.to_bits() as u64) << 32)
@@ -297,8 +298,8 @@ impl Entered {
         leave_frame_popped(thread, caller_state, elapsed(start, end))
     }
 
-    /// Returns false if the call is not nested, is the innermost one, and this process is the one that it began in. `tree` is
-    /// [`NOT_KEPT`] if the call's tree may not be kept.
+    /// Returns false if the call is not nested, is the innermost one, and this process is the one that it began in.
+    /// `tree` is [`NOT_KEPT`] if the call's tree may not be kept.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn needs_check(&self, id: u32, tree: u64) -> bool {
         !self.is_innermost(tree) || self.may_be_nested_or_forked(id)
@@ -310,14 +311,15 @@ impl Entered {
         self.caller_state.may_be_nested(id) || !is_marked()
     }
 
-    /// Returns true if the call is the current one of its thread. `tree` is [`NOT_KEPT`] if the call's tree may not be kept.
+    /// Returns true if the call is the current one of its thread. `tree` is [`NOT_KEPT`] if the call's tree may not be
+    /// kept.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn is_innermost(&self, tree: u64) -> bool {
         self.thread.current.load(Ordering::Relaxed) & !tree == self.span
     }
 
-    /// Writes the header of a sampled call, except for its last word, which is returned. `id` is the site's, which is then
-    /// read once for a call's end.
+    /// Writes the header of a sampled call, except for its last word, which is returned. `id` is the id of the call's
+    /// site, which the caller has read already.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn put_header(
         &self,
@@ -352,7 +354,8 @@ impl Entered {
         }
     }
 
-    /// Returns the header of a call, with what its record is kept for and its weight. A call without a span gets one.
+    /// Returns the header of a call, whose record is kept for the reason `kept` and has this weight. A call without a
+    /// span gets one.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn header(&self, outcome: Outcome, kept: Kept, weight: f32, times: Times) -> Header {
         let Times { duration, self_ticks, is_nested } = times;
@@ -384,7 +387,8 @@ impl Entered {
 fn leave_frame_popped(thread: &ThreadState, caller_state: CallerState, duration: Ticks) -> Times {
     let callees = caller_state.leave(thread, duration);
     let mut self_ticks = duration.wrapping_sub(callees);
-    // A time below zero, from clocks that differ, wraps to a huge one, so this test finds it and a time of more than a day.
+    // A time below zero, from clocks that differ, wraps to a huge one, so this test finds it and a time of more than a
+    // day.
     if self_ticks > SELF_TICKS_MAX {
         cold_path();
         self_ticks = duration.saturating_sub(callees).min(SELF_TICKS_MAX);
@@ -392,8 +396,8 @@ fn leave_frame_popped(thread: &ThreadState, caller_state: CallerState, duration:
     Times { duration, self_ticks, is_nested: false }
 }
 
-/// Makes a call current, which ends what [`ThreadState::suppress`] began. `tree` is [`NOT_KEPT`] if the calls below it are
-/// not kept, else 0.
+/// Makes a call current, which ends what [`ThreadState::suppress`] began. `tree` is [`NOT_KEPT`] if the calls below it
+/// are not kept, else 0.
 #[cfg_attr(not(debug_assertions), inline(always))]
 pub(super) fn begin_span(thread: &ThreadState, parent: u64, span: u64, tree: u64) {
     if parent == NO_SPAN {

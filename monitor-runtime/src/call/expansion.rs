@@ -1,8 +1,9 @@
 //! Type plumbing that only the expansion of `#[monitor]` needs.
 //!
-//! Takes bodies and guards of an expansion; gives them the types that the compiler needs. Nothing here has state or does
-//! anything at run time. The `run` functions take a body as `FnOnce`, so that it may give out its captured variables, and
-//! hand it its arguments as arguments, so that they are dropped in the order of the original function.
+//! Takes bodies and guards of an expansion; gives them the types that the compiler needs. Nothing here has state or
+//! does anything at run time. The `run` functions take a body as `FnOnce`, so that it may move its captured variables
+//! out. They pass the function's arguments as arguments of the body, so that these are dropped in the order of the
+//! original function.
 
 #![expect(clippy::inline_always, reason = "a body must not run one stack frame deeper than it was written")]
 

@@ -1,7 +1,7 @@
 //! The wrapper around the future of a monitored async function.
 //!
-//! Takes the function's future and what to do with its output; gives a future that resolves to the same output. The call
-//! is current only while the future is polled. The file does not know what a call records.
+//! Takes the function's future and what to do with its output; gives a future that resolves to the same output. The
+//! call is current only while the future is polled. The file does not know what a call records.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -58,8 +58,8 @@ impl Finish<'_> {
 }
 
 pin_project_lite::pin_project! {
-    /// The future of a monitored async function. `call` is declared, and so dropped, after `future`, because the work of the
-    /// future's destructors belongs to the call.
+    /// The future of a monitored async function. `call` is declared, and so dropped, after `future`, because the work
+    /// of the future's destructors belongs to the call.
     #[must_use = "futures do nothing unless you `.await` or poll them"]
     pub struct Instrumented<F, E> {
         #[pin]

@@ -1,7 +1,7 @@
 //! The guard of a synchronous call: opened on entry, closed on drop; it decides the outcome.
 //!
-//! Takes a call site, and what the expansion sees of the call. Gives one record in the thread's ring, or one count in its
-//! tally. A call that is recorded or timed takes `Slot::open` and `Slot::end_ok`, from which every rarer case
+//! Takes a call site, and what the expansion sees of the call. Gives one record in the thread's ring, or one count in
+//! its tally. A call that is recorded or timed takes `Slot::open` and `Slot::end_ok`, from which every rarer case
 //! branches off. The guard does not know why a call is recorded or not.
 
 use std::sync::atomic::Ordering;
@@ -20,14 +20,16 @@ use crate::thread::local;
 use crate::thread::scratch::{self, ScratchLoan, ScratchWriter};
 use crate::thread::state::{CallerState, is_none_or_kept, is_reserved};
 
-/// A call whose result is seen. It ends by `ok`, `ok_with` or `error`; dropped without one of these, it panicked.
+/// A call whose result the expansion examines. It ends by `ok`, `ok_with` or `error`. If it is dropped without one of
+/// these, it ends as `panic`.
 ///
-/// It is never lent to a function that is not inlined, not even when an unwinding drops it, so its few words stay in
-/// registers. A counted call needs nothing else.
+/// No function that is not inlined borrows it, not even when unwinding drops it, so its few words stay in registers. A
+/// counted call needs nothing but these words.
 ///
-/// In a release build it is inlined into the crate whose functions are monitored. The functions that it calls are generic, so
-/// that they are compiled into that crate too. From there they are called directly, not by an address from a table, which
-/// a program of thousands of functions would have to wait for at each, and a thread finds its own state by one load.
+/// In a release build it is inlined into the crate whose functions are monitored. The functions that it calls are
+/// generic, so that they are compiled into that crate too. There they are called directly. A call through an address in
+/// a table would have to wait for that address, at each of a program's thousands of functions. In that crate, a thread
+/// also finds its own state by one load.
 ///
 /// In a debug build it is compiled into the runtime alone, so that a profile can optimise it without the user's crate.
 #[derive(Debug)]
@@ -61,7 +63,8 @@ impl<'a> Call<'a> {
         Self::begin(slot, site, Slot::open_untimed::<true>, || true)
     }
 
-    /// Enters a call by `open`, unless its function is off or the call is only counted, which `may_be_counted` permits.
+    /// Enters a call with `open`, unless its function is off or the call is only counted. A call can be only counted if
+    /// `may_be_counted` returns true.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn begin(
         slot: &'a mut Slot,
@@ -102,8 +105,8 @@ impl<'a> Call<'a> {
 }
 
 impl Slot {
-    // These functions write the call to its place. When they returned it, it was copied in wider pieces than it had been
-    // written in, for which the processor waited 7 ns.
+    // These functions write the call in place. Returning it cost 7 ns more: the call was copied in wider pieces than
+    // those in which it had been written, and the processor had to wait for the stores.
 
     #[inline(never)]
     pub(super) fn open<const IN_USER_CRATE: bool>(&mut self, site: &'static CallSite) -> State {
@@ -182,7 +185,7 @@ fn start_by_os_clock(entered: &mut Entered, frame: OpenFrame) -> State {
     State::ENTERED
 }
 
-/// Leaves the time of a call to be started once its arguments are captured.
+/// Pushes the frame of a call whose time starts later, once its arguments are captured.
 #[cfg_attr(not(debug_assertions), inline(always))]
 fn start_untimed((entered, frame): Begun<'_>, captures_args: bool) -> State {
     frame.push(0);
@@ -193,8 +196,9 @@ fn start_untimed((entered, frame): Begun<'_>, captures_args: bool) -> State {
     State::ENTERED
 }
 
-/// Begins a call that is only counted; `None` if the call must be looked at. It is inlined, as the call's end is, because
-/// a function that is called so often that not even its time is read should not wait for a call of the recorder's.
+/// Begins a call that is only counted, and returns its state. Returns `None` if the call needs a full entry. The
+/// function is inlined, as the call's end is: a monitored function that is called too often even to be timed should not
+/// wait for a function call of the recorder.
 #[cfg_attr(not(debug_assertions), inline(always))]
 fn count_on_entry(site: &'static CallSite, epoch: crate::site::Epoch) -> Option<State> {
     let thread = local::current_if_marked()?;
@@ -206,8 +210,8 @@ fn count_on_entry(site: &'static CallSite, epoch: crate::site::Epoch) -> Option<
 }
 
 impl Slot {
-    /// Begins a call that is recorded like the call around it or as a root, and unless `IS_RECORDED` also one that is timed.
-    /// Returns `None` for any other call.
+    /// Begins a call that is recorded like the call around it or as a root, and unless `IS_RECORDED` also one that is
+    /// timed. Returns `None` for any other call.
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn begin<const IS_RECORDED: bool>(&mut self, site: &'static CallSite) -> Option<Begun<'_>> {
         let epoch = site.epoch();
@@ -251,7 +255,7 @@ impl Entered {
         self.thread.captures.args() && (!self.special.is_unsampled() || self.site.captures_unsampled())
     }
 
-    // Rare cases are left to calls at the end, for which nothing has to be saved on the common path.
+    // Rare cases are tail calls, so the common path saves no registers.
 
     /// Ends the call as `ok`, without a last value.
     #[cfg_attr(not(debug_assertions), inline(always))]
@@ -305,8 +309,8 @@ impl Entered {
     #[cold]
     #[inline(never)]
     fn end_ok_at_limit(&self, duration: Ticks, self_ticks: Ticks, is_nested: bool) {
-        // The times are handed over one by one. As one value they would pass through memory, and the common path would have
-        // to write them there.
+        // The times are handed over one by one. As one value they would pass through memory, and the common path would
+        // have to write them there.
         let times = Times { duration, self_ticks, is_nested };
         publish_at_limit(self.thread, &self.sampled_header(times, Outcome::Ok).encode(0), &[]);
         self.thread.restore(self.parent);
@@ -314,7 +318,8 @@ impl Entered {
 }
 
 // The expansion is handed a writer and gives it back. A closure for each value would be compiled for each function,
-// together with whatever it is handed to; that was two thirds of what a function cost to compile.
+// together with the function that takes the closure. That was two thirds of the time for compiling a monitored
+// function.
 impl Call<'_> {
     /// Returns the writer for the arguments, in the order of the call site's names, if this call captures them.
     /// [`Self::keep_args`] takes the writer back. In between, user code may run only within captures, which contain it.
@@ -341,8 +346,8 @@ impl Call<'_> {
         }
     }
 
-    /// Captures the extra fields, in the order of the call site's names, if this call is sampled: their expressions are the
-    /// user's code, which does not run for a row that most likely is never written.
+    /// Captures the extra fields, in the order of the call site's names, if this call is sampled: their expressions are
+    /// the user's code, which does not run for a row that most likely is never written.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub fn fields(&mut self, capture: impl FnOnce(&mut Writer<'_>)) {
         let Some(entered) = self.entered() else { return };
@@ -407,7 +412,7 @@ impl Drop for Call<'_> {
     }
 }
 
-/// Calls the body as `FnOnce`, so that it may give out its captured variables.
+/// Calls the body as `FnOnce`, so that it may move its captured variables out.
 #[cfg_attr(not(debug_assertions), inline(always))]
 pub fn run<R>(body: impl FnOnce() -> R) -> R {
     body()

@@ -1,9 +1,10 @@
 //! Calls of stackful coroutines, which switch to another stack while a call is under way.
 //!
-//! Takes a call that ends after the call around it has ended, which shows that their stacks interleave; gives its record. From
-//! then on nobody can tell which calls of this thread are below which, so each is recorded by itself: without a parent rather
-//! than with a false one, and without arguments, because those lie on a stack of their own. Counts stay exact, and results and
-//! the texts of errors are captured. The file does not know coroutines.
+//! Takes a call that ends after the call around it has ended, which shows that their stacks interleave; gives its
+//! record. From then on nobody can tell which calls of this thread are below which, so each is recorded by itself:
+//! without a parent rather than with a wrong one, and without arguments, because the values of calls are kept as a
+//! stack in the thread's scratch memory, where interleaved calls overwrite each other's. Counts stay exact, and results
+//! and the texts of errors are captured. The file does not know coroutines.
 
 use std::sync::atomic::Ordering;
 
@@ -74,7 +75,7 @@ impl Entered {
         self.scratch.take().into_iter().for_each(scratch::put_back);
     }
 
-    /// Ends a late call. `values` are its last value alone.
+    /// Ends a late call. `values` holds only its last value.
     #[cold]
     #[inline(never)]
     pub(super) fn end_late(&self, end: Ticks, outcome: Outcome, values: &[Word]) {
@@ -108,7 +109,8 @@ impl Entered {
             };
             let header = self.header(outcome, kept, weight, times);
             let alone = Header { start, parent: NO_SPAN, trace: header.span, ..header };
-            // A call that captured values earlier leaves none, because its last value cannot be told apart from them.
+            // A call that captured values earlier leaves none, because its last value cannot be distinguished from
+            // them.
             let values = if special.has_values() && !self.has_last_value_alone() { &[] } else { values };
             let header =
                 if values.is_empty() { Header { args_bytes: 0, fields_bytes: 0, ..alone } } else { alone };
@@ -120,7 +122,7 @@ impl Entered {
         }
     }
 
-    /// Returns true if no arguments or fields lie before the last value.
+    /// Returns true if no arguments or fields were captured before the last value.
     fn has_last_value_alone(&self) -> bool {
         self.values.args_bytes() == 0 && self.values.fields_bytes() == 0
     }

@@ -1,8 +1,9 @@
-//! A log line that the program says, within a call or outside of calls.
+//! A log line that the program emits, within a call or outside of calls.
 //!
-//! Takes a place and a closure that says the line. Gives a record in the thread's ring, or a count: every line has a record of
-//! its own, is counted among those that share a row, or is counted as dropped. User code runs in the sandbox, before anything
-//! is written and with no lock held; a line that it says meanwhile is dropped. The file does not know loggers.
+//! Takes a place and a closure that writes the texts of the line. Gives a record in the thread's ring, or a count:
+//! every line has a record of its own, is counted among those that share a row, or is counted as dropped. User code
+//! runs in the sandbox, before anything is written and with no lock held; a line that this code emits is dropped. The
+//! file does not know loggers.
 
 use std::sync::atomic::Ordering;
 
@@ -19,7 +20,7 @@ use crate::thread::log_places::{KnownPlace, LogPlace};
 use crate::thread::scratch::value_limits;
 use crate::thread::state::{INTERLEAVED, NO_SPAN, SUPPRESSED, ThreadState, WRITING};
 
-/// Records a line that the calling thread says. `home` is that of the recorder of this process.
+/// Records a log line of the calling thread. `home` belongs to the recorder of this process.
 pub(crate) fn note(home: &'static Home, place: LogPlace<'_>, say: SayLine<'_>) {
     if !home.log.is_open() || is_ours() {
         return;
@@ -69,7 +70,7 @@ fn write(thread: &'static ThreadState, current: u64, at: u64, known: &KnownPlace
     };
     let words = LogLine::count_words(line.body_bytes) + LogLine::count_words(line.fields_bytes);
     let values = memory.as_chunks().0.get(..words).unwrap_or_default();
-    // The call around the line then gets a row of its own, which the line can name.
+    // This gives the call around the line a row of its own, so that the line can refer to it.
     thread.keep_rows_under_way();
     thread.suppress();
     publish(thread, &line, values);
@@ -82,7 +83,8 @@ fn find_site(thread: &ThreadState, span: u64) -> u32 {
     innermost.filter(|(_, innermost)| *innermost == span).map_or(0, |(site, _)| site)
 }
 
-/// Writes a record into the thread's ring. An error that finds no room goes past the ring, as failed calls do.
+/// Writes a record into the thread's ring. A line of the level `error` for which the ring has no room is sent past the
+/// ring, as failed calls are.
 fn publish(thread: &'static ThreadState, line: &LogLine, values: &[Word]) {
     let header = line.encode();
     if let Some(room) = thread.ring.room(values.len()) {
@@ -136,7 +138,7 @@ mod tests {
         Box::leak(Box::new(rings))
     }
 
-    /// Runs a closure on a thread of these rings. Returns the lines that it said: each with body and fields.
+    /// Runs a closure on a thread of these rings. Returns the lines that it emitted, each with its body and its fields.
     fn lines(rings: &'static ThreadPool, say: impl FnOnce() + Send) -> Vec<(LogLine, String, String)> {
         let body = || {
             let (state, _) = rings.acquire().unwrap();
@@ -238,7 +240,7 @@ mod tests {
         assert!(many.len() < 1100 && serde_json::from_str::<serde_json::Value>(many).unwrap().is_object());
         assert_eq!((&**half, &**around), ("half", "around"));
         assert!(endless.starts_with(r#"{"endless":"more more "#), "{endless}");
-        // The dropped line is the one that was said while another line was written.
+        // The dropped line is the one that was emitted while another line was written.
         assert_eq!(rings.home.log.dropped(), 1);
     }
 

@@ -1,16 +1,16 @@
 //! Entry and exit of a call, sync and async.
 //!
 //! Takes the function's site and the moments of a call's entry and end. Gives a record in the thread's ring, or a count
-//! in the thread's tally. The host's function always behaves as it would without the attribute. The room does not
+//! in the thread's tally. The host's function always behaves as it would without the attribute. The module does not
 //! know what becomes of a record.
 //!
 //! Bottom up: `entered` is a call under way, `decision` says whether it is recorded, and `publish` writes its record.
 //! `guard` and `scope` are what the expansion of `#[monitor]` holds; `timed`, `slow_path`, `interleaved` and `values`
-//! hold the entries and exits that are not the common one. `log_line` records what the program says within calls.
-//! `poll`, `async_state`, `async_values`, `async_call` and `future` are their counterparts for async functions. `open`
-//! is a call that is entered and left by hand. `visit` is a time for which an open call is entered, `open_cold` holds
-//! the rarer steps of an open call, `out_of_order` remembers the open calls that were left out of order, and `direct` remembers
-//! the callsites that need few readings of the clock.
+//! hold the entries and exits off the common path. `log_line` records the log lines that the program emits. `poll`,
+//! `async_state`, `async_values`, `async_call` and `future` are their counterparts for async functions. `open` is a
+//! call that is entered and left by hand. `visit` is a time for which an open call is entered, `open_cold` holds the
+//! rarer steps of an open call, `out_of_order` remembers the open calls that were left out of order, and `direct`
+//! remembers the callsites that need few readings of the clock.
 
 pub(crate) mod panic_hook;
 pub(crate) mod entered;

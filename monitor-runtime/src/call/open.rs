@@ -1,13 +1,15 @@
-//! A call that is no function's: begun, entered, left and ended by hand, on any threads. The spans of bridges are such calls.
+//! An open call, which belongs to no function: it is begun, entered, left and ended by hand, on any threads. The spans
+//! of bridges are open calls.
 //!
-//! Takes the moments of a call and its values; gives one record, which the ending thread writes. While the call is entered it is
-//! the current call of its thread. Sampling, counting and the record are those of an async call, and from its begin to its end a
-//! slot shows the call to readers of the ring file. The file does not know what the call stands for.
+//! Takes the moments of a call and its values; gives one record, which the ending thread writes. While the call is
+//! entered it is the current call of its thread. Sampling, counting and the record are those of an async call, and from
+//! its begin to its end a slot shows the call to readers of the ring file. The file does not know what the call
+//! represents.
 //!
-//! The common call is entered and left on the thread that began it, has no values, and does not fail. Its words are written by
-//! that thread alone, so no step takes a lock or changes a shared word. If the calls of its callsite are entered as soon as they
-//! begin and end as soon as they are left, two readings of the clock do for four: see `direct`. Everything else is left to
-//! `open_cold`.
+//! The common call is entered and left on the thread that began it, has no values, and does not fail. Its words are
+//! written by that thread alone, so no step takes a lock or changes a shared word. If the calls of its callsite are
+//! entered as soon as they begin and end as soon as they are left, two readings of the clock are enough instead of
+//! four: see `direct`. Everything else is left to `open_cold`.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
@@ -29,15 +31,16 @@ use crate::site::{self, CallSite};
 use crate::thread::local;
 use crate::thread::state::{CallerState, NO_SPAN, ThreadState};
 
-/// The course of a call that is taken for a direct one: it is entered as soon as it begins, and ends as soon as it is left.
+/// The course of a call that is assumed to be direct: to be entered as soon as it begins, and to end as soon as it is
+/// left.
 const ASSUMED: u32 = 0;
-/// The course of a call that was direct so far, and is looked at.
+/// The course of a call that was direct so far, and is timed in full to find out whether it stays so.
 const LOOKED_AT: u32 = 1;
 /// The course of a call that is not direct.
 const WINDING: u32 = 2;
 
-/// The place of a call that is begun, entered, left and ended by hand, on any threads. The place can be used again once the call
-/// has ended. If it is dropped before, the call ends as `cancelled`.
+/// The place of a call that is begun, entered, left and ended by hand, on any threads. The place can be used again once
+/// the call has ended. If it is dropped before, the call ends as `cancelled`.
 #[derive(Debug)]
 #[repr(align(128))]
 pub struct Open {
@@ -46,8 +49,8 @@ pub struct Open {
     site: AtomicU32,
     /// The call's slot among the calls in flight; 0 for none.
     pub(super) slot: AtomicU32,
-    /// The context while the call is entered: its span, its tree, and the tree's weight. A call that gets a span with its
-    /// record is entered in the context in which it began.
+    /// The context while the call is entered: its span, its tree, and the tree's weight. A call that gets a span with
+    /// its record is entered in the context in which it began.
     span: AtomicU64,
     trace: AtomicU64,
     weight: AtomicU32,
@@ -108,8 +111,8 @@ impl Open {
         }
     }
 
-    /// Begins a call whose parent is the call that is current now. Its time starts. Returns false if the call passes through;
-    /// the place then stays vacant.
+    /// Begins a call whose parent is the call that is current now. Its time starts. Returns false if the call passes
+    /// through; the place then stays vacant.
     #[inline]
     #[must_use]
     pub fn begin(&self, site: &'static CallSite) -> bool {
@@ -163,8 +166,9 @@ impl Open {
         thread.home.suspended.take(&thread.home.memory, &thread.spare_slots, call)
     }
 
-    /// Makes the call current on this thread until [`Self::exit`]; its busy time runs. If it is entered already, here or on
-    /// another thread, it becomes current all the same, and its busy time runs on.
+    /// Makes the call current on this thread until [`Self::exit`], and starts its busy time. If the call is already
+    /// entered, here or on another thread, it becomes current here too, and the new visit is not added to its busy
+    /// time.
     #[inline]
     pub fn enter(&self) {
         out_of_order::settle();
@@ -205,7 +209,8 @@ impl Open {
         }
     }
 
-    /// Returns the moment at which the call is entered. `is_next` says that no other call has begun on this thread since.
+    /// Returns the moment at which the call is entered. `is_next` is true if no other call has begun on this thread
+    /// since the call began.
     #[inline]
     fn enter_time(&self, start: Ticks, is_next: bool) -> Ticks {
         let is_next = is_next && self.left.load(Ordering::Relaxed) == 0;
@@ -249,8 +254,8 @@ impl Open {
             && !std::thread::panicking()
     }
 
-    /// Ends the call: as `panic` if a panic unwinds or has unwound through it, else as `error` if it was noted to fail, else as
-    /// `ok`. The record goes into the ring of this thread.
+    /// Ends the call: as `panic` if a panic unwinds or has unwound through it, else as `error` if [`Self::fail`] was
+    /// called, else as `ok`. The record goes into the ring of this thread.
     #[inline]
     pub fn end(&self) {
         let is_plain = !self.has_cold.load(Ordering::Relaxed)
@@ -314,7 +319,7 @@ impl Open {
         self.course.store(WINDING, Ordering::Relaxed);
     }
 
-    /// Returns the call as it ends; `None` if it has ended.
+    /// Returns the call as an [`AsyncCall`], which then ends it; `None` if the call has already ended.
     #[inline]
     pub(super) fn to_call(&self, busy: (Ticks, Ticks), values: Option<Box<Values>>) -> Option<AsyncCall> {
         let state = self.state();
@@ -406,7 +411,7 @@ impl Open {
         self.since.load(Ordering::Relaxed) != 0
     }
 
-    /// Returns the visit of the thread that began the call, which ends now.
+    /// Ends the visit of the thread that began the call, and returns it.
     #[inline]
     pub(super) fn leave_home(&self, thread: &'static ThreadState) -> Visit {
         let before = Context {

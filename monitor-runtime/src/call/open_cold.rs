@@ -1,8 +1,8 @@
 //! The parts of an open call beyond the words of its home thread: visits of other threads, values, and the reason of a
 //! failure.
 //!
-//! Takes the steps of an open call that are not the common ones; gives what its record says. User code never runs under the lock of
-//! a call. The file does not know what the call stands for.
+//! Takes the rarer steps of an open call; gives the outcome, the times and the values of its record. User code never
+//! runs under the lock of a call. The file does not know what the call represents.
 
 use std::sync::MutexGuard;
 use std::sync::atomic::Ordering;
@@ -89,7 +89,7 @@ impl Open {
         self.others.store(u32::try_from(cold.visits.len()).unwrap_or(u32::MAX), Ordering::Relaxed);
     }
 
-    /// Notes that another call of the function is under way around the first visit, if this is so.
+    /// Sets the flag for nested calls if another call of the function is under way around the first visit.
     #[cold]
     #[inline(never)]
     pub(super) fn note_nested(&self, thread: &ThreadState) {
@@ -174,7 +174,8 @@ impl Open {
         }
     }
 
-    /// Ends a call that has more than its words, or ends a call as `outcome`.
+    /// Ends a call that may have a cold state, or that may still be entered. The call ends as `outcome`. If this is
+    /// `None`, the cold state decides between `panic`, `error` and `ok`.
     #[cold]
     #[inline(never)]
     pub(super) fn end_cold(&self, outcome: Option<Outcome>) {
@@ -205,8 +206,8 @@ impl Open {
         self.vacate(thread);
     }
 
-    /// Returns the busy time on all threads, and the part of it that was spent in callees. Visits that begin on two threads at
-    /// the same moment are both timed, so the sum is brought within the call's duration.
+    /// Returns the busy time on all threads, and the part of it that was spent in callees. Visits that begin on two
+    /// threads at the same moment are both timed, so the sum is capped at the call's duration.
     fn busy_with(&self, cold: &ColdState, end: Ticks) -> (Ticks, Ticks) {
         let (busy, callees) = self.busy();
         let all = busy.saturating_add(cold.busy).min(elapsed(self.start(), end));
@@ -216,7 +217,7 @@ impl Open {
 
 // The values of the call.
 impl Open {
-    /// Returns the thread, if it captures values of this call.
+    /// Returns the calling thread's state if values of this call are captured on it, and `None` otherwise.
     fn capturing_thread(&self) -> Option<&'static ThreadState> {
         let state = self.state();
         let captures = state.is_sampled()
@@ -230,7 +231,8 @@ impl Open {
         self.capturing_thread().is_some()
     }
 
-    /// Captures values of the call, with their names, before anybody else can see the call.
+    /// Captures the first values of the call, with their names. No other thread may use the call yet, because these
+    /// values replace all earlier ones.
     pub fn capture(&self, mut write: impl FnMut(&mut Fields<'_, '_>)) {
         let Some(thread) = self.capturing_thread() else { return };
         let mut values = None;
@@ -244,8 +246,8 @@ impl Open {
         }
     }
 
-    /// Adds values to those of the call. A value replaces an earlier one of its name. Beyond the bound for the values of a call,
-    /// values are left out.
+    /// Adds values to those of the call. A value replaces an earlier one of its name. Beyond the bound for the values
+    /// of a call, values are left out.
     pub fn add(&self, more: &Captured) {
         let (Some(thread), Some(mut cold)) = (self.capturing_thread(), self.lock_cold()) else { return };
         let earlier = cold.values.as_ref().map(|values| values.tokens()).unwrap_or_default();

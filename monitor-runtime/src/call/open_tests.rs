@@ -116,7 +116,7 @@ fn calls_that_are_left_out_of_order_leave_nothing_behind() {
         second.exit();
         let root = begin(last);
         root.end();
-        // Entered anew, the call is current again, also behind one that was entered within it.
+        // Entered again, the call is current again, also after the visit of a call that was entered within it.
         first.enter();
         second.enter();
         second.exit();

@@ -1,9 +1,9 @@
 //! Calls that were left while another call was current.
 //!
-//! Takes a call that is left out of order, with the context around it; gives this context once a later call makes that call
-//! current again. A poll ends before the polls around it do, but an open call may be left out of order: `enter a, enter b,
-//! leave a, leave b`. It then stays in the context that `b` restores, so each thread remembers the last of such calls, and
-//! passes over them. The file does not know why a call was left.
+//! Takes a call that is left out of order, with the context around it; gives this context when the end of a later call
+//! makes the left call current again. A poll ends before the polls around it do, but an open call may be left out of
+//! order: `enter a, enter b, leave a, leave b`. It then stays in the context that `b` restores, so each thread
+//! remembers the last of such calls, and passes over them. The file does not know why a call was left.
 
 use std::cell::Cell;
 use std::sync::atomic::Ordering;

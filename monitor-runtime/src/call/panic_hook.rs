@@ -1,13 +1,14 @@
-//! The panic hook, which notes the message and the place of a thread's last panic and then calls the hook that it found.
+//! The panic hook, which notes the message and the place of a thread's last panic and then calls the hook that was set
+//! before.
 //!
-//! Takes a panic; gives its text, for the records of the calls that it unwinds. A panic inside user code that runs for a
-//! capture is contained there and always stays silent. The file does not know calls.
+//! Takes a panic; gives its text, for the records of the calls that it unwinds. A panic inside user code that runs for
+//! a capture is contained there and always stays silent. The file does not know calls.
 //!
 //! A program may replace this hook by one of its own. That shows at the first panic that ends a call and that this hook
 //! has not seen; the hook is then put back in front of the program's.
 //!
-//! Whoever sets a hook waits until no thread is in one, and a program's hook may take long, or wait for the recorder. So a
-//! thread that lives for nothing else sets it, and nobody waits for that thread.
+//! A thread that sets a hook waits until no thread is inside a hook, and a program's hook may take long, or wait for
+//! the recorder. So a thread of its own sets the hook, and other threads wait for it at most [`HOOK_WAIT_MAX`].
 
 use std::cell::RefCell;
 use std::fmt::Write as _;
@@ -57,7 +58,8 @@ const THREAD: &str = "monitored-hook";
 /// The number of times that the hook is put back. After these, a program that replaces it each time keeps its own.
 const RENEWALS_MAX: u32 = 16;
 
-/// Finds the words of the ring file for a panic of a thread without a state; `None` before the recorder runs.
+/// A function that returns the words of the ring file for a panic of a thread without a state; `None` before the
+/// recorder runs.
 type HeadWords = fn() -> Option<&'static [AtomicU64]>;
 
 /// Starts a thread that puts the recorder's hook in front of the program's. Only the first call does so.
@@ -151,7 +153,8 @@ fn remember(info: &PanicHookInfo<'_>) -> Option<&'static [AtomicU64]> {
         last.before = last.at;
         last.at = ticks();
         let text = &mut last.text;
-        // The message of an abort follows a panic on the same thread, and says less than that one's.
+        // The message of an abort follows a panic on the same thread and says less than the panic's own message, so
+        // both are kept.
         if FOLLOWING.iter().any(|following| message(info).starts_with(following)) && !text.is_empty() {
             text.push_str("; then ");
         } else {
@@ -187,11 +190,12 @@ fn can_unwind(info: &PanicHookInfo<'_>) -> bool {
     cfg!(panic = "unwind") && !FOLLOWING.iter().chain(&["unsafe precondition(s) violated"]).any(is_abort)
 }
 
-/// The messages of aborts that a panic leads to: in a function that must not unwind, and in a destructor during unwinding.
+/// The messages of aborts that a panic leads to: in a function that must not unwind, and in a destructor during
+/// unwinding.
 const FOLLOWING: [&str; 2] =
     ["panic in a function that cannot unwind", "panic in a destructor during cleanup"];
 
-/// Appends a message, of which most of a kilobyte is kept.
+/// Appends a message. A message longer than [`PANIC_TEXT_BYTES_MAX`] is cut and ends with `…`.
 fn push_bounded(text: &mut String, message: &str) {
     let end = (0..=PANIC_TEXT_BYTES_MAX).rev().find(|end| message.is_char_boundary(*end)).unwrap_or(0);
     match message.get(..end) {
@@ -200,9 +204,9 @@ fn push_bounded(text: &mut String, message: &str) {
     }
 }
 
-/// Returns the text of the panic that ends a call that began at `start` on this thread. The text is empty if the hook has
-/// seen no panic since, or several: a call that contained another panic, in a destructor that the first one ran or before a
-/// payload was rethrown, can have been ended by any of them.
+/// Returns the text of the panic that ends a call that began at `start` on this thread. The text is empty if the hook
+/// has seen no panic since, or several: a call that contained another panic, in a destructor that the first one ran or
+/// before a payload was rethrown, can have been ended by any of them.
 pub(crate) fn text_since(start: Ticks) -> String {
     let is_since = |at: Ticks| at != 0 && at.wrapping_sub(start).cast_signed() >= 0;
     let text = LAST.try_with(|last| {

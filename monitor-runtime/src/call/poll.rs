@@ -1,18 +1,18 @@
-//! A poll of an async call on a thread: the thread, its context of before, and the poll's start.
+//! A poll of an async call on a thread: the thread, its context before the poll, and the poll's start.
 //!
-//! Takes the state of the thread; gives it back as it was. A poll lies where it was built, because a copy would wait until the
-//! processor has combined the narrower stores. The file does not know the call.
+//! Takes the state of the thread; gives it back as it was. A poll stays where it was built, because a copy would wait
+//! until the processor has combined the narrower stores. The file does not know the call.
 
 use super::context::Context;
+use super::decision::take_state;
 use crate::platform::clock::Ticks;
 use crate::ring::frames;
 use crate::thread::local::{self, Lease};
-use crate::thread::pool;
 use crate::thread::scratch;
 use crate::thread::state::{CallerState, ThreadState};
 
 /// The place of a poll under way on this thread; empty for a poll of a call that passes through. Its drop restores the
-/// thread's context of before.
+/// context that the thread had before.
 #[derive(Debug)]
 pub(super) struct Polled(pub(super) Option<Poll>);
 
@@ -24,8 +24,8 @@ pub(super) struct Poll {
     pub(super) caller_state: CallerState,
     pub(super) since: Ticks,
     pub(super) special: PollSpecial,
-    /// With [`PollSpecial::SHOWS_ARGUMENTS`], the place in the scratch memory from which the call's arguments lie there for
-    /// this poll.
+    /// With [`PollSpecial::SHOWS_ARGUMENTS`], the place in the scratch memory at which a copy of the call's arguments
+    /// begins, for readers of the ring file.
     pub(super) shown_at: usize,
 }
 
@@ -33,7 +33,7 @@ pub(super) struct Poll {
 ///
 /// | bits | content |
 /// |---|---|
-/// | 2 | the call's arguments lie in the scratch memory for this poll |
+/// | 2 | a copy of the call's arguments is in the scratch memory during this poll |
 /// | 1 | the thread's state was taken for this poll, which returns it |
 /// | 0 | the poll is not timed, and no frame shows it |
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,7 +109,7 @@ impl Poll {
         Some(self.thread)
     }
 
-    /// Makes the context of before current, and takes the call off the stack of calls under way.
+    /// Restores the context that the thread had before the poll, and takes the call off the stack of calls under way.
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn restore(&self) {
         self.before.enter(self.thread);
@@ -118,10 +118,11 @@ impl Poll {
     }
 }
 
-/// Returns the calling thread's state, taken if necessary, with its lease. Returns `None` if no state can be had.
+/// Returns the calling thread's state, taken if necessary, with its lease. Returns `None` if there is no state for the
+/// thread.
 pub(super) fn leased_state() -> Option<(&'static ThreadState, Lease)> {
     match local::current() {
         Some(thread) => Some((thread, Lease::Thread)),
-        None => pool::process_threads()?.acquire(),
+        None => take_state(),
     }
 }

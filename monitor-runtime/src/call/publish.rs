@@ -1,7 +1,8 @@
 //! The way of a record into a ring, and the handling of a record that finds no room there.
 //!
-//! Takes the header and the values of a call. Gives a record in a ring, or past it for a failure, or a count for a call
-//! that leaves no record. Every call ends in exactly one of these. The file does not know how the call began.
+//! Takes the header and the values of a call. Gives a record in a ring, a record of a failure that is sent past the
+//! ring, or a count for a call that leaves no record. Every call ends in exactly one of these. The file does not know
+//! how the call began.
 
 use std::sync::atomic::Ordering;
 
@@ -22,9 +23,10 @@ pub(crate) fn publish(thread: &'static ThreadState, header: &[u64; HEADER_WORDS]
     }
 }
 
-/// Publishes a record that found the ring at a limit. A call that is one of many joins them in the row that they share. If
-/// there is no room in any ring, an `ok` call is counted as lost, and a failed one is sent past the ring, as is a call below
-/// which calls share a row. If that way is full too, the failure is counted, and one row stands for it and others.
+/// Publishes a record that found the ring at a limit. A call that is one of many joins them in the row that they share.
+/// If there is no room in any ring, an `ok` call is counted as lost, and a failed one is sent past the ring, as is a
+/// call below which calls share a row. If there is no room past the ring either, the failure is counted, and one row
+/// represents it and others of its kind.
 #[cold]
 #[inline(never)]
 pub(super) fn publish_at_limit(thread: &'static ThreadState, words: &[u64; HEADER_WORDS], values: &[Word]) {
@@ -77,8 +79,9 @@ pub(super) fn publish_at_limit(thread: &'static ThreadState, words: &[u64; HEADE
     }
 }
 
-/// Sends a record past the ring. Returns false if there is no room there either. A failure is counted where a recoverer finds
-/// it, because it lies on the heap until the collector takes it.
+/// Sends a record past the ring. Returns false if there is no room there either. A failure is also counted in a tally,
+/// where the recovery of a dead process finds it, because the record itself is on the heap until the collector takes
+/// it.
 fn send(thread: &'static ThreadState, header: &Header, words: &[u64; HEADER_WORDS], values: &[Word]) -> bool {
     let Header { site, outcome, .. } = *header;
     let tally = thread.tally(site).or_else(|| thread.home.shared_tally(site));
@@ -92,8 +95,8 @@ fn send(thread: &'static ThreadState, header: &Header, words: &[u64; HEADER_WORD
     is_sent
 }
 
-/// Returns true if a call may share a row: a sampled `ok` call with a caller that was not slow. An async call that waited
-/// may not, because calls on other threads may name it as their caller.
+/// Returns true if a call may share a row: a sampled `ok` call with a caller that was not slow. An async call that
+/// waited may not, because calls on other threads may name it as their caller.
 fn may_share_row(header: &Header, site: &CallSite) -> bool {
     header.outcome == Outcome::Ok
         && header.kept == Kept::Sampled
@@ -103,7 +106,8 @@ fn may_share_row(header: &Header, site: &CallSite) -> bool {
 }
 
 /// Returns true if calls that share a row come so fast that recording them costs more than the recorder may take, so
-/// that they are no burst. A slower function is left to the ladder, which looks once a second.
+/// that they are no burst. A slower function is left to the ladder (`collect::ladder`), which examines functions once a
+/// second.
 fn is_hot(folded: Folded) -> bool {
     match folded {
         Folded::Often { calls, ticks } => ns_from_ticks(ticks) / calls.max(1) < HOT_NS,

@@ -39,7 +39,7 @@ pub fn boxed<F>(_: &F) -> Boxed<F> {
     Boxed(PhantomData)
 }
 
-/// The choice for a future whose type the signature does not name.
+/// The implementation that autoref chooses for a future whose type the signature does not name.
 pub trait InstrumentOpaque<F> {
     /// Wraps the future, whose output is `O`.
     fn __monitor_instrument<O, E>(&self, call: AsyncCall, future: F, end: E) -> Instrumented<F, E>
@@ -59,7 +59,7 @@ impl<F: Future> InstrumentOpaque<F> for &Opaque<F> {
     }
 }
 
-/// The choice for a boxed future.
+/// The implementation that autoref chooses for a boxed future.
 pub trait InstrumentBoxed<F: Future> {
     /// Wraps the future in a box of the same type.
     fn __monitor_instrument<O, E>(&self, call: AsyncCall, future: F, end: E) -> F
@@ -77,7 +77,7 @@ impl<F: Rebox> InstrumentBoxed<F> for &Boxed<F> {
     }
 }
 
-/// The choice for any other value.
+/// The implementation that autoref chooses for any other value.
 pub trait EndNow<F> {
     /// Ends the call with the value, and returns the value.
     fn __monitor_instrument<O, E>(&self, call: AsyncCall, value: F, end: E) -> F
@@ -107,7 +107,7 @@ impl<F> EndNow<F> for Boxed<F> {
     }
 }
 
-/// A boxed future, which can hold the wrapper of another one of its type.
+/// A boxed future whose type can also box the wrapper of another future of the same type.
 pub trait Rebox: Future + Sized {
     /// Wraps the future in a box of the same type.
     #[must_use]

@@ -1,7 +1,7 @@
 //! The guard of a call whose result need not be seen.
 //!
-//! Takes what `guard` takes; gives the same records. A scope that is dropped always ends its call: as `panic` if the thread
-//! has begun to unwind since the entry, as `ok` otherwise. The file does not know results.
+//! Takes what `guard` takes; gives the same records. A scope that is dropped always ends its call: as `panic` if the
+//! thread has begun to unwind since the entry, as `ok` otherwise. The file does not know results.
 
 use super::entered::{Slot, Special, State, cold_path};
 use super::guard::Call;
@@ -9,8 +9,8 @@ use crate::capture::Writer;
 use crate::site::CallSite;
 use crate::thread::scratch::ScratchWriter;
 
-/// A call whose result need not be seen, because it returns `()` or never. Its drop ends it: as `panic` if the thread has
-/// begun to unwind since the entry, as `ok` otherwise.
+/// A call whose result need not be seen, because it returns `()` or never. Its drop ends it: as `panic` if the thread
+/// has begun to unwind since the entry, as `ok` otherwise.
 #[derive(Debug)]
 pub struct Scope<'a>(Call<'a>);
 

@@ -1,9 +1,9 @@
 //! Entries and exits that are not the common one: the first call of a function or a thread, calls of functions that are
 //! sampled, calls that are only counted.
 //!
-//! Takes a site, and the span that is current on its thread. Gives a sampled call, an unsampled one that is looked at when
-//! it ends, or none. Whatever an entry changes on the thread, the exit restores. The file does not know rates: see
-//! `decision`.
+//! Takes a site, and the span that is current on its thread. Gives a sampled call, an unsampled call whose outcome and
+//! duration are checked when it ends, or no call. Whatever an entry changes on the thread, the exit restores. The file
+//! does not know rates: see `decision`.
 
 use std::sync::atomic::Ordering;
 
@@ -21,8 +21,8 @@ use crate::thread::state::{CallerState, INTERLEAVED};
 use crate::thread::tally::{Spent, Unrecorded};
 
 impl Slot {
-    /// Enters a call that needs a decision: the first of a function or a thread, a call of a sampled function, or within a
-    /// capture.
+    /// Enters a call that needs a decision: the first call of a function or on a thread, a call of a sampled function,
+    /// or a call within a capture.
     #[cold]
     #[inline(never)]
     pub(super) fn open_decided(&mut self, site: &'static CallSite) -> State {
@@ -82,7 +82,8 @@ impl Entered {
         frames::start(self.thread.page.words, self.start);
     }
 
-    /// Ends an `ok` call whose flags are other than unsampled and values.
+    /// Ends an `ok` call for which no faster end fits, such as a call with flags other than [`Special::UNSAMPLED`] and
+    /// [`Special::HAS_VALUES`].
     #[inline(never)]
     pub(super) fn end_ok_rarely(&mut self) {
         self.end(counter(), Outcome::Ok);
@@ -117,8 +118,8 @@ impl Entered {
         thread.restore(parent);
     }
 
-    /// Ends a counted call that is looked at: it failed, or the coarse clock has moved since its entry. The call was never
-    /// on the stack of calls under way, and its callees were those of the call around it.
+    /// Ends a counted call that may leave a record, because it failed or because the coarse clock has moved since its
+    /// entry. The call was never on the stack of calls under way, and its callees were those of the call around it.
     fn end_counted(&self, end: Ticks, outcome: Outcome, values: &[Word]) {
         let Self { thread, site, parent, .. } = *self;
         let (start, end) = counted_interval(self.start, end);
@@ -134,8 +135,8 @@ impl Entered {
         thread.restore(parent);
     }
 
-    /// Ends a call that is unsampled, or that restores something of its thread, and that has left the stack of calls under
-    /// way.
+    /// Ends a call that is unsampled, or that restores something of its thread, and that has left the stack of calls
+    /// under way.
     #[inline(never)]
     pub(super) fn end_flagged(&self, times: Times, outcome: Outcome, values: &[Word]) {
         let Self { thread, site, parent, special, .. } = *self;
@@ -164,8 +165,8 @@ impl Entered {
     }
 }
 
-/// Returns the start and the end of a counted call, whose duration is known as far as the coarse clock has moved. If the
-/// clock has not moved, the call ended at once.
+/// Returns the start and the end of a counted call. The duration is only as exact as the coarse clock. If the clock has
+/// not moved since `seen`, the duration is zero.
 #[cold]
 pub(crate) fn counted_interval(seen: Ticks, end: Ticks) -> (Ticks, Ticks) {
     (if coarse() == seen { end } else { coarse_start(seen).min(end) }, end)

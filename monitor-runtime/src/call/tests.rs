@@ -23,7 +23,8 @@ use crate::thread::pool::ThreadPool;
 use crate::thread::state::ThreadState;
 use crate::thread::tally::TickSums;
 
-/// Returns a new function that is kept at these rates: of roots, and below a kept call. Its first calls are as any other.
+/// Returns a new function with these sampling rates: `rate` for roots, and `callee_rate` below a kept call. Its first
+/// calls are treated like any other.
 fn function(rate: f64, callee_rate: f64) -> &'static CallSite {
     function_with(Caps { rate, callee_rate, ..Caps::NONE })
 }
@@ -64,7 +65,7 @@ impl std::ops::Deref for Left {
     }
 }
 
-/// Runs `calls` on a thread of its own. Returns the records that it left, in order, and the thread's state.
+/// Runs `calls` on a thread of its own. Returns the records that the thread left, in order, and the thread's state.
 fn run(calls: impl FnOnce() + Send + 'static) -> (Vec<Left>, &'static ThreadState) {
     // The mark of forks is set as in a process whose recorder runs, because no call takes the common way without it.
     crate::platform::fork_mark::prepare(|| ());

@@ -1,8 +1,8 @@
 //! Ends of calls that are sampled out but timed.
 //!
-//! Takes the end of such a call; adds its times to those that the thread keeps of that function. Both ends are compiled
-//! into the monitored crate, as those of a recorded call are, because a thread finds its state and its tables by one
-//! load each there. The file does not know calls that leave a record.
+//! Takes the end of a sampled-out call; adds its times to the sums that the thread keeps for the function. Both ends
+//! are compiled into the monitored crate, as those of a recorded call are, because a thread finds its state and its
+//! tables by one load each there. The file does not know calls that leave a record.
 
 use std::sync::atomic::Ordering;
 
@@ -16,7 +16,7 @@ use crate::thread::state::ThreadState;
 use crate::thread::tally::Tally;
 
 impl Entered {
-    /// Ends an `ok` call that is neither simply recorded nor timed without values.
+    /// Ends an `ok` call that has flags other than [`Special::UNSAMPLED`] alone.
     #[inline(never)]
     pub(super) fn end_ok_with_flags<const IN_USER_CRATE: bool>(&mut self) {
         match self.special {

@@ -1,8 +1,8 @@
 //! The captured values of a call: arguments and fields on entry, a result or an error at its end.
 //!
-//! Takes what the expansion writes to the writers that it is handed. Gives words in the thread's scratch memory, which lie
-//! there until the call ends and its record takes them along. A call that ends by a panic ends here too, because the
-//! panic's text is its last value. The file does not know how a value is written.
+//! Takes what the expansion writes to the writers that it is handed. Gives words in the thread's scratch memory, which
+//! stay there until the call ends and they are copied into its record. A call that ends by a panic ends here too,
+//! because the panic's text is its last value. The file does not know how a value is written.
 
 use super::entered::{Entered, Slot, Special, State, Times, Values, cold_path};
 use std::sync::atomic::Ordering;
@@ -31,7 +31,7 @@ impl Slot {
         self.0.as_mut()?.open_last::<IN_USER_CRATE>(outcome)
     }
 
-    /// Opens the last value of a counted call, which has no place yet.
+    /// Opens the last value of a counted call, which is not in the slot yet.
     #[cold]
     #[inline(never)]
     fn open_last_of_counted(
@@ -86,8 +86,8 @@ impl Entered {
         }
     }
 
-    /// Ends the call's time and returns the writer for its last value. If no last value is captured, ends the call and returns
-    /// `None`.
+    /// Ends the call's time and returns the writer for its last value. If no last value is captured, ends the call and
+    /// returns `None`.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn open_last<const IN_USER_CRATE: bool>(
         &mut self,
@@ -151,7 +151,7 @@ impl Entered {
         Some(writer)
     }
 
-    /// Opens the writer for values of this call, behind those that it holds.
+    /// Opens the writer for values of this call, after those that were already captured.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn begin_values(&mut self, writer: &mut Writer<'_>) {
         if self.special.has_values() {

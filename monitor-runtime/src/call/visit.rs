@@ -1,6 +1,8 @@
-//! The times for which an open call is entered on a thread, and the parts that few open calls have.
+//! Visits of an open call: the times for which it is entered on a thread. Also the parts of an open call that few calls
+//! need.
 //!
-//! Takes the state of a thread; gives its context of before, and the time that has passed. The file does not know the call.
+//! Takes the state of a thread; gives the context that the thread had before the visit, and the time that has passed.
+//! The file does not know the call.
 
 use super::async_values::Values;
 use super::captured::Captured;
@@ -8,7 +10,7 @@ use super::context::Context;
 use crate::platform::clock::{Ticks, counter, elapsed};
 use crate::thread::state::{CallerState, ThreadState};
 
-/// The parts of an open call that few calls need. They lie behind a lock, not in the words of the call.
+/// The parts of an open call that few calls need. A lock guards them, unlike the words of the call.
 #[derive(Debug)]
 pub(super) struct ColdState {
     /// The visits under way, except that of the thread that began the call.

@@ -17,7 +17,8 @@ pub struct Sequence<'d, 'b> {
     /// True if more items were announced than are written.
     shortened: bool,
     progress: Progress,
-    /// The end of the items that a long sequence keeps.
+    /// The end of the first [`Limits::items_kept`] items, once they are written. A sequence that turns out too long is
+    /// cut back to it.
     kept: Option<Mark>,
     /// True for a pair: its first item may say that the second one is a secret.
     is_pair: bool,
@@ -35,7 +36,7 @@ enum Progress {
 }
 
 impl<'d, 'b> Sequence<'d, 'b> {
-    /// Opens a sequence of this many items.
+    /// Opens a sequence of this many items; `None` if their number is not known.
     pub(super) fn open(out: &'d mut ValueWriter<'b>, len: Option<usize>) -> Result<Self, Stopped> {
         let total = len.filter(|&len| len > out.limits().items);
         match total {
@@ -113,7 +114,7 @@ impl<'d, 'b> Sequence<'d, 'b> {
         self.out.complete()
     }
 
-    /// Ends a sequence that turned out too long: only its first items stay.
+    /// Ends a sequence that turned out to be too long: only its first items are kept.
     fn end_with_the_first(&mut self) -> Stopped {
         let Some(kept) = self.kept else { return self.out.cut() };
         let items = self.out.limits().items as u64;
@@ -124,7 +125,7 @@ impl<'d, 'b> Sequence<'d, 'b> {
         self.end_early()
     }
 
-    /// Ends the sequence, and the map around it that holds the variant's tag.
+    /// Ends the content of an enum variant: the sequence, and the map around it whose key is the variant's tag.
     pub(super) fn end_with_tag(self) -> Result<(), Stopped> {
         let Self { out, .. } = self;
         Sequence { out: &mut *out, ..self }.end()?;
@@ -146,7 +147,8 @@ impl<'d, 'b> Sequence<'d, 'b> {
     }
 }
 
-/// Returns true if the value of a key is a secret, and the state of a pair of fields `name` and `value` after the key.
+/// Returns whether the value of a key is a secret, and the state, after the key, of a pair of fields `name` and
+/// `value`.
 fn judge_key(key: &str, header: Header) -> (bool, Header) {
     if is_name_of_name(key) {
         return (false, Header::Name);
@@ -170,7 +172,7 @@ pub struct Entries<'d, 'b> {
 }
 
 impl<'d, 'b> Entries<'d, 'b> {
-    /// Opens a map of this many entries.
+    /// Opens a map of this many entries; `None` if their number is not known.
     pub(super) fn open(out: &'d mut ValueWriter<'b>, len: Option<usize>) -> Result<Self, Stopped> {
         let total = len.filter(|&len| len > out.limits().entries);
         match total {
@@ -293,7 +295,7 @@ impl<'d, 'b> Entries<'d, 'b> {
         self.out.complete()
     }
 
-    /// Ends the map, and the map around it that holds the variant's tag.
+    /// Ends the content of an enum variant: the map, and the map around it whose key is the variant's tag.
     pub(super) fn end_with_tag(self) -> Result<(), Stopped> {
         let Self { out, .. } = self;
         Entries { out: &mut *out, ..self }.end()?;

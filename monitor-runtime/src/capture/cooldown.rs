@@ -1,10 +1,10 @@
 //! The cooldown of types whose capture takes far too long.
 //!
-//! Takes the time that the capture of a type took; answers whether the type cools down. A budget can end code that
-//! writes, but neither a `Debug` that computes or sleeps without writing, nor one that walks on through ten million
-//! items. Such a type is not captured for so long that its captures cost less than a thousandth of the time. Two slow
-//! captures in a row start a cooldown, because one may only mean that the thread was interrupted. The file does not
-//! know what a capture does.
+//! Takes the time that the capture of a type took; answers whether the type cools down, which means that it is not
+//! captured. A budget can end code that writes, but neither a `Debug` that computes or sleeps without writing, nor one
+//! that continues through ten million items. The cooldown of such a type is so long that its captures cost less than a
+//! thousandth of the time. Two slow captures in a row start a cooldown, because one may only mean that the thread was
+//! interrupted. The file does not know what a capture does.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
@@ -16,7 +16,7 @@ const COOLDOWN_FACTOR: u64 = 1000;
 /// The cooldowns of this process, which all threads share. This is a cache: no result depends on it.
 pub(super) static COOLDOWNS: Cooldowns = Cooldowns::new();
 
-/// Most types that cool down at once; a power of two. Two types that share a place replace each other.
+/// The most types that can cool down at the same time; a power of two. Two types that share a place replace each other.
 const PLACES: usize = 64;
 
 /// The types that were slow lately. All accesses are relaxed, because the worst effect of a race is a cooldown that

@@ -128,8 +128,8 @@ impl Scanner<'_, '_> {
         is_whole
     }
 
-    /// Reads over bytes that need no decision: names with the brackets and spaces between them, or the inside of a quoted
-    /// string. Returns the number of bytes. The first one lies at `at` in the text.
+    /// Reads over bytes that need no decision: names with the brackets and spaces between them, or the inside of a
+    /// quoted string. Returns the number of bytes. The first one lies at `at` in the text.
     fn skip_run(&mut self, bytes: &[u8], at: usize) -> usize {
         if self.mode != Mode::Open {
             return 0;

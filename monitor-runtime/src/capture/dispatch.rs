@@ -32,7 +32,7 @@ pub struct Value<'a, T: ?Sized>(pub &'a T);
 #[derive(Debug)]
 pub struct ErrorValue<'a, T: ?Sized>(pub &'a T);
 
-/// A return value whose outcome is to be found.
+/// A return value from which the outcome of the call is determined.
 #[derive(Debug)]
 pub struct Returned<'a, T: ?Sized>(pub &'a T);
 
@@ -49,7 +49,7 @@ pub enum Seen<'a, V: ?Sized, E: ?Sized> {
 #[derive(Debug)]
 pub enum NoError {}
 
-/// Captures a value of a primitive type, for which nothing has to be selected.
+/// Captures a value of a primitive type, for which no implementation has to be selected.
 #[inline]
 pub fn primitive<T: Direct + ?Sized>(value: &T, writer: &mut Writer<'_>) {
     value.capture(writer);
@@ -203,7 +203,7 @@ impl<T: AsText + ToOwned + ?Sized> AsText for std::borrow::Cow<'_, T> {
     }
 }
 
-/// A way of finding the outcome of a call.
+/// A way of determining the outcome of a call from its return value.
 pub trait Probe<'a> {
     /// The type of the value.
     type Value: ?Sized;

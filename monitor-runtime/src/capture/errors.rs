@@ -20,7 +20,7 @@ pub(super) fn chain(error: &dyn Error, out: &mut ValueWriter<'_>) -> Result<(), 
     Ok(())
 }
 
-/// Writes an error and its sources as a value within a container, as short as any string there.
+/// Writes an error and its sources as a value within a container, with the limit of a string there.
 pub(super) fn chain_within(error: &dyn Error, out: &mut ValueWriter<'_>) -> Result<(), Stopped> {
     let chars_max = out.limits().string_chars;
     let mut text = Text::open(out, chars_max)?;
@@ -29,8 +29,8 @@ pub(super) fn chain_within(error: &dyn Error, out: &mut ValueWriter<'_>) -> Resu
     Ok(())
 }
 
-/// Writes the name of an error's type: the given one, or, of an error whose type is not known (`dyn Error`), the name with
-/// which the `Debug` of its deepest source begins. A text that begins with a small letter is no name of a type.
+/// Writes the name of an error's type: the given one, or, of an error whose type is not known (`dyn Error`), the name
+/// with which the `Debug` of its deepest source begins. A text that begins with a small letter is no name of a type.
 pub(super) fn name_type(known: &str, error: &dyn Error, writer: &mut Writer<'_>) {
     if !known.starts_with("dyn ") {
         return writer.error_type(known);

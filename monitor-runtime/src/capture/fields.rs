@@ -1,8 +1,8 @@
 //! Values with their names, for calls whose values are not known when the program is compiled.
 //!
-//! Takes names and values, one pair after the other; gives tokens, in which each name is a string before its value, and the
-//! JSON object of such tokens. A value whose name looks secret is `"[redacted]"`. The last value of a name counts. Each
-//! value has the budget of an argument. The file does not know what the names mean.
+//! Takes names and values, one pair after the other; gives tokens, in which each name is a string before its value, and
+//! the JSON object of such tokens. A value whose name looks secret is `"[redacted]"`. The last value of a name counts.
+//! Each value has the budget of an argument. The file does not know what the names mean.
 
 use std::error::Error;
 use std::fmt::{self, Debug, Write};
@@ -36,7 +36,7 @@ impl<'f, 'w> Fields<'f, 'w> {
     /// Writes a value by its `Debug`.
     pub fn debug(&mut self, name: &str, value: &dyn Debug) {
         if self.begin(name) {
-            // The value's type is not known, so a slow capture cools down by the name of the value.
+            // The value's type is not known, so the cooldown after slow captures goes by the name of the value.
             self.0.user_value(name, &mut |out| out.debug(value));
         }
     }

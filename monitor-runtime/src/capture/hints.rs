@@ -1,8 +1,9 @@
-//! The macros around a capture whose names say, in rustc's message, how to leave the value out.
+//! Macros around a capture. If the capture does not compile, the name of the macro in rustc's message tells the user
+//! how to leave the value out.
 //!
-//! Takes a value and its writer; gives the call that captures the value. If the type has `Debug`, `Serialize` or `Error`
-//! for some lifetimes only, rustc selects that implementation for all lifetimes and demands them of the caller. Its
-//! message then ends with the name of the macro around the call. The file does not know the ways of capturing.
+//! Takes a value and its writer; gives the call that captures the value. If the type has `Debug`, `Serialize` or
+//! `Error` for some lifetimes only, rustc selects that implementation for all lifetimes and demands them of the caller.
+//! Its message then ends with the name of the macro around the call. The file does not know the ways of capturing.
 
 /// Captures an argument, which `skip` leaves out.
 #[doc(hidden)]

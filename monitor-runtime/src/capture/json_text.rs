@@ -1,7 +1,7 @@
-//! A JSON text that is written piece by piece, and goes without memory.
+//! A JSON text that is written piece by piece, and that survives a lack of memory.
 //!
-//! Takes bytes; gives the text, or nothing if there was no memory for a part of it. It grows like a list of the
-//! standard library, which would end the process instead. It does not know JSON.
+//! Takes bytes; gives the text, or nothing if there was no memory for a part of it. The text grows like a `Vec`, but a
+//! `Vec` would end the process if there is no memory. The file does not know JSON.
 
 use std::io;
 use std::ops::Deref;
@@ -55,7 +55,8 @@ impl Deref for JsonText {
 }
 
 impl io::Write for JsonText {
-    /// Adds all bytes. Without memory for them they are left out, and writing goes on.
+    /// Adds all bytes. If there is no memory for them, they are left out and the whole text is discarded at its end; no
+    /// error is returned.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.extend_from_slice(bytes);
         Ok(bytes.len())

@@ -1,7 +1,8 @@
 //! The budget of a captured value: bytes, depth, items and time.
 //!
-//! Takes constants and a clock; gives [`Limits`], which a [`super::Writer`] borrows. Whoever makes one names the clock
-//! and the code to run around user code, so that a test brings its own. The file does not know values.
+//! Takes constants and a clock; gives [`Limits`], which a [`super::Writer`] borrows. The maker of a `Limits` chooses
+//! the clock and the code to run before and after user code, so that a test can use its own. The file does not know
+//! values.
 
 use super::cooldown::{COOLDOWNS, Cooldowns};
 
@@ -26,12 +27,12 @@ pub const ENTRIES: usize = 100;
 pub(super) const WRAPPERS: u32 = 64;
 /// Most characters of the name of an error's type. Longer names have type arguments, and differ before them.
 pub(super) const ERROR_TYPE_CHARS: usize = 120;
-/// Most sources of an error that are followed: a chain may be a circle.
+/// Most sources of an error that are followed, because a chain of sources may be a cycle.
 pub(super) const SOURCES: u32 = 32;
 /// Most dimensions of a [`super::Summary`].
 pub(super) const DIMENSIONS: usize = 8;
-/// Tokens between two readings of the clock, because a reading costs as much as several tokens. A value of fewer tokens
-/// never reads the clock.
+/// Tokens written between two readings of the clock, because a reading costs as much as several tokens. A value of
+/// fewer tokens never reads the clock.
 pub(super) const STEPS_PER_LOOK: u32 = 16;
 /// Most characters of a `Debug` that are read, including secrets and the ends of long strings, which are not stored.
 pub(super) const SCANNED_CHARS: usize = 65_536;

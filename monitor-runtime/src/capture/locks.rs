@@ -30,8 +30,8 @@ fn is_generic(type_name: &str) -> bool {
 #[inline]
 fn is_one_of(type_name: &str, ends: &[&str]) -> bool {
     let path_len = type_name.bytes().position(|byte| byte == b'<').unwrap_or(0);
-    // These are the last letters of the listed types and of the containers that may hold them. Most other types are ruled
-    // out here.
+    // These are the last letters of the listed types and of the containers that may hold them. Most other types are
+    // ruled out here.
     let last = type_name.as_bytes()[..path_len].last_chunk::<2>();
     matches!(last, Some(b"ex" | b"ck" | b"ap" | b"et" | b"rc" | b"Rc" | b"ox"))
         && refers_to_one_of(type_name, ends)

@@ -1,9 +1,9 @@
 //! The texts of a log line: its body and its fields.
 //!
-//! Takes a closure that says a line, through a [`LineWriter`]; gives a text token for the body and a map for the
-//! fields, each within the budget of a value, and in the sandbox: a panic of the user's code goes no further, and what
-//! was written before it stays. Values whose name is that of a secret are not captured. The file does not know who says
-//! the line.
+//! Takes a closure that writes a line, through a [`LineWriter`]; gives a text token for the body and a map for the
+//! fields, each within the budget of a value. The closure runs in the sandbox: a panic of the user's code goes no
+//! further, and the texts that were written before it are kept. Values whose name looks secret are not captured. The
+//! file does not know what code emits the line.
 
 use std::error::Error;
 use std::fmt::{self, Debug, Display};
@@ -59,10 +59,10 @@ impl Debug for FieldValue<'_> {
     }
 }
 
-/// A closure that says a line.
+/// A closure that writes the body and the fields of a log line.
 pub type SayLine<'a> = &'a mut dyn FnMut(&mut LineWriter<'_, '_>);
 
-/// The writer of one log line, which a logger is handed.
+/// The writer of one log line, which a [`SayLine`] closure receives.
 #[derive(Debug)]
 pub struct LineWriter<'w, 'b> {
     body: &'w mut ValueWriter<'b>,
@@ -72,15 +72,15 @@ pub struct LineWriter<'w, 'b> {
 }
 
 impl LineWriter<'_, '_> {
-    /// Writes the body. A line has one: the first that is written.
+    /// Writes the body. A line has one body: the first that is written.
     pub fn body(&mut self, text: fmt::Arguments<'_>) {
         if !std::mem::replace(&mut self.has_body, true) {
-            // A text that is cut carries the mark of it.
+            // The result is ignored, because a text that was cut ends with a mark that shows this.
             let _ended = self.body.text(usize::MAX, text);
         }
     }
 
-    /// Writes a field. Fields that have no room are left out, and the map then carries the mark of a cut.
+    /// Writes a field. Fields that have no room are left out, and a mark in the map shows this.
     pub fn field(&mut self, name: &str, value: FieldValue<'_>) {
         self.has_fields = true;
         let chars_max = self.fields.limits().string_chars;
@@ -105,16 +105,17 @@ const TEXT_BYTES: usize = (VALUE_BYTES + CLOSERS).next_multiple_of(WORD);
 /// More bytes than a value needs beyond its budget, to close containers and to mark a cut.
 const CLOSERS: usize = 16;
 
-/// The bytes of the two texts that lie in the memory: the body at its start, and the fields at the next word behind the body.
+/// The sizes of a line's two texts in memory. The body is at the start of the memory, and the fields begin at the first
+/// whole word after the body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct LineTexts {
     pub(crate) body_bytes: u16,
     pub(crate) fields_bytes: u16,
-    /// True if the code that said the line panicked.
+    /// True if the code that wrote the line panicked.
     pub(crate) has_panicked: bool,
 }
 
-/// Writes the texts of a line into memory.
+/// Writes the texts of a line into memory, and returns their sizes.
 pub(crate) fn capture_line(memory: &mut [u8; LINE_BYTES], limits: &Limits, say: SayLine<'_>) -> LineTexts {
     let (body_memory, fields_memory) = memory.split_at_mut(TEXT_BYTES);
     let mut body = ValueWriter::new(TokenBuffer::new(body_memory), limits);
@@ -140,7 +141,7 @@ fn write<'b>(
     let mut line = LineWriter { body, has_body: false, fields, has_fields: false };
     let ending = sandbox::run(limits, || say(&mut line));
     let LineWriter { has_body, fields, has_fields, .. } = line;
-    // A map that is cut carries the mark of it.
+    // The result is ignored, because a map that was cut ends with a mark that shows this.
     let _ended = fields.end();
     (ending, has_body, has_fields)
 }

@@ -1,9 +1,9 @@
 //! Capture: values become compact binary tokens within a budget; the JSON text is made later.
 //!
 //! Takes, on the caller's thread, arguments, results and errors, each by the best way its type offers ([`dispatch`]);
-//! gives tokens in memory that is handed in, and on the cold side JSON text from these tokens ([`to_json`]). Always
-//! holds: the budget ends the user's `Serialize` or `Debug` itself instead of cutting what it wrote, and a panic of the
-//! user's code stops here. The room does not know calls, records or rings.
+//! gives tokens in memory that is handed in, and later, in the collector or a reader, JSON text from these tokens
+//! ([`to_json`]). The budget stops the user's `Serialize` or `Debug` early instead of cutting its output afterwards,
+//! and a panic of the user's code never leaves the capture. The module does not know calls, records or rings.
 
 pub mod limits;
 pub mod cooldown;
@@ -64,7 +64,7 @@ impl<'a> Writer<'a> {
         Self { buffer, limits, panics: 0 }
     }
 
-    /// Opens this many bytes behind the written ones for the next values. The number is a multiple of a word.
+    /// Lets the next values use this many bytes after the written ones. The number is a multiple of a word.
     #[inline]
     pub(crate) fn open(&mut self, bytes_max: usize) {
         self.buffer.set_end(self.buffer.len() + bytes_max);
@@ -141,8 +141,8 @@ impl<'a> Writer<'a> {
         }
     }
 
-    // The expansion calls these functions for each argument, so they are not inlined. The common case writes whole words
-    // and calls nothing.
+    // The expansion calls these functions for each argument, so they are not inlined. The common case writes whole
+    // words and calls nothing.
 
     #[inline(never)]
     fn unsigned(&mut self, value: u64) {
@@ -198,8 +198,8 @@ impl<'a> Writer<'a> {
         self.end_value(is_whole);
     }
 
-    /// Writes the name of an error's type behind its text, if there is room. Without room nothing is written, because no
-    /// further value follows.
+    /// Writes the name of an error's type behind its text, if there is room. Without room nothing is written, because
+    /// no further value follows.
     fn error_type(&mut self, name: &str) {
         if name.len() > limits::ERROR_TYPE_CHARS || !self.buffer.name_words(token::NAME, name.as_bytes()) {
             self.error_type_of_any_length(name);
@@ -215,7 +215,7 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// Refuses all further values, because a smaller one would be read in the place of the one that did not fit.
+    /// Refuses all further values. Otherwise a later, smaller value would be read in place of the one that did not fit.
     #[cold]
     fn seal(&mut self) {
         self.buffer.set_end(0);
@@ -224,7 +224,7 @@ impl<'a> Writer<'a> {
     /// Writes a value whose capture calls no user code.
     fn value(&mut self, write: impl FnOnce(&mut ValueWriter<'_>) -> Result<(), Stopped>) {
         let mut out = ValueWriter::new(self.buffer.reborrow(), self.limits);
-        // The value writer knows why the value ended early, if it did.
+        // The result is ignored, because the value writer remembers why the value ended early.
         let _ended = write(&mut out);
         let (len, is_whole) = out.finish();
         self.keep(len, is_whole);

@@ -1,5 +1,5 @@
-//! The rule for names that look secret, which lies in a package of its own because the attribute applies it too. This
-//! file adds the rule for pairs of fields of which one names the other: `Header { name, value }`.
+//! The rule for names that look secret, which is in a package of its own because the attribute macro applies it too.
+//! This file adds the rule for pairs of fields of which one names the other: `Header { name, value }`.
 
 pub use monitor_rules::redaction::is_secret;
 pub(super) use monitor_rules::redaction::is_secret_type;
@@ -27,7 +27,7 @@ pub(super) enum Header {
 }
 
 impl Header {
-    /// Returns the state behind a name, which may be the name of a secret.
+    /// Returns the state after a field `name`, whose value is the name of a secret if `is_secret` is true.
     pub(super) fn after_name(is_secret: bool) -> Self {
         if is_secret { Self::Secret } else { Self::None }
     }

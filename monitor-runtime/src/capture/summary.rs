@@ -1,4 +1,4 @@
-//! Shapes, which stand for values that are too large to look into.
+//! Shapes, which are captured in place of values that are too large to be read.
 //!
 //! Takes a name and the extents of a table or matrix; gives `[DataFrame 1000000×100]`. The content is never touched, so
 //! the cost does not depend on it.

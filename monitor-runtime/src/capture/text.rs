@@ -10,7 +10,7 @@ use super::token;
 use super::token_buffer::{LONGEST, TEXT_HEADER_BYTES as HEADER_BYTES, WORD, first_bytes, first_chars};
 use super::value_writer::{Stop, Stopped, ValueWriter};
 
-/// Bytes of the total length behind a text that was cut.
+/// The bytes of the total length, which follows a text that was cut.
 const TOTAL_BYTES: usize = 8;
 
 /// A text that is being written.
@@ -53,14 +53,14 @@ impl<'d, 'b> Text<'d, 'b> {
         Ok(Self { out, start, limit, chars_left: chars_max, total: 0, is_full, is_closed, pieces })
     }
 
-    /// Ends the text. `knows_total` is true if the code has written all of it. The text is not moved, because a copy would wait
-    /// until the processor has combined the narrower stores.
+    /// Ends the text. `knows_total` is true if the code has written all of it. The text is not moved, because a copy
+    /// would wait until the processor has combined the narrower stores.
     pub(super) fn close(&mut self, knows_total: bool) {
         self.finish(knows_total);
         self.is_closed = true;
     }
 
-    /// Ends the text, which is the whole value.
+    /// Ends a text that is the whole value.
     #[inline]
     pub(super) fn close_value(&mut self, knows_total: bool) {
         let length = self.len();
@@ -89,12 +89,12 @@ impl<'d, 'b> Text<'d, 'b> {
         buffer.patch(self.start, &[tag, low, high]);
     }
 
-    /// Counts a step of the code that writes.
+    /// Counts a write of the code. Returns an error if the budget is used up.
     pub(super) fn step(&mut self) -> fmt::Result {
         self.out.step().map_err(|Stopped| fmt::Error)
     }
 
-    /// Answers code that goes on writing although nothing more is stored.
+    /// Refuses a write of code that goes on writing although nothing more is stored. Returns the error for the code.
     pub(super) fn refuse(&mut self) -> fmt::Error {
         self.out.refuse();
         fmt::Error
@@ -120,7 +120,7 @@ impl<'d, 'b> Text<'d, 'b> {
         self.out.buffer().written_from(start)
     }
 
-    /// Returns a part of the stored text.
+    /// Returns the stored text between two byte positions; `None` if they are not in the text or divide a character.
     pub(super) fn stored(&mut self, start: usize, end: usize) -> Option<&str> {
         std::str::from_utf8(self.bytes().get(start..end)?).ok()
     }
@@ -137,7 +137,8 @@ impl<'d, 'b> Text<'d, 'b> {
         }
     }
 
-    /// Stores the first piece in whole words, if that is possible.
+    /// Stores the first piece in whole words and returns true. Returns false, and stores nothing, if the piece is too
+    /// short or too long for that.
     #[inline]
     fn store_words(&mut self, piece: &str) -> bool {
         // Padding ends at most seven bytes behind the limit, where there is room for the total length.

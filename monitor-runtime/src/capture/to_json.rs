@@ -1,10 +1,10 @@
-//! Tokens read back: JSON text for values, plain text for errors.
+//! Converts tokens back to text: JSON text for values, plain text for errors.
 //!
-//! Takes a token stream, which may come from a file that anybody wrote: every length is checked and nesting is bounded;
-//! gives text that is always valid JSON. Bytes that are no token stream become `"[unreadable]"`, and values that did
-//! not fit `"[truncated]"`. Secrets within strings, which only their form shows, are `[redacted]` here, before any text
-//! reaches a store or a subscriber. The text of each value has a budget of its own, because a token of one byte may
-//! need five characters. The file does not know the types that were captured.
+//! Takes a token stream; gives text that is always valid JSON. The stream may come from a file that anybody can have
+//! written, so every length is checked and nesting is bounded. Bytes that are no token stream become `"[unreadable]"`,
+//! and values that did not fit `"[truncated]"`. Secrets within strings, which only their form shows, are `[redacted]`
+//! here, before any text reaches a store or a subscriber. The text of each value has a budget of its own, because a
+//! token of one byte may need five characters. The file does not know the types that were captured.
 
 use std::fmt::Display;
 use std::ops::Range;
@@ -23,7 +23,7 @@ use crate::limits::VALUES_BYTES_MAX;
 /// Deepest nesting that is read. It is more than a writer's limit, but small, because a key that is itself a map is
 /// quoted again at each level, which doubles its escapes.
 const NESTING: u32 = 8;
-/// The fewest bytes of a pair: a word for the name and one for the value.
+/// The fewest bytes of a name and its value: a word for each.
 const PAIR_BYTES_MIN: usize = 16;
 /// The text in place of a value that did not fit.
 const TRUNCATED: &str = "[truncated]";
@@ -34,8 +34,8 @@ const NO_MEMORY: &str = "[no memory]";
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Unreadable;
 
-/// Returns a JSON object of the values, by these names. Values beyond the names are omitted. Without names, the values are
-/// pairs of a name and a value. Without memory for the text it is `"[no memory]"`.
+/// Returns a JSON object of the values, by these names. Values beyond the names are omitted. Without names, the values
+/// are pairs of a name and a value. Without memory for the text it is `"[no memory]"`.
 #[must_use]
 pub fn to_json(tokens: &[u8], names: &[&str]) -> String {
     object_text(tokens, names).unwrap_or_else(no_memory)
@@ -86,8 +86,8 @@ fn pairs_text(tokens: &[u8]) -> Option<String> {
     into_string(text)
 }
 
-/// Returns the pairs of a name and a value: the name, the place of both tokens, and the value's JSON text. There are no more of
-/// them than fit into the values of a call.
+/// Returns the pairs of a name and a value: the name, the place of both tokens, and the value's JSON text. There are no
+/// more of them than fit into the values of a call.
 pub(super) fn pairs(tokens: &[u8]) -> impl Iterator<Item = (&str, Range<usize>, JsonText)> {
     let mut reader = Reader { rest: tokens };
     std::iter::from_fn(move || {
@@ -463,7 +463,7 @@ impl Rendering<'_, '_> {
     }
 }
 
-/// Returns true if a list of words ends with an option whose value is a secret: `"--password"`.
+/// Returns true if a list of command-line words ends with an option whose value is a secret: `"--password"`.
 fn is_secret_option(written: &[u8]) -> bool {
     let Some(inside) = written.strip_suffix(b"\"") else { return false };
     let start = inside.iter().rposition(|byte| *byte == b'"').map_or(0, |at| at + 1);

@@ -56,7 +56,7 @@ pub(super) const MORE: u8 = 0xEC;
 pub(super) const END: u8 = 0xEF;
 /// The place where the budget was used up.
 pub(super) const CUT: u8 = 0xF0;
-/// A container that lies too deep.
+/// A container that is nested too deeply to be shown.
 pub(super) const DEEP: u8 = 0xF1;
 /// A secret.
 pub(super) const REDACTED: u8 = 0xF2;
@@ -65,8 +65,8 @@ pub(super) const SUMMARY: u8 = 0xF3;
 
 /// A tag that is never written; reading it fails.
 pub(super) const UNREADABLE: u8 = 0xFE;
-/// Fills the word in which a value ends. The next value begins with a word of its own, so that memory is read in the
-/// same words in which it was written.
+/// Fills the word in which a value ends. The next value begins at the next word, so that memory is read in the same
+/// words in which it was written.
 pub(super) const PADDING: u8 = 0xFF;
 
 /// Returns the text of a token that is a complete string.

@@ -38,7 +38,7 @@ impl<'a> TokenBuffer<'a> {
         self.end
     }
 
-    /// Moves the end. An end behind that of the memory makes no room.
+    /// Moves the end. If the end is beyond the memory, further tokens do not fit.
     #[inline]
     pub(super) fn set_end(&mut self, end: usize) {
         self.end = end;
@@ -73,7 +73,7 @@ impl<'a> TokenBuffer<'a> {
         }
     }
 
-    /// Moves bytes to an earlier place and ends the buffer behind them.
+    /// Moves bytes to an earlier place and sets the length to the end of the moved bytes.
     pub(super) fn shift(&mut self, from: usize, to: usize, len: usize) {
         if let Some(place) = self.bytes.get_mut(to..from + len) {
             place.copy_within(from - to.., 0);
@@ -105,8 +105,8 @@ impl<'a> TokenBuffer<'a> {
         true
     }
 
-    /// Copies whole words, up to the end of the memory. The function copies the first two without a call, because most
-    /// calls have as few.
+    /// Copies whole words, up to the end of the memory. One or two words are copied without a function call, because
+    /// there are seldom more.
     #[inline]
     pub(super) fn copied_words(&mut self, words: &[[u8; WORD]]) -> bool {
         let Some(room) = self.bytes.get_mut(self.len..) else { return false };
@@ -305,8 +305,8 @@ impl<'a> TokenBuffer<'a> {
         true
     }
 
-    /// Writes a tag, the length of a name and the name in whole words. Returns false for a name of fewer than eight bytes, and
-    /// if there is no room.
+    /// Writes a tag, the length of a name and the name in whole words. Returns false for a name of fewer than eight
+    /// bytes, and if there is no room.
     #[inline]
     pub(super) fn name_words(&mut self, tag: u8, name: &[u8]) -> bool {
         let is_written = self.text_words(self.len, self.end, tag, name);
@@ -328,7 +328,8 @@ impl<'a> TokenBuffer<'a> {
         let Some(([first, place @ ..], [])) = room.map(<[u8]>::as_chunks_mut) else { return false };
         let header = u64::from(tag) | (text.len() as u64 & LONGEST as u64) << 8;
         *first = (u64::from_le_bytes(*head) << (TEXT_HEADER_BYTES * 8) | header).to_le_bytes();
-        // The first word holds five bytes of the text. The last word, unless it is full, holds the end of the text and padding.
+        // The first word holds five bytes of the text. The last word, unless it is full, holds the end of the text and
+        // padding.
         let full = text.get(WORD - TEXT_HEADER_BYTES..).map_or(&[][..], |rest| rest.as_chunks().0);
         match (&mut *place, full) {
             ([to, ..], [from]) => *to = *from,
@@ -421,9 +422,9 @@ impl<'a> TokenBuffer<'a> {
     }
 }
 
-/// Bytes of the unit in which values lie in a record.
+/// The size of a word, in bytes. Each value in a record begins at a whole word.
 pub(super) const WORD: usize = size_of::<u64>();
-/// Bytes before a text or a name: tag and length.
+/// The bytes of the tag and the length, which are before a text or a name.
 pub(super) const TEXT_HEADER_BYTES: usize = 3;
 /// Words of the longest string that is copied by words.
 const STRING_WORDS: usize = 3;
@@ -446,7 +447,8 @@ fn load_short(text: &[u8]) -> u64 {
     }
 }
 
-/// Copies bytes to a place of the same length. From 8 to 32 of them are copied without a call, as two pieces that overlap.
+/// Copies bytes to a place of the same length. From 8 to 32 of them are copied without a call, as two pieces that
+/// overlap.
 #[inline]
 fn copy(to: &mut [u8], from: &[u8]) {
     match from.len() {

@@ -14,7 +14,7 @@ use super::token_buffer::TokenBuffer;
 #[derive(Debug, Clone, Copy)]
 pub struct Stopped;
 
-/// The reason why code was told to stop.
+/// The reason why [`Stopped`] was returned to code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stop {
     /// The budget of the whole value is used up.
@@ -68,8 +68,8 @@ impl<'a> ValueWriter<'a> {
         }
     }
 
-    /// Ends the value. Returns the length reached, and false if not even the mark of a cut fitted. The writer is not moved,
-    /// because a copy would wait until the processor has combined the narrower stores.
+    /// Ends the value. Returns the length reached, and false if not even the mark of a cut fitted. The writer is not
+    /// moved, because a copy would wait until the processor has combined the narrower stores.
     #[inline]
     pub(super) fn finish(&mut self) -> (usize, bool) {
         if self.stop.is_none() && self.depth == 0 && self.buffer.len() > self.start {
@@ -78,7 +78,7 @@ impl<'a> ValueWriter<'a> {
         self.finish_stopped()
     }
 
-    /// Ends a value that was told to stop, or that is not complete.
+    /// Ends a value whose code was stopped, or that is not complete.
     #[cold]
     fn finish_stopped(&mut self) -> (usize, bool) {
         if self.stop == Some(Stop::Complete) {
@@ -111,7 +111,7 @@ impl<'a> ValueWriter<'a> {
         self.wrappers = mark.wrappers;
     }
 
-    /// Ends the value of code that failed or did not come to its end.
+    /// Ends the value of code that returned an error, panicked or was left by the sandbox.
     #[cold]
     #[inline(never)]
     pub(super) fn end_early(&mut self, ending: sandbox::Ending, type_name: &str) {
@@ -178,7 +178,7 @@ impl<'a> ValueWriter<'a> {
         Stopped
     }
 
-    /// Writes a redacted value; the container around it goes on.
+    /// Writes `[redacted]` in place of a value. Returns the error that ends the value; the container around it goes on.
     pub(super) fn redacted(&mut self) -> Stopped {
         match self.put(|buffer| buffer.tag(token::REDACTED)) {
             Ok(()) => self.complete(),
@@ -186,7 +186,7 @@ impl<'a> ValueWriter<'a> {
         }
     }
 
-    /// Clears the reason for stopping, because the caller deals with it.
+    /// Clears the reason for stopping, because the caller has handled it.
     pub(super) fn resume(&mut self) {
         self.stop = None;
     }
@@ -217,12 +217,12 @@ impl<'a> ValueWriter<'a> {
         })
     }
 
-    /// Returns the string that was written last, from `before` on.
+    /// Returns the string that was written since `before`; `None` if the value is not a complete string.
     pub(super) fn string_since(&self, before: Mark) -> Option<&str> {
         token::string_content(self.buffer.written_from(before.len))
     }
 
-    /// Opens a container. A container that lies too deep is replaced by [`token::DEEP`] and counts as complete.
+    /// Opens a container. A container that is nested too deeply is replaced by [`token::DEEP`] and counts as complete.
     pub(super) fn open(&mut self, tag: u8, total: Option<u64>) -> Result<(), Stopped> {
         if self.depth >= self.limits.depth {
             self.put(|buffer| buffer.tag(token::DEEP))?;
@@ -266,8 +266,8 @@ impl<'a> ValueWriter<'a> {
         outcome
     }
 
-    /// Decides what the end of an inner value means for the container around it. A complete value is done, a value whose
-    /// own code failed is replaced by its type's name, and a cut is returned.
+    /// Decides what the end of an inner value means for the container around it. A complete value needs nothing more, a
+    /// value whose own code failed is replaced by its type's name, and a cut is returned as an error.
     #[inline]
     pub(super) fn settle(
         &mut self,

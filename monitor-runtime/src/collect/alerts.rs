@@ -1,8 +1,9 @@
-//! Alerts of this process: each window of 10 s that is over is put before the rules.
+//! Alerts of this process: the alert rules are evaluated on each window of 10 s once it has ended.
 //!
-//! Takes the rules of the store, the figures of functions, and the recorder's state; gives rows for the next batch. It costs
-//! callers nothing and asks the store nothing, because the collector has all figures. Windows that passed while the
-//! collector rested had no calls. Closures of the program are handed each alert at once, whether the store takes it or not.
+//! Takes the rules of the store, the figures of functions, and the recorder's state; gives rows for the next batch. It
+//! costs callers nothing and asks the store nothing, because the collector has all figures. Windows that passed while
+//! the collector rested had no calls. Closures of the program are handed each alert at once, whether the store takes it
+//! or not.
 
 use std::collections::HashMap;
 
@@ -26,7 +27,7 @@ const WAITING_MAX: usize = 1000;
 #[derive(Debug, Default)]
 pub(super) struct AlertWatch {
     alerts: Alerts,
-    /// The last window that was put before the rules.
+    /// The number of the last window that the rules were evaluated on, counted from the Unix epoch.
     last: Option<i64>,
     /// The number of rows that were lost by the end of the window `last`.
     lost: u64,
@@ -35,7 +36,7 @@ pub(super) struct AlertWatch {
     waiting: Vec<AlertRow>,
 }
 
-/// The facts beside the figures of functions that the collector lends for a step.
+/// The facts that a step needs in addition to the figures of functions. The collector lends them for the step.
 pub(super) struct Surroundings<'a, F> {
     pub(super) health: &'a Health,
     /// The resident memory of the process.
@@ -53,8 +54,8 @@ impl AlertWatch {
         self.alerts.set_rules(rules);
     }
 
-    /// Evaluates the rules on each window that has ended since the last step. All calls that ended by `now_ns` have
-    /// been counted.
+    /// Evaluates the rules on each window that has ended since the last step. The caller has counted all calls that
+    /// ended by `now_ns`, in nanoseconds since the Unix epoch.
     pub(super) fn step(
         &mut self,
         now_ns: i64,
@@ -64,8 +65,8 @@ impl AlertWatch {
         let Surroundings { health, rss_bytes, sources, count_stuck, subscribers } = surroundings;
         let latest = now_ns.div_euclid(WINDOW_NS) - 1;
         let last = self.last.unwrap_or(latest - 1).clamp(latest - LATE_WINDOWS_MAX, latest);
-        // If the clock was set back, windows that were evaluated before come again, and the evaluation goes on from
-        // there.
+        // If the clock was set back, the evaluation goes on from the earlier time. Windows that come a second time are
+        // evaluated again.
         self.last = Some(latest);
         if last == latest {
             return;
@@ -133,7 +134,7 @@ impl AlertWatch {
         firing
     }
 
-    /// Queues all alerts that fire to be written again, because the store is a new one.
+    /// Queues the row of each firing alert again, because the store is a new one.
     pub(super) fn write_again(&mut self) {
         let rows = collect_most(self.alerts.live().map(to_row));
         for row in rows {
@@ -141,7 +142,8 @@ impl AlertWatch {
         }
     }
 
-    /// Adds a row, in the place of an earlier one of the same alert.
+    /// Queues a row, which replaces a waiting row of the same alert. Drops the row if too many wait or there is no
+    /// memory for it.
     fn queue(&mut self, row: AlertRow) {
         let key = |row: &AlertRow| (row.rule.clone(), row.function, row.since_ns);
         self.waiting.retain(|waiting| key(waiting) != key(&row));

@@ -59,7 +59,7 @@ pub(super) struct Backlog {
     accountant: &'static Accountant,
 }
 
-/// Failures saved from eviction may take one part in this many of the bound.
+/// The divisor of the bound: failures saved from eviction may take the bound divided by this number.
 const FAILURES_SHARE: usize = 4;
 
 impl Backlog {
@@ -68,8 +68,8 @@ impl Backlog {
         Self { segments, failures, bytes: 0, failure_bytes: 0, accountant }
     }
 
-    /// Adds records, which are counted already. If they exceed the bound, [`Self::evict`] makes room. Gives the records back if the
-    /// machine has no memory for one more segment.
+    /// Adds records, which are counted already. If they exceed the bound, [`Self::evict`] makes room. Gives the records
+    /// back if the machine has no memory for one more segment.
     pub(super) fn push(&mut self, segment: Segment) -> Result<(), Segment> {
         if !self.segments.make_room(1) {
             self.accountant.note_refused(Part::Backlog);
@@ -105,10 +105,10 @@ impl Backlog {
         self.bytes() > self.accountant.limit(Part::Backlog)
     }
 
-    /// Makes room until the bound is kept: gives up the oldest `ok` calls and log lines, and moves failed calls and errors aside.
-    /// When those exceed their own bound, the oldest of them are given up as well. `lose` is handed each row that is given up.
-    /// `keep` copies a failure into the journal again, so that the blocks it lay in can be released; it returns `None` if there is no
-    /// room for the copy.
+    /// Makes room until the bound is kept: gives up the oldest `ok` calls and log lines, and moves failed calls and
+    /// errors aside. When those exceed their own bound, the oldest of them are given up as well. `lose` is handed each
+    /// row that is given up. `keep` copies a failure into the journal again, so that the blocks that held it so far can
+    /// be released. It returns the blocks of the copy, or `None` if there is no room for it.
     pub(super) fn evict(
         &mut self,
         mut lose: impl FnMut(&Pending<'_>),
@@ -160,8 +160,9 @@ impl Backlog {
         self.settle_account();
     }
 
-    /// Hands over the oldest rows, those saved from eviction first, until `take` returns false. Returns the journal
-    /// blocks that hold these rows, by run: the number of its rows, and their blocks.
+    /// Hands over the oldest rows, those saved from eviction first, until `take` returns false. Returns an entry for
+    /// each run of rows that was begun: the number of its rows that were handed over, and the journal blocks that hold
+    /// the run.
     pub(super) fn take(&mut self, take: impl FnMut(&Pending<'_>) -> bool) -> Vec<(usize, Held)> {
         let held = self.take_from_queues(take);
         self.settle_account();
@@ -215,8 +216,8 @@ fn take_from(segment: &mut Segment, take: &mut impl FnMut(&Pending<'_>) -> bool)
     true
 }
 
-/// Visits the rows among the records of one thread and ring, each with its words. Takes the position after each row from the
-/// queue.
+/// Visits the rows among the records of one thread and ring, each with its words. Takes the position after each row
+/// from the queue.
 pub(super) fn for_each_row(
     words: &[u64],
     (thread, ring): (u32, u32),

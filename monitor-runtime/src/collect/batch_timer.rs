@@ -1,5 +1,6 @@
-//! The moment at which a batch goes to the store: at once if it is full or a caller waits for it, otherwise a pause
-//! after the batch before. In the first moments of a process only full batches go, because the process may end by then.
+//! Decides when a batch goes to the store: at once if it is full or a caller waits for it, otherwise no sooner than a
+//! pause after the batch before. In the first moments of a process only full batches go, because the process may end
+//! soon.
 //!
 //! Takes moments and numbers; answers yes or no. Pure. It does not know whether the store takes the batch: `retry` and
 //! the breaker decide that.
@@ -27,7 +28,7 @@ impl BatchTimer {
         self.pause = drain_interval.max(BATCH_INTERVAL);
     }
 
-    /// Returns true if the rows that wait are to go now. `is_full` is true if they fill a batch, or as much memory as
+    /// Returns true if the waiting rows go to the store now. `is_full` is true if they fill a batch, or the memory that
     /// waiting rows may take.
     pub(super) fn is_due(&self, now: Duration, is_full: bool, mode: Mode) -> bool {
         mode == Mode::Flush || is_full || now >= self.next

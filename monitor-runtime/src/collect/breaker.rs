@@ -1,9 +1,10 @@
 //! The circuit breaker: it keeps calls from a receiver that fails. The store has one, and so have every in-process
 //! subscriber and every guard of the program.
 //!
-//! Takes moments and events; gives permission. It goes from CLOSED to OPEN after a number of consecutive failures, and after a
-//! pause to `HALF_OPEN` for one try; a success takes it back to CLOSED, a failure to OPEN. A person may hold it open or closed.
-//! Pure. It does not know what a failure is: errors are classified before they get here, and a busy store is not one.
+//! Takes moments and events; gives permission. It goes from CLOSED to OPEN after a number of consecutive failures, and
+//! after a pause to `HALF_OPEN` for one try; a success takes it back to CLOSED, a failure to OPEN. A person may hold it
+//! open or closed. Pure. It does not know what a failure is: errors are classified before they get here, and a busy
+//! store is not one.
 
 use std::fmt;
 use std::time::Duration;
@@ -276,7 +277,8 @@ impl Breaker {
         }
     }
 
-    /// Takes an event at this moment, by any clock that never goes back.
+    /// Handles an event that happened at the moment `now`, by any clock that never goes back. Returns whether a write
+    /// is permitted, and the transition if the event caused one.
     pub fn step(&mut self, now: Duration, event: Event<'_>) -> Step {
         match event {
             Event::Attempt => self.attempt(now),
@@ -385,8 +387,8 @@ impl Breaker {
         self.answer(Some(transition))
     }
 
-    /// Releases the breaker. If it was held open, the store is tried at the next attempt; if it was held closed, failures
-    /// count from here.
+    /// Releases the breaker. If it was held open, the store is tried at the next attempt; if it was held closed,
+    /// failures count from here.
     fn release(&mut self, now: Duration, why: &str, by: &str) -> Step {
         if self.held.take().is_none() {
             return self.answer(None);
@@ -397,7 +399,8 @@ impl Breaker {
         self.answer(Some(transition))
     }
 
-    /// Enters a state. If a person holds the breaker in the state it is in already, the time it has lasted goes on.
+    /// Enters a state, and returns the transition. If the breaker is in this state already, because a person holds it
+    /// there, the time that the state has lasted goes on.
     fn enter(&mut self, now: Duration, to: State, cause: Cause, why: String) -> Transition {
         let from = std::mem::replace(&mut self.state, to);
         self.trying_since = None;
@@ -419,8 +422,8 @@ impl Breaker {
         self.pause.unwrap_or(self.rules.pause)
     }
 
-    /// Sets the pause of an opening at this moment: twice the last pause, or the first one again after a long time
-    /// CLOSED.
+    /// Sets the pause before the next try, when the breaker opens at the moment `now`: twice the last pause, up to the
+    /// longest, or the initial pause if the breaker had been CLOSED for long enough.
     fn set_pause(&mut self, now: Duration) {
         let is_again = self.state != State::Closed || now.saturating_sub(self.since) < self.rules.stable;
         let pause = match self.pause {
@@ -435,7 +438,7 @@ impl Breaker {
     }
 }
 
-/// A count of the last minute, by the second.
+/// Counts events of the last minute, in one counter for each second.
 #[derive(Debug, Clone)]
 struct PerMinute {
     seconds: [u32; 60],

@@ -1,9 +1,9 @@
 //! The calls under way at the exit of the process.
 //!
 //! Takes the frames of all threads and the slots of async calls between two polls; gives a record with the outcome
-//! `exit` for each call. The arguments of the thread that exits come along, because the thread has given its memory
-//! back, and so do those in the slots. A call of another thread may end while its frame is read. The file does not know
-//! which calls have been ended in this way before.
+//! `exit` for each call. The captured arguments come along for calls in slots, and for calls of the thread that exits,
+//! because that thread has handed back its scratch memory. A call of another thread may end while its frame is read.
+//! The file does not know which calls have been ended in this way before.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,8 +1,9 @@
 //! Requests of the program to the collector: flush, stop, and transitions of breakers to report.
 //!
 //! Callers send a request and wait for its answer, with a deadline. The collector takes requests before each step and
-//! answers after it, and never waits for a caller. Both channels are bounded. A channel belongs to one recorder: the
-//! child of a fork has a recorder, and so channels, of its own, and never waits at its parent's.
+//! answers after it, and never waits for a caller. The numbers of waiting flushes and of waiting transitions are
+//! bounded. Each recorder has channels of its own. The child of a fork has its own recorder, so it never waits for the
+//! collector of its parent.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,7 +22,7 @@ use crate::thread::pool::ThreadPool;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FlushError {
-    /// The time was up. Whatever was not yet written still waits.
+    /// The timeout passed. Records that are not written yet still wait.
     Timeout(Duration),
     /// The store cannot be written at the moment, for the reason given.
     Unavailable(String),
@@ -49,7 +50,7 @@ pub(crate) enum Sink {
     Guard(&'static str),
 }
 
-/// A transition of a breaker, and the receiver of calls that the breaker is around.
+/// A transition of a breaker, and the receiver of calls that the breaker protects.
 type Noted = (Sink, Transition);
 
 /// A request that a caller waits for.
@@ -160,8 +161,8 @@ impl Control {
         }
     }
 
-    /// Ends recording, and waits for the collector's end. A shutdown, after which the program goes on, is an event; the
-    /// end of the program itself shows in the process's entry in the store.
+    /// Ends recording, and waits for the collector's end. A shutdown, after which the program goes on, is noted as an
+    /// event; the end of the program itself shows in the process's entry in the store.
     pub(crate) fn stop(
         &self,
         rings: &ThreadPool,

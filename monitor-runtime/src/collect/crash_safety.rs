@@ -1,8 +1,9 @@
 //! Crash safety: everything that a recoverer needs if the process dies now.
 //!
 //! Takes drained records and the batches they go into; gives copies in the journal, which are held until the store has
-//! the records, and checkpoints of how far records are counted and written. So each record is counted and written exactly
-//! once, by this process or by a recoverer. It also recovers, step by step, what other processes left for this store.
+//! the records, and checkpoints of how far records are counted and written. So each record is counted and written
+//! exactly once, by this process or by a recoverer. It also recovers, step by step, what other processes left for this
+//! store.
 
 use std::collections::{HashMap, VecDeque};
 use std::path::Path;
@@ -36,8 +37,8 @@ pub(super) struct CrashSafety {
     grouped: Grouped,
     /// The position after the last failure that was sent past its ring, because the ring was full.
     overflow_position: u64,
-    /// The ring of each row of the pending batch, and the position after the row there: of calls, and of the log lines among
-    /// them. The postponed rows follow.
+    /// The ring of each row (call or log line) of the pending batch, and the position after the row in that ring. The
+    /// postponed rows are at the end.
     ends: Vec<(u32, u64)>,
     /// The number of postponed rows.
     postponed: usize,
@@ -90,10 +91,10 @@ impl CrashSafety {
         (position, self.journal.take_pieces())
     }
 
-    /// Returns the journal blocks that hold the rows of a run. These are the blocks that the run was drained to, unless
-    /// the blocks had no room for the rows, or hold little but calls without a row. In these cases the rows are copied
-    /// again, by themselves, so that a few rows do not hold on to much of the journal. `drained` is the number of words
-    /// that the rows were drained with.
+    /// Returns the journal blocks that hold the rows of a run. These are the blocks to which the drained words were
+    /// copied. The rows are copied once more, by themselves, if these blocks had no room for them, or if more than
+    /// three quarters of the drained words belong to records without a row, so that a few rows do not hold on to much
+    /// of the journal. `drained` is the number of words that were drained together with the rows.
     pub(super) fn hold(&mut self, pieces: &Pieces, run: RowRun<'_>, drained: usize) -> Held {
         let is_sparse = run.words.len() * SPARSE < drained;
         if !self.journal.is_kept() || pieces.are_whole() && !is_sparse {
@@ -173,8 +174,8 @@ impl CrashSafety {
     }
 
     /// Notes whether batches go to a store that ends with the process, although the settings name a file. If so,
-    /// nothing that is written counts as written, so the journal, as far as it has room, and the ring file stay for
-    /// whoever may open that file.
+    /// nothing that is written counts as written: the journal, as far as it has room, and the ring file are kept for a
+    /// recoverer that can open that file.
     pub(super) fn set_temporary(&mut self, is_temporary: bool) {
         self.is_temporary = is_temporary;
     }
@@ -199,8 +200,8 @@ impl CrashSafety {
         }
     }
 
-    /// Notes what is counted by now: everything drained so far, the statistics as they are, and the rows that calls share
-    /// and that are not complete.
+    /// Notes what is counted by now: everything drained so far, the statistics as they are, and the rows that calls
+    /// share and that are not complete.
     pub(super) fn note_counted(&mut self, functions: &mut Functions, trees: &Trees) {
         let checkpoints = &mut self.checkpoints;
         let rings = self.rings.states().flat_map(ThreadState::rings);
@@ -229,7 +230,8 @@ impl CrashSafety {
             }
         }
         if changed {
-            // Calls that share a row have no other trace in the store: the row as it is now becomes valid with the snapshot.
+            // Calls that share a row have no other trace in the store: the row as it is now becomes valid with the
+            // snapshot.
             let place = (INCOMPLETE, incomplete_position(checkpoints.next_snapshot()));
             for (thread, words) in trees.incomplete_rows() {
                 self.journal.append(Priority::Row, place, thread, &words);
@@ -249,7 +251,8 @@ impl CrashSafety {
         self.checkpoints.figures_written(sequence, function, sum);
     }
 
-    /// Notes the failures of each function that were folded by now: those that the kinds of the next batch count.
+    /// Notes the failures of each function that have been folded so far, that is, counted by kind instead of written as
+    /// rows. The next batch carries these counts.
     pub(super) fn note_folded(&mut self, failures: &HashMap<u32, ByOutcome>) {
         if !self.grouped.note_folded(failures) {
             self.checkpoints.withdraw_grouped();
@@ -297,8 +300,8 @@ impl CrashSafety {
         }
     }
 
-    /// Notes in the ring file which store was opened, and makes the search for what dead processes left for this store
-    /// begin soon.
+    /// Notes in the ring file which store was opened, and makes the search for records that dead processes left for
+    /// this store due now.
     pub(super) fn note_store(&mut self, path: Option<&Path>) {
         if let Some(path) = path {
             self.rings.home.metadata.text(head::STORE, path.as_os_str().as_encoded_bytes());
@@ -312,8 +315,8 @@ impl CrashSafety {
         self.is_recovering
     }
 
-    /// Looks now and then for what dead processes left for this store, and recovers one piece of it. Returns true if
-    /// there is more.
+    /// Searches at intervals for records that dead processes left for this store, and recovers one piece of them.
+    /// Returns true if more are left.
     pub(super) fn recover(
         &mut self,
         now: Duration,
@@ -327,7 +330,7 @@ impl CrashSafety {
         }
         let accountant = self.rings.home.accountant;
         if !has_memory(accountant.limit(Part::Recovery)) {
-            // A recovery does not request its memory piece by piece, and would end the process if it got none.
+            // A recovery does not check its single allocations, so a failed one would end the process.
             accountant.note_refused(Part::Recovery);
             self.is_recovering = false;
             self.next_recovery = now + limits::RECOVER_INTERVAL;
@@ -355,11 +358,11 @@ impl CrashSafety {
     }
 }
 
-/// Rows of one thread, as they lie in the backlog.
+/// Rows of one thread, as they are stored in the backlog.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct RowRun<'a> {
     pub(super) ring: u32,
-    /// The position in the ring at which the words begin that the rows were drained with.
+    /// The position in the ring of the first of the words that were drained together with the rows.
     pub(super) from: u64,
     pub(super) thread: u32,
     pub(super) words: &'a [u64],
@@ -369,7 +372,7 @@ pub(super) struct RowRun<'a> {
 
 /// The ring number of records that no ring holds.
 pub(super) const OVERFLOW: u32 = 0;
-/// Rows that are less than one word in this many of those drained are copied by themselves.
+/// Rows are copied by themselves if they make up less than one in this many of the drained words.
 const SPARSE: usize = 4;
 
 #[cfg(test)]

@@ -125,8 +125,8 @@ impl Drain {
 
     /// Moves the content of rings and overflow into the backlog, counted. Returns true if a ring was filling up.
     ///
-    /// With little load all rings are drained at once. Under load they are drained a few at a time, so that the records that
-    /// are looked at together take no more than their share of the memory.
+    /// With little load all rings are drained at once. Under load they are drained a few at a time, so that the records
+    /// that are looked at together take no more than their share of the memory.
     pub(super) fn drain_rings(&mut self, parts: &mut Parts<'_>) -> bool {
         self.lacks_memory = false;
         if !parts.functions.prepare() {
@@ -302,7 +302,8 @@ impl Drain {
     }
 
     /// Counts records and puts those that become rows into the backlog, split where the ring went over to another
-    /// thread. Returns the thread that the ring belongs to at the end. The queue has room for the position after each record.
+    /// thread. Returns the thread that the ring belongs to at the end. The queue `ends` has room for the position after
+    /// each record.
     fn accept(
         &mut self,
         mut thread: u32,
@@ -312,7 +313,8 @@ impl Drain {
         parts: &mut Parts<'_>,
     ) -> u32 {
         let Context { origin, tail, .. } = context;
-        // Records that become rows move up over the others; `kept` is the end of the last one.
+        // Records that become rows are moved to the front of `words`, over the others; `kept` is the end of the last
+        // one.
         let (mut at, mut start, mut kept) = (0, 0, 0);
         let mut pieces = origin.pieces.walk();
         let mut looked = 0;
@@ -473,7 +475,8 @@ fn count(
     decided
 }
 
-/// Returns the site of a failure that was sent past its ring, and the failure as a sum.
+/// Returns the site of a failure that was sent past its ring, and a sum that counts this one failure. Returns `None`
+/// for other records.
 fn count_sent(record: &Record<'_>) -> Option<(u32, Tallied)> {
     let (Record::Call(header, ..) | Record::Folded(header, ..)) = record else { return None };
     let mut sums = Tallied::default();
@@ -538,8 +541,8 @@ pub(super) fn push_shared_rows(parts: &mut Parts<'_>) {
     }
 }
 
-/// Puts rows into the backlog for log lines that came too fast for a row each: those of seconds that are over, or all of them
-/// because somebody waits.
+/// Puts rows into the backlog for log lines that came too fast for a row each: those of seconds that are over, or all
+/// of them because somebody waits.
 pub(super) fn push_folded_lines(rings: &ThreadPool, mode: Mode, parts: &mut Parts<'_>) {
     let at = ticks();
     let second = (mode != Mode::Flush).then(|| second_at(at));
@@ -565,10 +568,11 @@ fn push_rows(
     enqueue(Segment::new(thread, words, ring, ends, held), parts);
 }
 
-/// The bytes that a drain takes for each byte of records: the words themselves, and what is known of each record while it is
-/// looked at.
+/// The bytes that a drain takes for each byte of records: the words themselves, and the tables that describe the
+/// records while they are processed.
 const GROWTH: usize = 4;
-/// Puts copies of rows of one thread into the backlog, a piece at a time: a small piece finds memory where a large one does not.
+/// Puts copies of rows of one thread into the backlog, a piece at a time: a small piece finds memory where a large one
+/// does not.
 fn push_copies(
     thread: u32,
     words: &[u64],
@@ -604,13 +608,13 @@ const PIECE_WORDS: usize = 8192;
 /// The number of words of records between two readings of the clock: less than a millisecond's work. The same number
 /// bounds the words of failures that are looked at together.
 const LOOK_WORDS: usize = 8192;
-/// The number of burst rings that lie ready: as many threads may begin their first burst between two steps. A step can
-/// take long, because it may wait for the disk.
+/// The number of burst rings that are kept ready: this many threads may begin their first burst between two steps. A
+/// step can take long, because it may wait for the disk.
 const SPARE_BURSTS: usize = 2;
-/// The number of rings that lie ready: a pool of as many workers may begin at once, and none of them has to ask the file
-/// system.
+/// The number of rings that are kept ready: this many threads of a pool may start at once without asking the file
+/// system for space.
 const READY_RINGS: usize = 8;
-/// Bytes that are reserved beyond those in use, for the tables beside the rings.
+/// The bytes of the ring file that are reserved beyond those in use, for the tables beside the rings.
 const RESERVED_AHEAD: usize = 256 << 10;
 
 #[cfg(test)]

@@ -28,7 +28,7 @@ pub(super) struct Functions {
     /// The failures that have no row of their own.
     pub(super) folded: FoldedFailures,
     kinds_max: usize,
-    /// The number of functions and kinds of failure that found no memory since the accountant was told.
+    /// The number of functions and kinds of failure that found no memory since the last report to the accountant.
     refused: u64,
 }
 
@@ -95,7 +95,7 @@ impl Functions {
         self.by_id.iter_mut().flatten()
     }
 
-    /// Returns the places of all ids, with `None` for an id that has no function.
+    /// Returns all functions, indexed by id, with `None` for an id that has no function.
     pub(super) fn places(&self) -> &[Option<Function>] {
         &self.by_id
     }
@@ -161,11 +161,13 @@ impl Functions {
     }
 }
 
-/// The functions that may be called for the first time while rings are drained: a few, in a part of a millisecond.
+/// The number of functions that may be called for the first time while rings are drained. It is small, because a drain
+/// takes a part of a millisecond.
 const SPARE_PLACES: usize = 64;
-/// The bytes of a function's statistics: two windows, a slice, and the slices that were released, each with a histogram.
+/// The bytes of a function's statistics: two windows, a slice, and the slices that were released, each with a
+/// histogram.
 const FUNCTION_BYTES: usize = 2048;
 /// The bytes of a kind of failure.
 const KIND_BYTES: usize = 320;
-/// The kinds of failure may take one part in this many of the memory for functions.
+/// The divisor of the memory for functions: kinds of failure may take the memory divided by this number.
 const KINDS_SHARE: usize = 2;

@@ -1,8 +1,8 @@
 //! The failures that the store counts by kind, noted in the ring file.
 //!
-//! Takes the failures of batches: calls that get a row, and numbers of failures without one; gives checkpoints, by which a
-//! recoverer knows how many failures of each function have no kind in the store yet. A checkpoint becomes valid with the
-//! batch that carries its failures. The file does not know the kinds.
+//! Takes the failures of batches: calls that get a row, and numbers of failures without one; gives checkpoints, by
+//! which a recoverer knows how many failures of each function have no kind in the store yet. A checkpoint becomes valid
+//! with the batch that carries its failures. The file does not know the kinds.
 
 use std::collections::{HashMap, HashSet};
 

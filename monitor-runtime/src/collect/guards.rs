@@ -1,4 +1,5 @@
-//! The rows of guards, circuit breakers that the program has around parts of its own, and the holds that people set on them.
+//! The rows of guards, circuit breakers that the program has around parts of its own, and the holds that people set on
+//! them.
 //!
 //! Takes the rows that the program's guards give, and the table `guard_hold`; gives a row for each guard that has
 //! changed since its last row, and each change of a hold to its guard. The file does not know how guards work: the
@@ -17,8 +18,8 @@ use crate::store::{Hold, SetHold};
 pub struct GuardSource {
     /// Returns a row for each guard.
     pub rows: fn() -> Vec<GuardRow>,
-    /// Holds the guard of this name, or releases it, with the reason and the name of the person. Returns false if there is no such
-    /// guard yet.
+    /// Holds the guard of this name, or releases it, with the reason and the name of the person. Returns false if there
+    /// is no such guard yet.
     pub hold: fn(&str, Hold, &str, &str) -> bool,
 }
 
@@ -44,7 +45,7 @@ impl Guards {
             if self.given.get(&row.name).is_some_and(|last| !row.differs_from(last)) {
                 continue;
             }
-            // A row for which there is no memory is kept with a later look.
+            // A row for which there is no memory is taken at a later poll.
             if !(self.given.make_room(1) && self.due.make_room(1)) {
                 return;
             }

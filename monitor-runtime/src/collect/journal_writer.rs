@@ -1,4 +1,4 @@
-//! The copy of drained words in the journal, made while a ring is drained.
+//! Copies drained words into the journal while a ring is drained.
 
 use crate::record::{Kept, LogLevel, Outcome, Record, decode};
 use crate::ring::journal::{Journal, Priority};
@@ -20,8 +20,8 @@ impl<'a> JournalWriter<'a> {
         Self { journal, ring, thread, looked: 0 }
     }
 
-    /// Copies the words from number `begun` on, which lie in the ring from `position` on. Copies only failures, slow
-    /// calls and log lines if there is no room for all words.
+    /// Copies the words from index `begun` on, the first of which has the position `position` in the ring. Copies only
+    /// failures, slow calls and log lines if there is no room for all of these words.
     pub(super) fn append(&mut self, position: u64, words: &[u64], begun: usize) {
         if self.journal.append(Priority::Drained, (self.ring, position), self.thread, &words[begun..]) {
             return;

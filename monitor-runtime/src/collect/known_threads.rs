@@ -1,7 +1,8 @@
 //! The threads of the program as the collector knows them: name and span prefix, by id.
 //!
-//! Takes the threads that introduced themselves; gives names, and rows for the store. The number of threads is bounded, and so
-//! is the number of rows, because a store that takes nothing must not pile them up: a thread without a row is shown by its id.
+//! Takes the threads that introduced themselves; gives names, and rows for the store. The number of threads is bounded,
+//! and so is the number of rows, because rows must not pile up while the store takes nothing. A thread without a row is
+//! shown by its id.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -53,7 +54,7 @@ impl KnownThreads {
         self.by_id.get(&id).map(|(name, _)| name)
     }
 
-    /// Returns the thread that has given a call its span.
+    /// Returns the id of the thread that gave a call this span id, or `None` if the thread is not known.
     pub(super) fn find_by_span(&self, span: u64) -> Option<u32> {
         let prefix = (span >> 32) as u32;
         self.by_id.iter().find(|(_, (_, known))| *known == prefix).map(|(id, _)| *id)
@@ -77,5 +78,6 @@ impl KnownThreads {
 
 /// The bytes of a thread that is known by name, and of a row.
 const BYTES: usize = 192;
-/// The names of threads may take one part in this many of the memory for threads.
+/// The divisor of the memory for threads: the known threads, and the rows, may each take the memory divided by this
+/// number.
 const SHARE: usize = 8;

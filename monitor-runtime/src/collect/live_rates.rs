@@ -121,7 +121,8 @@ impl LiveRates {
         !lock(&self.live).requested.is_empty()
     }
 
-    /// Returns the requests that are to be written to the table. They stay in force until the table is read.
+    /// Returns the requests that are to be written to the table. Each stays in force, and is returned again, until
+    /// [`Self::note_stored`] notes that it was written.
     pub(crate) fn to_store(&self) -> Vec<RequestedRate> {
         lock(&self.live).requested.clone()
     }

@@ -1,4 +1,4 @@
-//! Maintenance: rates and holds set from outside, the settings file, and retention, each in its own interval.
+//! Maintenance: rates and holds set from outside, the settings file, and retention, each at an interval of its own.
 //!
 //! Takes the tables `sampling`, `alert_rule`, `breaker` and `guard_hold`, and the settings file; changes the parts of
 //! the collector while they run. It does not know records.
@@ -110,7 +110,8 @@ impl Maintenance {
         }
     }
 
-    /// Copies the write-ahead log into the database now and then. It is called at times in which nothing happens.
+    /// Copies the write-ahead log into the database, if the last copy was long enough ago. It is called while the
+    /// program makes no calls.
     pub(super) fn copy_log(&mut self, now: Duration, store: &mut CurrentStore, clock: &Clock) {
         if now >= self.next_copy
             && let Some(store) = store.get()
@@ -149,7 +150,7 @@ impl Maintenance {
         }
     }
 
-    /// Takes over what has changed in the settings file, as far as that is possible while recording.
+    /// Applies the changes of the settings file that can take effect while recording, and reports the others.
     fn poll_settings(&mut self, parts: &mut Maintained<'_>) {
         let Some(watch) = &mut self.watch else { return };
         let Some(found) = watch.poll() else { return };

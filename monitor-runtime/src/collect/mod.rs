@@ -185,7 +185,7 @@ impl Collector {
         }
     }
 
-    /// Makes one step: drains, counts, writes a batch if one is due, and tidies up.
+    /// Makes one step: drains, counts, writes a batch if one is due, and tidies up. Returns the work that remains.
     pub(crate) fn step(&mut self, mode: Mode) -> Remaining {
         let now = monotonic();
         if !has_memory(limits::STEP_BYTES) {
@@ -294,8 +294,8 @@ impl Collector {
         self.last_step = now;
     }
 
-    /// Notes what a step found and left, and closes the rings if it found nothing: the first record in each of them then
-    /// wakes the collector.
+    /// Notes what a step found and left, and closes the rings if it found nothing: the first record in each of them
+    /// then wakes the collector.
     fn end_step(&mut self, now: Duration, remaining: Remaining) {
         let health = &self.report.health;
         let counted = health.recorded + health.sampled_out + health.dropped.total() + health.folded_errors;
@@ -342,7 +342,7 @@ impl Collector {
         false
     }
 
-    /// Puts the rows that calls share into the backlog, because somebody waits for them.
+    /// Completes the rows that calls share and puts them into the backlog, because a caller waits for a flush.
     fn complete_shared_rows(&mut self) {
         self.trees.complete_rows();
         drain::push_shared_rows(&mut self.split().2);
@@ -453,7 +453,7 @@ impl Collector {
         self.ladder.is_counting()
     }
 
-    /// Adds the event of a step that ended by a panic of the recorder's own. The work of that step is not lost.
+    /// Adds an event about a step that ended because the recorder itself panicked. The work of that step is not lost.
     pub(crate) fn note_panic(&mut self, payload: &(dyn Any + Send)) {
         let text = payload.downcast_ref::<String>().map(String::as_str);
         let text = text.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("a panic");
@@ -502,8 +502,8 @@ impl Collector {
             && self.functions.count_changed() == 0
     }
 
-    /// Ends the process's entry in the store and drops the store. Returns false while another process holds the lock; the
-    /// end waits for it unless `is_late`. The ring file is removed if nothing in it is needed any more.
+    /// Ends the process's entry in the store and drops the store. Returns false while another process holds the lock;
+    /// the end waits for it unless `is_late`. The ring file is removed if nothing in it is needed any more.
     pub(crate) fn close(&mut self, settled: bool, is_late: bool) -> bool {
         if !self.store.close(self.clock.now_ns(), self.ending, is_late) {
             return false;

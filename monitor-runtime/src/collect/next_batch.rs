@@ -48,12 +48,12 @@ impl NextBatch {
         !self.postponed.is_empty()
     }
 
-    /// Returns the moment at which figures that have changed go into a batch.
+    /// Returns the moment from which the next batch carries the statistics of functions that have changed.
     pub(super) fn next_figures(&self) -> Duration {
         self.next_figures
     }
 
-    /// Lets changed figures go now, because no calls come whose batch could carry them.
+    /// Makes changed figures due now, because there are no new calls whose batch could carry them.
     pub(super) fn make_figures_due(&mut self, now: Duration) {
         self.next_figures = self.next_figures.min(now);
     }
@@ -173,7 +173,8 @@ impl NextBatch {
         rows
     }
 
-    /// Adds the statistics that changed: to every large batch while few functions are busy, otherwise every few seconds.
+    /// Adds the statistics that changed: to every large batch while few functions are busy, otherwise every few
+    /// seconds.
     fn add_stats(&mut self, batch: &mut Batch, now: Duration, mode: Mode, parts: &mut Parts<'_>) {
         let changed = parts.functions.count_changed();
         let is_many = changed > limits::FIGURES_AT_ONCE;

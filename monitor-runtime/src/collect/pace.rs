@@ -15,7 +15,7 @@ pub(super) struct StepStats {
     pub(super) drain_interval: Duration,
     /// The time since the step before.
     pub(super) passed: Duration,
-    /// The largest share of a ring that waited when the step began, 0 to 1.
+    /// The share of the fullest ring that was in use when the step began, 0 to 1.
     pub(super) fullest: f64,
     /// True if a record came or a counter moved.
     pub(super) is_active: bool,
@@ -68,7 +68,9 @@ impl StepStats {
         self.calls as f64 > CALM_CALLS_PER_S * self.passed.as_secs_f64()
     }
 
-    /// Returns the pause in which, at the rate of this step, a ring would fill up to `CALM_SHARE`.
+    /// Returns the pause in which the fullest ring would fill up to `CALM_SHARE`, if records keep coming as fast as
+    /// since the step before. The pause is at least the drain interval, and at most the longer of that and
+    /// `LIGHT_PAUSE`.
     fn stretched(&self) -> Duration {
         let longest = self.drain_interval.max(LIGHT_PAUSE);
         let ratio = CALM_SHARE / self.fullest.max(f64::MIN_POSITIVE);

@@ -7,6 +7,6 @@ pub(crate) enum Remaining {
     Nothing,
     /// There is more to drain or to write, so the next step follows at once.
     More,
-    /// A batch waits, because the store does not take it at the moment.
+    /// Work is left that cannot be done at the moment: the store does not take a batch, or the machine has no memory.
     Blocked,
 }

@@ -1,4 +1,5 @@
-//! The recorder's reports: of itself, for `health()` and the view `health`, and of the process, for the view `resources`.
+//! The recorder's reports: of itself, for `health()` and the view `health`, and of the process, for the view
+//! `resources`.
 //!
 //! Takes counters that the other parts raise, and sizes; gives rows for the next batch, and the report that `health()`
 //! returns. A report that says nothing new is not written. It does not know when batches go.
@@ -38,7 +39,8 @@ pub(super) struct Report {
     pub(super) rss_bytes: Option<u64>,
     /// The last row on the process's resources that went into a batch.
     given_resources: Option<ResourcesRow>,
-    /// The moment at which the breaker entered its state, or 0 before the first report.
+    /// The moment at which the breaker entered its state, in nanoseconds since the Unix epoch; 0 before the first
+    /// report.
     breaker_since_ns: i64,
     own_cpu: CpuShare,
     process_cpu: CpuShare,

@@ -1,8 +1,8 @@
 //! The moment at which a write without success is tried again: after a longer pause each time, and not in step with
 //! other processes.
 //!
-//! Takes moments; gives moments. Pure: random numbers come from a generator of its own. It does not know whether a write
-//! may be made at all: the breaker decides that.
+//! Takes moments; gives moments. Pure: random numbers come from a generator of its own. It does not know whether a
+//! write may be made at all: the breaker decides that.
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! The rows of a batch that came through rings: calls, and log lines among them.
 //!
-//! Takes rows in the order in which they were recorded; divides them at any place of that order. Pure. It does not know what
-//! becomes of the parts.
+//! Takes rows in the order in which they were recorded; divides them at any place of that order. Pure. It does not know
+//! what becomes of the parts.
 
 use crate::batch::{CallRow, LogRow};
 use crate::growth::MakeRoom as _;

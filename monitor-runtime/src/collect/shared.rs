@@ -1,7 +1,7 @@
 //! The state that the public functions and the collector share.
 //!
-//! Takes requests of the program, and what the collector found out; gives each to the other side. Its locks are held for
-//! moments only. It does not know who calls.
+//! Takes requests of the program, and what the collector found out; gives each to the other side. Its locks are held
+//! for moments only. It does not know who calls.
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -23,9 +23,9 @@ use crate::store::SetRate;
 pub(crate) struct Shared {
     pub(crate) breaker: Mutex<Breaker>,
     pub(crate) health: Mutex<Health>,
-    /// The closures that are handed calls.
+    /// The closures of the program that receive records of calls.
     pub(crate) subscribers: Subscribers<Record>,
-    /// The closures that are handed alerts.
+    /// The closures of the program that receive alerts.
     pub(crate) alert_subscribers: Subscribers<Alert>,
     pub(crate) control: Control,
     /// The age and the bytes that bound the store, if the settings file changed them.
@@ -49,15 +49,16 @@ impl Shared {
         (shared, requests)
     }
 
-    /// Prints one line for whoever watches the program, or drops it if it cannot be written at once. It is called on the
-    /// recorder's thread only.
+    /// Prints one line on stderr, or drops it if it cannot be written at once. It is called on the recorder's thread
+    /// only.
     #[expect(clippy::unused_self, reason = "a recorder's notice, wherever it goes")]
     pub(crate) fn notice(&self, text: &str) {
         // The line is written in one piece, so that nothing the program prints at the same time comes between.
         write_line(&format!("monitored: {text}\n"));
     }
 
-    /// Puts a rate into force that the program requested, or resets it, and remembers it for the table `sampling`.
+    /// Applies a rate that the program requested, or resets it if `rate` is `None`, and remembers the request for the
+    /// table `sampling`.
     pub(crate) fn request_rate(&self, pattern: &str, rate: Option<f64>) {
         self.rates.request(pattern, rate);
         self.apply_rates();

@@ -115,7 +115,8 @@ impl SlowCalls {
     }
 }
 
-/// The pause between two reports of one function, so that a function whose calls are all slow does not flood the events.
+/// The pause between two reports of one function, so that a function whose calls are all slow does not flood the
+/// events.
 const REPORT_INTERVAL: Duration = Duration::from_secs(10);
 /// The number of calls of a function that are remembered as reported.
 const REPORTED_MAX: usize = 64;

@@ -1,8 +1,8 @@
 //! The sources of metrics: parts of the program that are asked for their changes when a window of 10 s is over.
 //!
-//! Takes the changes that sources have; gives rows for the next batch, and figures for the rules on alerts. While rows wait
-//! for the store, sources are not asked: they go on adding up, so that memory stays bounded and sums stay exact. It does
-//! not know what a source is: `runtime::bridge` has the list.
+//! Takes the changes that sources have; gives rows for the next batch, and figures for the rules on alerts. While rows
+//! wait for the store, sources are not asked: they go on adding up, so that memory stays bounded and sums stay exact.
+//! It does not know what a source is: `runtime::bridge` has the list.
 
 use std::collections::HashMap;
 use std::sync::Arc;

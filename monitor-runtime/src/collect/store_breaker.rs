@@ -107,7 +107,7 @@ impl StoreBreaker {
     }
 }
 
-/// Returns a text from outside, cut to the bytes that are kept of it.
+/// Returns a text from outside, cut to at most `REASON_BYTES_MAX` bytes between two characters.
 pub(super) fn bounded(text: &str) -> &str {
     let end = (0..=limits::REASON_BYTES_MAX).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
     text.get(..end).filter(|_| text.len() > limits::REASON_BYTES_MAX).unwrap_or(text)

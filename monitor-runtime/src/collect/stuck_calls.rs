@@ -1,7 +1,7 @@
 //! Counts the calls under way that are stuck, by the rule of `alert`.
 //!
-//! Takes frames and the slots of suspended calls; gives the number of stuck calls of each function. It adds to the rule what the
-//! process knows: the age of a call, the durations of its function, and the call around it.
+//! Takes frames and the slots of suspended calls; gives the number of stuck calls of each function. It adds to the rule
+//! what the process knows: the age of a call, the durations of its function, and the call around it.
 
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
@@ -16,8 +16,8 @@ use crate::ring::frames;
 use crate::ring::layout::flight;
 use crate::thread::pool::ThreadPool;
 
-/// Returns the number of stuck calls, by the id under which the calls of their function are counted. Functions without any are
-/// left out.
+/// Returns the number of stuck calls, by the id under which the calls of their function are counted. Functions without
+/// any are left out.
 pub(super) fn count_stuck_calls(
     rings: &ThreadPool,
     clock: &Clock,
@@ -52,7 +52,7 @@ pub(super) fn count_stuck_calls(
     counts
 }
 
-/// The call around another one.
+/// The caller of an old call, as far as it is known.
 enum Caller {
     /// The position of the calling call among the old calls, if it is one of them.
     Call(Option<usize>),
@@ -79,8 +79,8 @@ impl<F: Fn(Ticks) -> u64> OldCalls<F> {
         Self { age_ns, calls: Vec::new(), places: HashMap::new() }
     }
 
-    /// Adds a call if it is old enough. Returns its position. `span` is 0 for a call that gets a span only with its
-    /// record.
+    /// Adds a call if it is old enough. Returns its position among the old calls; `None` if it is too young, or there
+    /// is no memory for it. `span` is 0 for a call that gets a span only with its record.
     fn add(&mut self, site: u32, span: u64, start: Ticks, caller: Caller) -> Option<usize> {
         let age_ns = (self.age_ns)(start);
         if age_ns < STUCK_NS_MIN {

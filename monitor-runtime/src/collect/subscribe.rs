@@ -1,8 +1,8 @@
 //! The in-process streams: drained calls, and alerts, are handed to closures of the program.
 //!
-//! Takes items of one kind; gives them to each closure on a thread of its own, through a bounded channel, so that a slow closure
-//! misses items and nothing waits for it. Each has a circuit breaker of its own: a closure that panics again and again
-//! is left alone for a while.
+//! Takes items of one kind; gives them to each closure on a thread of its own, through a bounded channel, so that a
+//! slow closure misses items and nothing waits for it. Each has a circuit breaker of its own: a closure that panics
+//! again and again is left alone for a while.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -91,8 +91,8 @@ struct Shared {
 }
 
 impl Subscription {
-    /// Returns the number of records, or alerts, that were not delivered, because the closure was too slow, panicked, or was left
-    /// alone by its breaker.
+    /// Returns the number of records, or alerts, that were not delivered, because the closure was too slow, panicked,
+    /// or was left alone by its breaker.
     #[must_use]
     pub fn missed(&self) -> u64 {
         self.shared.missed.load(Ordering::Relaxed)
@@ -148,7 +148,7 @@ impl<T: Item> Subscribers<T> {
         Self { all: Mutex::default(), accountant }
     }
 
-    /// Starts a thread for the closure. If there is no thread to be had, the subscription receives nothing. `note` is
+    /// Starts a thread for the closure. If no thread can be started, the subscription receives nothing. `note` is
     /// handed the transitions of the breaker.
     pub(crate) fn add(
         &self,
@@ -159,7 +159,8 @@ impl<T: Item> Subscribers<T> {
         let shared = Arc::new(Shared::default());
         let thread = Arc::clone(&shared);
         let body = move || {
-            // Monitored calls on a thread of the recorder's are not recorded: the closure would be handed its own, without end.
+            // Monitored calls on threads of the recorder are not recorded. Otherwise the closure would receive records
+            // of its own calls, without end.
             run(&receiver, &thread, deliver, note);
         };
         if crate::platform::thread::spawn("monitored-sub", body).is_ok() {
@@ -201,7 +202,7 @@ impl<T: Item> Subscribers<T> {
 }
 
 impl Subscribers<Record> {
-    /// Returns an empty delivery, if there is a subscriber.
+    /// Returns a stream that gathers records for the subscribers; `None` if there is no subscriber.
     pub(crate) fn stream(&self) -> Option<Stream<'_>> {
         self.are_present().then(|| Stream { subscribers: self, records: Vec::new(), bytes: 0 })
     }
@@ -218,10 +219,10 @@ pub(crate) struct Stream<'a> {
 impl Stream<'_> {
     /// Adds a record. Hands over all records once they are worth a delivery.
     pub(crate) fn push(&mut self, record: Record) {
-        self.bytes += record.bytes();
         if !self.records.make_room(1) {
             return self.subscribers.miss(1);
         }
+        self.bytes += record.bytes();
         self.records.push(record);
         if self.bytes >= limits::DELIVERY_BYTES {
             self.bytes = 0;

@@ -1,4 +1,5 @@
-//! The reader of tallies and countdowns: calls that left no record.
+//! The reader of the counters of calls that left no record: tallies, which hold counts and durations, and countdowns,
+//! which only count.
 //!
 //! Takes the counters of all threads, which only grow; adds the differences since the last reading to the statistics of
 //! functions. Calls that were only counted have no durations of their own: the durations of timed calls of the same
@@ -31,7 +32,8 @@ type Kept<T> = Option<(T, bool)>;
 pub(super) struct TallyReader {
     /// The counters as of the last reading, by the thread's place and the site's id.
     read: HashMap<(usize, u32), TallyRead>,
-    /// The calls that passed through as of the last reading: of all functions, and of each by the site's id.
+    /// The number of calls at the last reading that passed through, that is, ran without being recorded: of all
+    /// functions together, and of each function by the id of its site.
     passed_of_all: u64,
     passed: HashMap<u32, u32>,
 }
@@ -43,7 +45,7 @@ struct TallyRead {
     counted: u32,
     counted_failed: u32,
     durations: Vec<u32>,
-    /// The calls that were only counted and for which no timed call stands yet.
+    /// The number of calls that were only counted and that have not been given the durations of timed calls yet.
     untimed: u64,
 }
 
@@ -205,7 +207,8 @@ impl TallyReader {
     }
 }
 
-/// Counts failures by kind. A failure leaves a record at any rate, so a failure that is only in a tally found no room anywhere.
+/// Counts failures by kind. A failure leaves a record at any rate, so a failure that is only in a tally found no room
+/// anywhere.
 fn fold_failures(function: u32, calls: [u64; 4], at_ns: i64, functions: &mut Functions, health: &mut Health) {
     for outcome in Outcome::FAILURES {
         let count = calls[outcome as usize];
@@ -222,7 +225,8 @@ fn differences<const N: usize>(before: [u64; N], now: [u64; N]) -> [u64; N] {
 }
 
 /// Extends the durations of timed calls to the calls that were only counted: raises their counts so that they add up to
-/// both. Returns the numbers of all calls and of the timed ones. Without timed calls, the counted ones go on waiting.
+/// both. Returns the numbers of all calls and of the timed ones. Without timed calls returns (1, 1), and the counted
+/// calls wait for the next reading.
 fn extrapolate(untimed: &mut u64, durations: &mut [(Ticks, u64)]) -> (u64, u64) {
     let timed: u64 = durations.iter().map(|(_, count)| count).sum();
     if timed == 0 || *untimed == 0 {

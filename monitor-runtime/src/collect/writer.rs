@@ -72,8 +72,8 @@ impl Writer {
         self.timer.set_interval(drain_interval);
     }
 
-    /// Reports the transitions of breakers that came about on other threads. The store is then tried at once, because a
-    /// person wants it to be.
+    /// Reports the transitions of breakers that came about on other threads. If one of them was a transition of the
+    /// store's breaker, the store is tried at once, because a person has requested it.
     pub(super) fn report_transitions(&mut self, now: Duration, clock: &Clock, events: &mut Events) {
         if self.breaker.report_others(now, clock, events) {
             self.retry.reset();
@@ -93,7 +93,8 @@ impl Writer {
         }
     }
 
-    /// Writes one batch if it is due. A batch that the store did not take stays.
+    /// Writes one batch if it is due, and returns the work that remains. A batch that the store did not take is kept
+    /// and tried again.
     pub(super) fn step(
         &mut self,
         now: Duration,
@@ -112,7 +113,7 @@ impl Writer {
             }
             self.timer.begin(now, self.retry.jitter(parts.drain_interval));
         }
-        // In a flush the thread around the steps sets the pace of the attempts.
+        // In a flush, the thread that repeats the steps decides how soon the next attempt is made.
         if mode == Mode::Usual && !self.retry.is_due(now) || !self.notify_breaker(now, Event::Attempt, parts)
         {
             return Remaining::Blocked;
@@ -328,7 +329,7 @@ impl Writer {
         }
     }
 
-    /// Returns true if nothing waits to be written that was taken from the backlog.
+    /// Returns true if no rows that were taken from the backlog still wait to be written.
     pub(super) fn is_idle(&self) -> bool {
         self.pending.is_none() && !self.next.has_postponed()
     }
@@ -345,7 +346,7 @@ impl Writer {
 /// The number of attempts at one batch. A batch that is halved this often is small enough for any store with room at
 /// all.
 const ATTEMPTS_MAX: usize = 24;
-/// The share of the backlog that calls may fill while they wait for a batch to become worth its pages.
+/// The share of the backlog that waiting rows may fill before a batch goes although it is not full.
 const PRESSURE_WAITING_MAX: f64 = 0.25;
 /// A lock that others hold for longer than this shows in the service level.
 const BUSY_SHOWN: Duration = Duration::from_secs(1);

@@ -1,5 +1,5 @@
-//! The settings that a program makes in code: [`Config`], handed to `init`. They win over environment and
-//! file.
+//! The settings that a program gives in code: [`Config`], handed to `init`. They take precedence over the environment
+//! and the settings file.
 
 use std::ffi::OsStr;
 use std::path::PathBuf;
@@ -12,8 +12,8 @@ use super::settings::Settings;
 use super::surroundings::Surroundings;
 use super::table::{self, Setting, TABLE};
 
-/// Settings made in code. A setting that is not made here comes from the environment, then from the settings
-/// file, then from the defaults.
+/// Settings given in code. A setting that is not given here comes from the environment, then from the settings file,
+/// then from the defaults.
 ///
 /// ```
 /// use std::time::Duration;
@@ -31,9 +31,9 @@ use super::table::{self, Setting, TABLE};
 pub struct Config {
     /// The values of the settings in `given`, and defaults for the others.
     values: Settings,
-    /// The keys of the settings that were made.
+    /// The keys of the settings that the program gave.
     given: Vec<&'static str>,
-    /// The errors about texts that could not be parsed, of settings that are not in `given`.
+    /// The settings whose text could not be parsed, by key, with the error. None of them is in `given`.
     refused: Vec<(&'static str, InitError)>,
     file: Option<PathBuf>,
 }
@@ -83,8 +83,8 @@ impl Config {
     pub fn max_overhead(self, share: f64) -> Self {
         self.give("max_overhead", |values| values.max_overhead = share)
     }
-    /// Sets how many calls of one function below one caller have a row each, 0 for all of them (`MONITOR_FOLD_AFTER`). The
-    /// calls after them share a row, with their exact number.
+    /// Sets how many calls of one function below one caller have a row each, 0 for all of them (`MONITOR_FOLD_AFTER`).
+    /// The calls after them share a row, with their exact number.
     pub fn fold_after(self, calls: u32) -> Self {
         self.give("fold_after", |values| values.fold_after = calls)
     }
@@ -133,7 +133,7 @@ impl Config {
         Ok(())
     }
 
-    /// Copies a setting that was made and is allowed; returns whether that is the case.
+    /// Copies a setting and returns true, if the program gave it and its value is allowed. Returns false otherwise.
     pub(super) fn apply(&self, setting: &Setting, settings: &mut Settings) -> bool {
         let is_given = self.given.contains(&setting.key) && (setting.check)(&self.values).is_ok();
         if is_given {
@@ -142,7 +142,8 @@ impl Config {
         is_given
     }
 
-    /// Returns whether the program switches the recorder on or off; `None` if it does neither.
+    /// Returns true if the program switches the recorder on, false if it switches it off, and `None` if it does
+    /// neither.
     pub(super) fn is_enabled(&self) -> Option<bool> {
         self.given.contains(&"monitor").then_some(self.values.enabled)
     }

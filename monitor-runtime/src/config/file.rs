@@ -19,7 +19,7 @@ use crate::platform::thread::Waiting;
 /// The variable that names the settings file.
 pub(super) const VARIABLE: &str = "MONITOR_CONFIG";
 
-/// The section of the settings file that the command `monitor` reads, and no recorder.
+/// The section of the settings file that only the command `monitor` reads.
 const CONSOLE_SECTION: &str = "findings";
 
 /// The texts in a settings file, by key.
@@ -40,7 +40,7 @@ pub(super) fn read(path: &Path, surroundings: &Surroundings<'_>, warnings: &mut 
     }
 }
 
-/// The looks at settings files and the reads of them, of which none is begun while one hangs.
+/// Runs checks and reads of settings files on threads of their own. While one of them hangs, no other is begun.
 pub(super) static READING: Waiting = Waiting::new();
 
 /// Reads the file on a thread of its own, because a mount may not answer, and a special file of the system may wait for
@@ -58,7 +58,7 @@ fn read_all(path: &Path) -> Result<String, String> {
         return Err("is not a regular file".into());
     }
     let mut bytes = Vec::new();
-    // A file that has no data at the moment gives an error.
+    // Opened in this way, a file that has no data at the moment gives an error instead of waiting.
     let file = ask_without_waiting(std::fs::OpenOptions::new().read(true)).open(path).map_err(cannot)?;
     file.take(limits::CONFIG_FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(cannot)?;
     if bytes.len() as u64 > limits::CONFIG_FILE_BYTES_MAX {

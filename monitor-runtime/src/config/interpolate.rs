@@ -15,7 +15,7 @@ enum Place {
     Quoted(&'static str, bool),
 }
 
-/// Puts quotes around references that stand outside of strings and comments.
+/// Returns the text with quotes around the references outside of strings and comments.
 pub(super) fn quote_bare(text: &str) -> String {
     let mut output = String::with_capacity(text.len() + 16);
     let mut place = Place::Bare;
@@ -134,7 +134,8 @@ fn substitute(
     }
 }
 
-/// Returns the length in bytes of the reference at the start of `text`, its own closing brace included.
+/// Returns the length in bytes of the reference at the start of `text`, including its closing brace; `None` if the line
+/// ends before that brace.
 fn reference_length(text: &str) -> Option<usize> {
     let bytes = text.as_bytes();
     let (mut depth, mut at) = (0_usize, 0);

@@ -57,9 +57,9 @@ pub(super) fn parse_ring_folders(text: &str) -> Result<Vec<PathBuf>, String> {
     }
 }
 
-/// Returns the default folders of ring files, best first. The user's folder in `/dev/shm` comes before the one of the login,
-/// because it is the same for a service, a login and a job, so that each finds the files that another left. With Windows it is
-/// a folder beside the default stores.
+/// Returns the default folders of ring files, best first. The user's folder in `/dev/shm` comes before the one of the
+/// login, because it is the same for a service, a login and a job, so that each finds the files that another left. On
+/// Windows the only folder is one beside the default stores.
 pub(super) fn usual_ring_folders(surroundings: &Surroundings<'_>) -> Vec<PathBuf> {
     if crate::platform::missing_ring_files().is_some() {
         return Vec::new();
@@ -81,8 +81,8 @@ pub fn ring_folders(surroundings: &Surroundings<'_>) -> Vec<PathBuf> {
     requested.unwrap_or_else(|| usual_ring_folders(surroundings))
 }
 
-/// Returns the folder of default stores: `$XDG_STATE_HOME/monitor` or `~/.local/state/monitor`; with macOS
-/// `~/Library/Application Support/monitor`, with Windows `%LOCALAPPDATA%\monitor`.
+/// Returns the folder of default stores: `$XDG_STATE_HOME/monitor` or `~/.local/state/monitor`; on macOS
+/// `~/Library/Application Support/monitor`, on Windows `%LOCALAPPDATA%\monitor`.
 #[must_use]
 pub fn default_folder(surroundings: &Surroundings<'_>) -> Option<PathBuf> {
     let absolute =
@@ -102,8 +102,8 @@ pub fn default_location(surroundings: &Surroundings<'_>) -> Option<PathBuf> {
     Some(folder.join(file))
 }
 
-/// Returns a name that leaves room for the endings of a store's files. A longer name is cut, and ends with a hash of the
-/// whole, so that two programs whose names begin alike have a store each.
+/// Returns a name that leaves room for the endings of a store's files. A longer name is cut, and ends with a hash of
+/// the whole, so that two programs whose long names have the same beginning have a store each.
 fn shorten(name: OsString) -> OsString {
     if name.len() <= limits::STORE_NAME_BYTES_MAX {
         return name;
@@ -142,12 +142,12 @@ pub(super) fn is_doctest(executable: &Path) -> bool {
         && folder.is_some_and(|folder| folder.starts_with("rustdoctest"))
 }
 
-/// Returns whether this process is a part of a build: a build script, or a compiler that runs procedural macros. A build
-/// records nothing unless `MONITOR` says so, because nobody looks for stores of builds.
+/// Returns whether this process is a part of a build: a build script, or a compiler that runs procedural macros. A
+/// build records nothing unless `MONITOR` says so, because nobody looks for stores of builds.
 pub(super) fn is_build(surroundings: &Surroundings<'_>) -> bool {
     let Some(executable) = surroundings.executable else { return false };
     let name = executable_name(Some(executable));
-    // Cargo gives build scripts such names, and sets `OUT_DIR` when it runs them.
+    // Cargo gives build scripts names with this prefix, and sets `OUT_DIR` when it runs them.
     let is_script = name.to_str().is_some_and(|name| name.starts_with("build-script-"));
     is_script && surroundings.filled("OUT_DIR").is_some()
         || COMPILERS.iter().any(|compiler| name == *compiler)
@@ -157,11 +157,13 @@ pub(super) fn is_build(surroundings: &Surroundings<'_>) -> bool {
 const COMPILERS: [&str; 5] =
     ["rustc", "rustdoc", "clippy-driver", "rust-analyzer", "rust-analyzer-proc-macro-srv"];
 
-/// Returns the target folder of the Cargo build if the executable lies in its `deps` folder, as tests do.
+/// Returns the target folder of the Cargo build if the executable is in a `deps` folder, as tests are; `None`
+/// otherwise.
 fn target_folder(executable: &Path) -> Option<PathBuf> {
     let deps = executable.parent().filter(|folder| folder.file_name() == Some("deps".as_ref()))?;
     let above_profile = deps.parent()?.parent()?;
-    // Cargo marks its target folder with this file. With `--target`, a folder for the triple lies between.
+    // Cargo marks its target folder with this file. With `--target`, there is a folder for the target triple in
+    // between.
     let marked = above_profile.ancestors().take(2).find(|folder| folder.join("CACHEDIR.TAG").is_file());
     Some(marked.unwrap_or(above_profile).to_path_buf())
 }

@@ -1,7 +1,7 @@
-//! Resolves each setting: the first source that has it wins, of `init`, environment, file and default.
+//! Resolves each setting from the first source that has it: `init`, the environment, the settings file, the default.
 //!
-//! Takes a [`Config`] and the surroundings; gives [`Settings`] and a [`Warning`] for every value that could
-//! not be used, whose default is used instead. It does not know the single settings: the table does.
+//! Takes a [`Config`] and the surroundings; gives [`Settings`] and a [`Warning`] for every value that could not be
+//! used, whose default is used instead. It does not know the individual settings: `table` does.
 
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
@@ -19,8 +19,8 @@ use super::warning::Warning;
 const SWITCH_VARIABLE: &str = "MONITOR";
 
 impl Settings {
-    /// Reads this process's settings. A `secure` process ignores the environment, because it runs with more
-    /// rights than whoever started it, as a setuid program does.
+    /// Reads this process's settings. A `secure` process ignores the environment, because it runs with more rights than
+    /// the user who started it, as a setuid program does.
     #[must_use]
     pub fn load(init: Option<&Config>, secure: bool) -> (Self, Vec<Warning>) {
         let variable = |name: &str| if secure { None } else { process_variable(name) };
@@ -39,7 +39,7 @@ impl Settings {
         if let Some(enabled) = init.and_then(Config::is_enabled) {
             return !enabled;
         }
-        // A text that is no switch is not reported here, but where all settings are read.
+        // A text that is neither on nor off is not reported here, but later, when all settings are read.
         let text = surroundings.filled(SWITCH_VARIABLE);
         text.as_deref().and_then(OsStr::to_str).is_some_and(|text| parse_switch(text) == Ok(false))
     }

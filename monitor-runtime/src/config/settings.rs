@@ -22,9 +22,9 @@ pub struct Settings {
     pub sample: Rules,
     /// The age at which rows are deleted.
     pub retention: Duration,
-    /// The bound on database and write-ahead log together.
+    /// The bound on database and write-ahead log together, in bytes.
     pub max_disk_bytes: u64,
-    /// The bound on rings and backlog together.
+    /// The bound on all memory whose size depends on load, in bytes.
     pub max_memory_bytes: u64,
     /// Detail rows per second and function to aim for; 0 for no bound.
     pub max_rate: u32,
@@ -44,13 +44,13 @@ pub struct Settings {
     pub version: Option<String>,
     /// Folders in memory for ring files, best first; none where rings are on the heap.
     pub ring_folders: Vec<PathBuf>,
-    /// The settings file that was named.
+    /// The path of the settings file, if the program or the environment names one.
     pub config_file: Option<PathBuf>,
 }
 
 impl Settings {
-    /// Returns the defaults in these surroundings. A build records nothing. The store is in memory in a doctest, and where no folder
-    /// for it is known.
+    /// Returns the defaults in these surroundings. A build records nothing. The store is in memory in a doctest, and
+    /// where no folder for it is known.
     pub(super) fn defaults(surroundings: &Surroundings<'_>) -> Self {
         let executable = surroundings.executable.map(PathBuf::as_path);
         let default_file = || default_location(surroundings).map_or(Location::Memory, Location::File);

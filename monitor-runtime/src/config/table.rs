@@ -1,9 +1,10 @@
-//! The table of settings. A row names the setting's key in the file, its variable, the allowed values, the
-//! default, the parser, and how a running process takes a change.
+//! The table of settings. A row names the setting's key in the file, its variable, the allowed values, the default, the
+//! parser, and how a running process applies a change.
 //!
-//! `resolve`, `file`, `builder` and `watch` read this table. A new setting is one row here and one field of [`Settings`]
-//! with its default. If programs may set it, it is also a method of `Config` here and in the facade's inert twin. If
-//! a running process takes it, the part that it is handed to is named in `collect::maintenance`.
+//! `resolve`, `file`, `builder` and `watch` read this table. A new setting is one row here and one field of
+//! [`Settings`] with its default. If programs may set it, it is also a method of `Config` here and in the facade's
+//! inert twin. If a running process applies its changes, `collect::maintenance` names the part of the recorder that
+//! gets the new value.
 
 #![allow(
     clippy::float_cmp,
@@ -31,12 +32,12 @@ pub(super) struct Setting {
     pub(super) allowed: &'static str,
     /// The default, as a warning names it.
     pub(super) default: &'static str,
-    /// The way in which a running process takes a change of the settings file.
+    /// The way in which a running process applies a change in the settings file.
     pub(super) change: Change,
     /// Parses a text, checks the value and stores it in its field. The error is the reason, to be put after
     /// "it".
     pub(super) read: fn(&mut Settings, &OsStr) -> Result<(), String>,
-    /// Refuses a value that no source may request.
+    /// Checks the value of the field. The error is the reason why no source may request it, to be put after "it".
     pub(super) check: fn(&Settings) -> Result<(), String>,
     /// Copies the field from the second argument to the first.
     pub(super) copy: fn(&mut Settings, &Settings),
@@ -46,7 +47,7 @@ pub(super) struct Setting {
     pub(super) show: fn(&Settings) -> String,
 }
 
-/// The way in which a running process takes a change of one setting.
+/// The way in which a running process applies a change of one setting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Change {
     /// The rates and bounds of sampling change at once.
@@ -180,7 +181,7 @@ pub(super) const TABLE: [Setting; 15] = [
     },
 ];
 
-/// The texts of the setting `rings`, whose folder lies in memory where a system has a file system there.
+/// The texts of the setting `rings`. Its folder is on a disk on Windows, which has no file system in memory.
 const RINGS_ALLOWED: &str = if cfg!(windows) {
     "the absolute path of a folder on a disk of this machine, or `off` for the heap"
 } else {
@@ -297,7 +298,8 @@ mod tests {
         }
     }
 
-    /// Returns the pages of the repository with their names. There are none in the published package, which stands alone.
+    /// Returns the pages of the repository with their names. There are none in the published package, which stands
+    /// alone.
     fn pages() -> Vec<(String, String)> {
         let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
         let Ok(docs) = std::fs::read_dir(format!("{root}/docs")) else { return Vec::new() };

@@ -1,9 +1,10 @@
 //! Reads the settings file of a running process again whenever it has changed.
 //!
-//! It looks at the file when it is asked to, a few times a second at most. It gives the new settings at the first look
-//! that finds a changed file in the same state as the look before, so that no file is read while it is being written. A
-//! file that cannot be used changes nothing, and its first warning is returned once. The environment is that of the
-//! start, because reading it later would race with a host that changes it. The table says which settings apply at once.
+//! Takes the settings that were read at the start, and a request to look at the file, a few times a second at most.
+//! Gives the new settings at the first look that finds the changed file in the same state as the look before, so that
+//! no file is read while it is being written. A file that cannot be used changes nothing, and its first warning is
+//! returned once. The environment is that of the start, because reading it later would race with a host that changes
+//! it. The table says which settings apply at once.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -54,7 +55,7 @@ pub(crate) struct Changed {
 }
 
 impl Watch {
-    /// Watches the file that these settings were read from. Returns `None` if there is no such file.
+    /// Watches the settings file that these settings name. Returns `None` if they name none.
     pub(crate) fn new(settings: &Settings, init: Option<&Config>, secure: bool) -> Option<Self> {
         let path = settings.config_file.clone()?;
         let is_far = is_far(&path);
@@ -76,13 +77,14 @@ impl Watch {
         &self.path
     }
 
-    /// Returns true if the last look found a change that was not there at the look before, so that the next one may read
-    /// the file.
+    /// Returns true if the last look found another state than that in which the file was last read. The next look then
+    /// reads the file if it has not changed again.
     pub(crate) fn is_settling(&self) -> bool {
         self.seen != self.read
     }
 
-    /// Reads the file if it has changed and settled.
+    /// Looks at the file, and reads it if it has changed since the last read but not since the last look. Returns
+    /// `None` if the file was not read, or if its settings are the same as before.
     pub(crate) fn poll(&mut self) -> Option<FileChange> {
         let stamp = stamp(&self.path, self.is_far);
         let is_settled = std::mem::replace(&mut self.seen, stamp) == stamp;
@@ -118,7 +120,7 @@ impl Changed {
         self.describe(Change::Store)
     }
 
-    /// Returns the settings that differ and hold only from the next start on.
+    /// Returns the keys of the settings that differ and apply only from the next start on.
     pub(crate) fn for_next_start(&self) -> Vec<&'static str> {
         self.differing(Change::NextStart).map(|setting| setting.key).collect()
     }
@@ -137,7 +139,8 @@ impl Changed {
     }
 }
 
-/// Looks at a file, on a thread of its own if the file system may not answer.
+/// Returns the stamp of a file. It is read on a thread of its own if the file system may not answer; `None` if it does
+/// not answer in time.
 fn stamp(path: &std::path::Path, is_far: bool) -> Stamp {
     if !is_far {
         return read_stamp(path);
@@ -146,7 +149,7 @@ fn stamp(path: &std::path::Path, is_far: bool) -> Stamp {
     READING.run_with_limit(limits::CONFIG_FILE_WAIT_MAX, move || read_stamp(&path)).flatten()
 }
 
-/// Returns true if the file does not lie on a disk or in the memory of this machine, or if that cannot be found out in
+/// Returns true if the file is neither on a disk nor in the memory of this machine, or if this cannot be found out in
 /// time.
 fn is_far(path: &std::path::Path) -> bool {
     let folder = path.parent().unwrap_or(path).to_owned();

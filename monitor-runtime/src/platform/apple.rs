@@ -18,7 +18,7 @@ pub(crate) use super::unix::{
 /// The abilities that this system does not give, each with the reason.
 pub(super) const LACKS: [&str; 0] = [];
 
-/// The place of this system's processes in a mark.
+/// The first part of the mark of every process on this system: see `liveness::mark`.
 const PLACE: &str = "apple";
 
 /// Asks the kernel about a process. Returns `None` if there is no such process, or if it is another user's.
@@ -54,7 +54,8 @@ pub(crate) fn is_running(pid: u32) -> bool {
     started(pid).is_some()
 }
 
-/// Returns the place whose processes are seen: this machine, by its name in the store.
+/// Returns the first part of every mark that is taken on this system (see `liveness::mark`). It is the same for all
+/// processes, because each of them sees all others on the machine.
 pub(super) fn own_place() -> Option<String> {
     Some(PLACE.to_owned())
 }

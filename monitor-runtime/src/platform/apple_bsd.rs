@@ -6,7 +6,7 @@ use std::path::Path;
 use super::process_end::ProcessEnd;
 use super::unix::{address_space_limit, statfs};
 
-/// Returns whether the process runs with more rights than whoever started it.
+/// Returns whether the process runs with more rights than the user who started it.
 pub(crate) fn is_secure() -> bool {
     // SAFETY: always succeeds.
     unsafe { libc::issetugid() != 0 }
@@ -18,7 +18,7 @@ pub(crate) fn address_space_left() -> Option<u64> {
     address_space_limit()
 }
 
-/// Returns eight random bytes of the system.
+/// Returns eight random bytes from the system, or `None` if it gives none.
 pub(crate) fn system_random() -> Option<u64> {
     let mut bytes = [0_u8; 8];
     // SAFETY: the buffer is valid for writing.

@@ -19,9 +19,9 @@ pub(crate) use super::unix::{
 /// The abilities that this system does not give, each with the reason.
 pub(super) const LACKS: [&str; 0] = [];
 
-/// The place of this system's processes in a mark.
+/// The first part of the mark of every process on this system: see `liveness::mark`.
 const PLACE: &str = "freebsd";
-/// The state of a process that has ended and whose parent does not know it yet.
+/// The state of a zombie (`SZOMB`): a process that has ended and whose parent has not waited for it yet.
 const ZOMBIE: libc::c_char = 5;
 
 /// Asks the kernel about a process. Returns `None` if there is no such process.
@@ -57,7 +57,8 @@ pub(crate) fn is_running(pid: u32) -> bool {
     started(pid).is_some()
 }
 
-/// Returns the place whose processes are seen: this machine, by its name in the store.
+/// Returns the first part of every mark that is taken on this system (see `liveness::mark`). It is the same for all
+/// processes, because each of them sees all others on the machine.
 pub(super) fn own_place() -> Option<String> {
     Some(PLACE.to_owned())
 }

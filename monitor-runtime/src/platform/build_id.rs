@@ -9,7 +9,7 @@ use std::hash::Hasher as _;
 
 use fnv::FnvHasher;
 
-/// Returns the id of the build, or nothing if the executable cannot be looked at.
+/// Returns the id of the build, or `None` if there is neither a build id nor an executable whose metadata can be read.
 pub(crate) fn build_id(executable: Option<&Path>) -> Option<String> {
     linked().or_else(|| stamp(executable?))
 }

@@ -21,7 +21,7 @@ pub(crate) fn ticks() -> Ticks {
     counter()
 }
 
-/// Nanoseconds per tick as 32.32 fixed point, for the few conversions on the hot side's cold paths.
+/// Nanoseconds per tick as 32.32 fixed point, for the few conversions that callers' threads make on their slow paths.
 /// [`Clock::advance`] writes it, so it is stale by at most one step of the collector.
 static NS_PER_TICK: AtomicU64 = AtomicU64::new(ONE_TO_ONE);
 const ONE_TO_ONE: u64 = 1 << 32;
@@ -56,8 +56,8 @@ pub(crate) fn second_at(ticks: Ticks) -> u32 {
 }
 
 impl Anchor {
-    /// Takes the tightest of a few pairs, so that a pair with a pause of the thread between its readings is not
-    /// used.
+    /// Reads both clocks [`ANCHOR_TRIES`] times and returns the pair with the smallest `width`, so that a pair is not
+    /// used if the thread was paused between its readings.
     fn read() -> Self {
         let mut best = Self { ticks: 0, monotonic_ns: 0, width: Ticks::MAX };
         for _ in 0..ANCHOR_TRIES {
@@ -74,7 +74,7 @@ impl Anchor {
     }
 }
 
-/// Three pairs bound the error of an anchor to some 20 ns at a cost below a microsecond.
+/// The number of pairs of readings for an anchor. Three bound the error to some 20 ns at a cost below a microsecond.
 const ANCHOR_TRIES: u32 = 3;
 
 /// The conversion of ticks on the cold side.
@@ -110,9 +110,10 @@ impl Clock {
         }
     }
 
-    /// Takes a new anchor; conversions before and after it agree at the anchor. While the counter's rate is not measured,
-    /// this waits, about [`clock_segments::MEASURED_NS_MIN`]. Returns a sentence if the counter has gone astray since the
-    /// last anchor: then all that was converted by the hot side has to be converted anew.
+    /// Takes a new anchor; conversions before and after it agree at the anchor. While the counter's rate is not
+    /// measured, this waits, about [`clock_segments::MEASURED_NS_MIN`]. Returns a message for the program's operator if
+    /// the counter has gone astray since the last anchor; all values that the hot side has converted must then be
+    /// converted anew.
     ///
     /// [`clock_segments::MEASURED_NS_MIN`]: super::clock_segments::MEASURED_NS_MIN
     pub(crate) fn advance(&mut self) -> Option<String> {
@@ -140,7 +141,8 @@ impl Clock {
         false
     }
 
-    /// Converts ticks to nanoseconds, for ticks that are not those of a single call.
+    /// Converts ticks to nanoseconds by the current rate. The duration of a single call is converted by
+    /// [`Self::call_ns`].
     #[inline]
     pub(crate) fn duration_ns(&self, ticks: Ticks) -> u64 {
         scale(ticks, self.segments.rate())
@@ -158,7 +160,7 @@ impl Clock {
         self.segments.duration_ns(start, ticks).min(self.longest_ns())
     }
 
-    /// Returns the longest that a call can have lasted: no longer than its process.
+    /// Returns the longest time, in nanoseconds, that a call can have lasted: the age of its process.
     fn longest_ns(&self) -> u64 {
         let longest_ns = self.latest_ns().saturating_sub(self.earliest_ns).saturating_add(self.ahead_ns);
         u64::try_from(longest_ns).unwrap_or(0)

@@ -22,8 +22,8 @@ pub(crate) fn counter() -> Ticks {
     processor_counter().unwrap_or_else(os_ticks)
 }
 
-/// Reads ticks where they are the processor's. Returns `None` where they are nanoseconds of the clock, so that a caller that
-/// leaves these to a tail call saves no registers for them.
+/// Reads the processor's counter. Returns `None` if ticks are nanoseconds of the monotonic clock instead. A caller that
+/// leaves this second case to a tail call need not save registers around a call to the clock.
 #[cfg_attr(not(debug_assertions), inline(always))]
 pub(crate) fn processor_counter() -> Option<Ticks> {
     #[cfg(test)]
@@ -83,7 +83,8 @@ pub(super) fn use_os_clock() {
     IS_OS_CLOCK.store(true, Ordering::Relaxed);
 }
 
-/// Decides which counter ticks are. A process whose ticks are those of the clock already stays with it.
+/// Decides whether ticks are readings of the processor's counter or of the monotonic clock. A process that has gone
+/// over to the clock stays with the clock.
 pub(super) fn choose_counter() {
     let is_usable = is_permitted() && is_invariant() && is_believed();
     if !is_usable {

@@ -32,16 +32,18 @@ pub(super) struct Segments {
     /// At most [`DRIFTS_MAX`] segments before the current one, the oldest first.
     before: Vec<Segment>,
     current: Segment,
-    /// The anchor that the rate is measured from, and the one that follows it: each at least [`BASE_NS`] after the other.
+    /// The anchor that the rate is measured from, and the anchor that replaces it once that is [`BASE_NS`] old. So the
+    /// rate is measured over at least [`BASE_NS`], once the process is old enough.
     base: Anchor,
     next_base: Anchor,
     /// True once the rate of the current segment was measured.
     is_measured: bool,
-    /// The bound of the rate's error, as 32.32 fixed point of the rate.
+    /// The bound of the rate's relative error, as a 32.32 fixed-point number.
     error: u64,
 }
 
-/// The way in which the counter went astray: by so many nanoseconds against the monotonic clock, since the last anchor.
+/// The amount by which the counter went astray: `off_ns` nanoseconds against the monotonic clock (negative if the
+/// counter is behind), within the `passed_ns` nanoseconds since the last anchor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Drift {
     pub(super) off_ns: i64,
@@ -57,11 +59,11 @@ const BASE_NS: u64 = 1_000_000_000;
 /// The counter is astray in a step if it and the clock disagree by more than one part in this many of the step's time:
 /// twice as much as a time server usually moves the clock's rate.
 const DRIFT_SHARE: u64 = 1000;
-/// Disagreements of this many nanoseconds are never looked at: cores may differ by a microsecond, and a call's time is
-/// hardly touched.
+/// The counter and the clock may always disagree by this many nanoseconds, because the counters of two cores may differ
+/// by a microsecond, and because so small an error hardly changes the time of a call.
 const DRIFT_NS_MIN: u64 = 20_000;
-/// Ticks that this much time ahead of the last anchor are still those of the current segment: a step's records are read
-/// after its anchor was taken.
+/// Ticks up to this many nanoseconds ahead of the last anchor still belong to the current segment, because the
+/// collector reads a step's records after it has taken the step's anchor.
 const AHEAD_NS: u64 = 1_000_000_000;
 
 /// Returns the ticks from `start` to `end`, or 0 if the counter went backwards in between.
@@ -158,7 +160,8 @@ impl Segments {
 
     /// Begins a new segment at an anchor, `passed_ns` after the last one.
     pub(super) fn begin(&mut self, now: Anchor, rate: u64, passed_ns: u64) {
-        // A counter that only went on slower has not been at the last anchor's ticks before that anchor.
+        // If the counter went forwards, the new segment cannot begin before the last anchor's ticks. If it stood still
+        // or went back, those ticks are no bound.
         let passed = match elapsed(self.latest().ticks, now.ticks) {
             0 => u64::MAX / 4,
             ticks => ticks,
@@ -218,8 +221,8 @@ impl Segments {
         self.segment_of(ticks).monotonic_ns(ticks)
     }
 
-    /// Returns the nanoseconds of a call that began at a tick and took so many. If the counter went astray meanwhile, its
-    /// ends are converted each by itself.
+    /// Returns the duration, in nanoseconds, of a call that began at `start` and took `ticks`. If the counter went
+    /// astray during the call, its start and its end are converted separately, each by its own segment.
     pub(super) fn duration_ns(&self, start: Ticks, ticks: Ticks) -> u64 {
         let end = start.wrapping_add(ticks);
         let (first, last) = (self.segment_of(start), self.segment_of(end));

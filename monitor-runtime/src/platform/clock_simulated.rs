@@ -53,7 +53,7 @@ impl SimulatedClock {
         self.ticks.fetch_add(us * self.ticks_per_us.load(Ordering::Relaxed), Ordering::Relaxed);
     }
 
-    /// Moves the counter alone, by so many microseconds.
+    /// Moves the counter alone, by this many microseconds.
     pub(crate) fn shift_us(&self, us: i64) {
         let ticks = us.unsigned_abs() * self.ticks_per_us.load(Ordering::Relaxed);
         let ticks = if us < 0 { ticks.wrapping_neg() } else { ticks };

@@ -38,7 +38,7 @@ fn assert_right(clock: &mut Clock, simulated: &SimulatedClock) {
     assert!(off_ns.unsigned_abs() < MS, "{off_ns} ns");
 }
 
-/// Counters that go astray once, each with the way in which it does.
+/// A fault of a counter: its name, and the function that makes the simulated counter go astray once.
 type Fault = (&'static str, fn(&SimulatedClock));
 
 const FAULTS: [Fault; 7] = [

@@ -21,9 +21,9 @@ struct Coarse {
 
 static COARSE: Coarse = Coarse { latest: AtomicU64::new(2), before: AtomicU64::new(2) };
 
-/// Returns the ticks that the coarse clock shows, by one plain load. The lowest two bits are always 2, so that
-/// the value is larger than 0 and 1, which mean that there is no time, and whoever keeps the value has one bit
-/// to use.
+/// Returns the ticks that the coarse clock shows, by one plain load. The lowest two bits are always binary `10`: the
+/// value is then never 0 or 1, which stand for "no time", and code that stores the value may use the lowest bit for a
+/// flag.
 #[cfg_attr(not(debug_assertions), inline(always))]
 pub(crate) fn coarse() -> Ticks {
     COARSE.latest.load(Ordering::Relaxed)
@@ -38,8 +38,8 @@ pub(crate) fn advance_coarse() {
     COARSE.latest.store(ticks() & !COARSE_BITS | 2, Ordering::Relaxed);
 }
 
-/// Moves the coarse clock on if a period has passed. The collector's thread calls this wherever it may be busy
-/// for longer than a period, or the counter went backwards. Returns by how much the clock was behind.
+/// Moves the coarse clock on if a period has passed, or if the counter went backwards. The collector's thread calls
+/// this wherever it may be busy for longer than a period. Returns by how much the coarse clock was behind.
 pub(crate) fn keep_coarse() -> Duration {
     let (shown, now) = (coarse(), ticks());
     let behind = elapsed(shown, now);
@@ -50,8 +50,9 @@ pub(crate) fn keep_coarse() -> Duration {
     Duration::from_nanos(ns_from_ticks(behind))
 }
 
-/// Returns the start of a call that saw the coarse clock at `seen`, at most a period too early. If the clock
-/// has moved once since, and late, the start is at most a period before it moved.
+/// Returns the estimated start, in ticks, of a call that read `seen` from the coarse clock; `seen` itself is at most a
+/// period too early while the clock moves on time. If the clock has moved exactly once since, and late, the estimate is
+/// no earlier than a period before that move.
 pub(crate) fn coarse_start(seen: Ticks) -> Ticks {
     if COARSE.before.load(Ordering::Relaxed) != seen {
         return seen;

@@ -1,6 +1,7 @@
-//! Core files, as far as they say which signal ended a process. systemd keeps them in one folder, under names that say
-//! boot and process, and notes the signal as an attribute of the file. Other core files lie where the process was, which
-//! nobody knows afterwards.
+//! Finds the signal that ended a process in the core file that systemd has kept of the process. systemd keeps core
+//! files in one folder, names them after boot, process and time, and stores the signal in an extended attribute.
+//! Without systemd, a core file usually lies in the working directory of the process, which is not known afterwards, so
+//! such files are not searched.
 
 #![allow(unsafe_code, reason = "reading an attribute of a file is a call into the C library")]
 #![allow(clippy::disallowed_methods, reason = "core files are no store's files")]
@@ -13,7 +14,7 @@ use std::path::Path;
 const FOLDER: &str = "/var/lib/systemd/coredump";
 /// The attribute that holds the number of the signal, as text.
 const SIGNAL: &std::ffi::CStr = c"user.coredump.signal";
-/// The most files of the folder that are looked at.
+/// The most files of the folder whose names are read.
 const FILES_MAX: usize = 4096;
 
 /// Returns the signal that ended a process of this boot, if systemd has kept its core file and this user may read it.

@@ -1,4 +1,4 @@
-//! A descriptor that is looked at before each use.
+//! A file whose descriptor is checked before each use.
 //!
 //! A program may close descriptors that it did not open, as daemons do, and then open files of its own, which get the same
 //! numbers. Takes a file; gives it as long as its descriptor is still that of the same file, by device and inode. A
@@ -13,11 +13,12 @@ use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 /// The first descriptor that is not one of the standard streams.
 const FIRST_FREE: i32 = 3;
 
-/// The descriptors that the child of a fork closes: more than the recorder ever has open at once, which are the database,
-/// its log and index, a second connection to them, a folder, and the ring file of a dead process.
+/// The most descriptors that the child of a fork closes: more than the recorder ever has open at once, which are the
+/// database, its log and index, a second connection to them, a folder, and the ring file of a dead process.
 const OPEN_MAX: usize = 32;
 
-/// A descriptor that the child of a fork closes: its number plus one, or 0.
+/// A descriptor that the child of a fork closes, with the device and inode of its file. `number` is the descriptor plus
+/// one; 0 marks a free entry, and -1 one that is being filled.
 #[derive(Debug)]
 struct Known {
     number: AtomicI32,
@@ -52,7 +53,8 @@ pub(crate) fn close_all() {
     }
 }
 
-/// Notes an open descriptor for [`close_all`]. Beyond the bound the child keeps it.
+/// Notes an open descriptor for [`close_all`]. If all [`OPEN_MAX`] entries are in use, nothing is noted, and the child
+/// of a fork keeps the descriptor open.
 fn note_open(number: RawFd, (device, inode): (u64, u64)) {
     for known in &OPEN {
         let free = known.number.compare_exchange(0, -1, Ordering::Relaxed, Ordering::Relaxed);
@@ -81,11 +83,11 @@ pub(crate) struct KnownFile {
 }
 
 impl KnownFile {
-    /// Remembers a file that was opened just now. The descriptor of a standard stream, which the program has closed, is
-    /// left to the program.
+    /// Remembers a file that was opened just now. If the file has the number of a standard stream that the program has
+    /// closed, a duplicate is kept instead, and the number is left to the program.
     ///
     /// # Errors
-    /// When the file cannot be looked at, or no other descriptor is to be had.
+    /// When the metadata of the file cannot be read, or no other descriptor is free.
     pub(crate) fn new(file: File) -> std::io::Result<Self> {
         // A duplicate never has the number of a standard stream.
         let file = if file.as_raw_fd() < FIRST_FREE { file.try_clone()? } else { file };

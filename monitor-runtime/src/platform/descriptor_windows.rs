@@ -20,7 +20,7 @@ impl KnownFile {
     /// Remembers a file that was opened just now.
     ///
     /// # Errors
-    /// When the file cannot be looked at.
+    /// When the identity of the file cannot be read.
     pub(crate) fn new(file: File) -> std::io::Result<Self> {
         let identity = identity_of(&file).ok_or_else(std::io::Error::last_os_error)?;
         Ok(Self { file, identity })

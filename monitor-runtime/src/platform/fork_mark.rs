@@ -1,9 +1,9 @@
 //! A mark that no child of a fork inherits.
 //!
-//! A program can fork past the C library (`_Fork`, `clone`, the system call itself), and then no handler of fork runs in
-//! the child, whose threads would go on in the parent's rings. The mark lies in a page that the kernel empties in the child
-//! of every fork. Takes what is to be done in a child; does it where a thread first finds the mark missing. Where the
-//! kernel cannot empty a page, a child is recognized by its pid, by whoever asks.
+//! A program can fork past the C library (`_Fork`, `clone`, the system call itself), and then no handler of fork runs
+//! in the child, whose threads would go on in the parent's rings. The mark lies in a page that the kernel empties in
+//! the child of every fork. Takes a function to run in a child; runs it on the first thread that finds the mark
+//! missing. Where the kernel cannot empty a page, only [`notice_by_pid`] recognizes a child, by comparing pids.
 #![allow(unsafe_code, reason = "calls into the C library")]
 
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
@@ -16,7 +16,7 @@ struct Page(AtomicU32);
 
 /// The mark. It is zero if nothing was prepared yet, and in a child of a fork.
 static MARK: Page = Page(AtomicU32::new(0));
-/// The process that has prepared; 0 before.
+/// The pid of the process that has prepared for forks; 0 before any has.
 static PREPARED: AtomicU32 = AtomicU32::new(0);
 /// True if the kernel empties the page in a child.
 static IS_EMPTIED: AtomicBool = AtomicBool::new(false);
@@ -41,12 +41,14 @@ pub(crate) fn prepare(in_child: fn()) {
     MARK.0.store(1, Ordering::SeqCst);
 }
 
-/// Notes that this process is prepared, in a handler of fork, which has done what is to be done in a child.
+/// Notes the pid of this process as the one that has prepared. The handler of a fork calls it in the child, so that
+/// [`notice`] does not run the function of [`prepare`] there once more.
 pub(crate) fn note_process() {
     PREPARED.store(std::process::id(), Ordering::SeqCst);
 }
 
-/// Looks whether this is a child of a fork, where the mark is missing.
+/// Handles a missing mark: in a child of the process that has prepared, runs the function of [`prepare`]; then sets the
+/// mark again. Does nothing if no process has prepared.
 #[cold]
 #[inline(never)]
 pub(crate) fn notice() {
@@ -65,7 +67,8 @@ pub(crate) fn notice() {
     MARK.0.store(1, Ordering::SeqCst);
 }
 
-/// Looks whether this is a child of a fork, for callers that have the time for a system call.
+/// Does what [`notice`] does, also where the kernel does not empty the page of the mark. For callers that have the time
+/// for a system call.
 pub(crate) fn notice_by_pid() {
     if !is_marked() || !IS_EMPTIED.load(Ordering::Relaxed) {
         notice();

@@ -61,8 +61,8 @@ pub(crate) fn is_running(pid: u32) -> bool {
     Path::new("/proc").join(pid.to_string()).exists()
 }
 
-/// Returns the end of a process whose parent has not taken it yet, else `None`. The system reports the end only to the
-/// user of the parent.
+/// Returns how a process ended, if its parent has not waited for it yet; otherwise `None`. The system reports the end
+/// only to the user of the parent.
 #[must_use]
 pub(crate) fn end_of(pid: u32, mark: &str) -> Option<ProcessEnd> {
     let (place, began) = mark.rsplit_once('/')?;
@@ -112,7 +112,8 @@ pub(super) fn own_place() -> Option<String> {
     Some(format!("{}/{}", boot.trim(), namespace.display()))
 }
 
-/// Returns whether the process has more threads than the first one, which may have ended.
+/// Returns whether the process has threads besides its first one. They may run on after the first thread has ended,
+/// which makes the process look like a zombie.
 fn has_threads(pid: u32) -> bool {
     let tasks = std::fs::read_dir(Path::new("/proc").join(pid.to_string()).join("task"));
     tasks.is_ok_and(|tasks| tasks.count() > 1)
@@ -130,7 +131,7 @@ pub(super) fn started(pid: u32) -> Option<String> {
     fields.nth(18).map(str::to_owned)
 }
 
-/// Returns whether the process runs with more rights than whoever started it.
+/// Returns whether the process runs with more rights than the user who started it.
 pub(crate) fn is_secure() -> bool {
     // SAFETY: reads a value handed over by the kernel at start.
     unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
@@ -154,8 +155,8 @@ pub(crate) fn footprint() -> (u64, u32, u32) {
     (pages * page_bytes() as u64, entries("/proc/self/task"), entries("/proc/self/fd").saturating_sub(1))
 }
 
-/// Returns eight random bytes of the system. It does not wait for the system to gather randomness, as it may have to while
-/// the machine starts.
+/// Returns eight random bytes from the system. Returns `None`, instead of waiting, if the system has not gathered
+/// enough randomness yet, as may happen while the machine starts.
 #[cfg(not(miri))]
 pub(crate) fn system_random() -> Option<u64> {
     let mut bytes = [0_u8; 8];

@@ -26,7 +26,8 @@ pub fn is_running_on(host: &str, pid: u32) -> Option<bool> {
     (host == system::host_name()).then(|| system::is_running(pid))
 }
 
-/// Returns whether the process has ended.
+/// Returns whether the process with this pid and mark has ended. A process that cannot be seen from here, or that has
+/// no mark, is taken for ended after ten minutes of silence; `silent_ns` is the time since it last reported.
 #[must_use]
 pub fn is_gone(pid: u32, mark: Option<&str>, silent_ns: i64) -> bool {
     let (Some(own), Some((place, began))) =

@@ -66,7 +66,7 @@ pub(crate) fn lacks() -> Vec<String> {
     lacks
 }
 
-// The seam: each system has the same functions, and says in its first lines what it lacks.
+// The module of each system has the same functions, and states in its first lines what the system lacks.
 #[cfg(target_vendor = "apple")]
 use apple as system;
 #[cfg(target_os = "freebsd")]

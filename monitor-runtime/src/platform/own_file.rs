@@ -1,4 +1,4 @@
-//! Files of this user's that other processes of this user's hold at the same time.
+//! Files of this user that other processes of the same user may have open at the same time.
 //!
 //! Takes paths and open files; gives files that no link leads to and that no other user owns, reads and writes at their
 //! places, and locks. Nothing here waits. The file does not know what the files hold.
@@ -36,12 +36,12 @@ pub(crate) fn read_at(file: &File, bytes: &mut [u8], at: u64) -> bool {
     file.read_exact_at(bytes, at).is_ok()
 }
 
-/// Writes bytes at a place of a file.
+/// Writes all bytes at the offset `at` of a file. Returns false if they cannot be written.
 pub(crate) fn write_at(file: &File, bytes: &[u8], at: u64) -> bool {
     file.write_all_at(bytes, at).is_ok()
 }
 
-/// Returns the bytes that a file takes where it lies.
+/// Returns the bytes that a file occupies on its file system.
 pub(crate) fn taken_bytes(_: &Path, found: &Metadata) -> u64 {
     found.blocks() * BLOCK_BYTES
 }

@@ -1,4 +1,4 @@
-//! Files of this user's that other processes of this user's hold at the same time.
+//! Files of this user that other processes of the same user may have open at the same time.
 //!
 //! Takes paths and open files; gives files that no link leads to, reads and writes at their places, and locks. The
 //! rights of the folder say whose its files are. Nothing here waits. The file does not know what the files hold.
@@ -12,7 +12,7 @@ use std::os::windows::io::AsRawHandle as _;
 use std::path::Path;
 use std::time::UNIX_EPOCH;
 
-/// The place of a lock.
+/// The offset of a lock in its file (`OVERLAPPED`).
 #[repr(C)]
 struct Overlapped {
     internal: [usize; 2],
@@ -74,7 +74,7 @@ pub(crate) fn is_own(_: &Metadata) -> bool {
     true
 }
 
-/// Fills the bytes from a place of a file. Returns false if the file ends before, or cannot be read.
+/// Fills `bytes` from the offset `at` of a file. Returns false if the file is too short or cannot be read.
 pub(crate) fn read_at(file: &File, bytes: &mut [u8], at: u64) -> bool {
     let mut done = 0;
     while done < bytes.len() {
@@ -86,7 +86,7 @@ pub(crate) fn read_at(file: &File, bytes: &mut [u8], at: u64) -> bool {
     true
 }
 
-/// Writes bytes at a place of a file.
+/// Writes all bytes at the offset `at` of a file. Returns false if they cannot be written.
 pub(crate) fn write_at(file: &File, bytes: &[u8], at: u64) -> bool {
     let mut done = 0;
     while done < bytes.len() {

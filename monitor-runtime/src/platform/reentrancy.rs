@@ -12,6 +12,7 @@ use std::time::Duration;
 thread_local! {
     /// Const and without Drop, so that an access is one load and works in destructors of other thread-locals.
     static RUNS_GUARDED: Cell<bool> = const { Cell::new(false) };
+    /// True while calls on the thread are not recorded, because the thread is the recorder's own.
     static OURS: Cell<bool> = const { Cell::new(false) };
     /// True on the recorder's own thread, also while that thread makes calls like a thread of the program.
     static IS_CLAIMED: Cell<bool> = const { Cell::new(false) };
@@ -46,7 +47,7 @@ pub(crate) fn with_recording<R>(run: impl FnOnce() -> R) -> R {
     result
 }
 
-/// Returns whether this thread is the recorder's own.
+/// Returns true on the recorder's own threads, except within [`with_recording`].
 pub(crate) fn is_ours() -> bool {
     OURS.get()
 }
@@ -69,8 +70,11 @@ pub(crate) fn is_guarded() -> bool {
 }
 
 /// Runs a part of a guarded closure that takes long and that a fork need not wait for, because a child never waits for
-/// a lock that this part takes.
+/// a lock that this part takes. Outside of guarded code it runs the closure and does nothing else.
 pub(crate) fn run_unguarded<R>(run: impl FnOnce() -> R) -> R {
+    if !is_guarded() {
+        return run();
+    }
     GUARDED.fetch_sub(1, Ordering::SeqCst);
     let result = run();
     enter();
@@ -143,5 +147,12 @@ mod tests {
     fn the_long_part_of_a_guarded_closure_still_keeps_interruptions_out() {
         assert_eq!(run_guarded(|| run_unguarded(|| run_guarded(|| 1))), Some(None));
         assert_eq!(run_guarded(|| 2), Some(2));
+    }
+
+    #[test]
+    fn outside_of_guarded_code_the_long_part_takes_nobody_from_the_count() {
+        // Other tests run guarded code at the same time. A count below zero would be the largest number.
+        const THREADS_MAX: u32 = 10_000;
+        assert!(run_unguarded(|| GUARDED.load(Ordering::SeqCst)) < THREADS_MAX);
     }
 }

@@ -3,7 +3,7 @@
 
 use std::sync::OnceLock;
 
-/// A descriptor's file, and what decides whether it can be a stream for people.
+/// The file behind a descriptor: its identity, and its kind, such as a terminal or a regular file.
 #[derive(Debug, Clone, Copy)]
 struct Stream {
     identity: (libc::dev_t, libc::ino_t),

@@ -26,7 +26,7 @@ pub(crate) fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> std::io
     without_signals(|| builder.spawn(body)).map(drop)
 }
 
-/// The threads whose processors are looked at: the oldest, among them the first.
+/// The most threads whose sets of processors are read: the oldest ones, among them the first.
 #[cfg(target_os = "linux")]
 const THREADS_MAX: usize = 64;
 
@@ -89,7 +89,7 @@ pub(crate) struct Waiting {
 }
 
 impl Waiting {
-    /// Returns a kind of work of which none has begun.
+    /// Creates the state of a kind of work, none of which has begun.
     pub(crate) const fn new() -> Self {
         Self { given_up: AtomicU32::new(0) }
     }

@@ -36,7 +36,8 @@ pub(crate) fn statfs(folder: &Path) -> Option<libc::statfs> {
     Some(unsafe { answer.assume_init() })
 }
 
-/// Asks for the rights of the user that files are opened as. Android does not know this flag, and its programs have one user.
+/// Makes `faccessat` check the rights of the effective user, as opening a file does. Android does not know this flag,
+/// and its programs have one user.
 #[cfg(not(target_os = "android"))]
 const AS_EFFECTIVE_USER: libc::c_int = libc::AT_EACCESS;
 #[cfg(target_os = "android")]
@@ -124,12 +125,12 @@ pub(crate) fn file_number(found: &Metadata) -> u64 {
     found.ino()
 }
 
-/// Asks for a file that only its owner may use (0600), and not for one that a link leads to.
+/// Sets the options so that a new file is for its owner alone (0600), and that opening a link fails.
 pub(crate) fn ask_private(options: &mut OpenOptions) -> &mut OpenOptions {
     options.mode(0o600).custom_flags(libc::O_NOFOLLOW)
 }
 
-/// Takes all rights from others, and gives the owner those that the umask may have taken.
+/// Makes a file readable and writable for its owner alone (0600). The umask may have removed even the owner's rights.
 pub(crate) fn set_private(file: &File) -> std::io::Result<()> {
     file.set_permissions(Permissions::from_mode(0o600))
 }
@@ -151,7 +152,7 @@ pub(crate) fn is_transient(error: &std::io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::EIO | libc::EINTR))
 }
 
-/// Asks for a file whose opening and reading do not wait.
+/// Sets the options so that neither opening nor reading the file waits.
 pub(crate) fn ask_without_waiting(options: &mut OpenOptions) -> &mut OpenOptions {
     options.custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC)
 }

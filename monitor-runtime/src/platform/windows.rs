@@ -135,7 +135,7 @@ pub(crate) fn thread_cpu() -> Duration {
     times(GetThreadTimes, thread).map_or(Duration::ZERO, |times| times.cpu)
 }
 
-/// Returns the start of a process, or `None` if it has ended or may not be looked at.
+/// Returns the start of a process, or `None` if it has ended or may not be queried.
 pub(super) fn started(pid: u32) -> Option<String> {
     // SAFETY: takes numbers; an error is a null handle.
     let process = unsafe { OpenProcess(QUERY_LIMITED_INFORMATION, 0, pid) };
@@ -159,7 +159,8 @@ pub(crate) fn is_running(pid: u32) -> bool {
     started(pid).is_some()
 }
 
-/// Returns the place whose processes are seen: this machine, by its name in the store.
+/// Returns the first part of every mark that is taken on this system (see `liveness::mark`). It is the same for all
+/// processes, because each of them sees all others on the machine.
 pub(super) fn own_place() -> Option<String> {
     Some("windows".to_owned())
 }
@@ -236,7 +237,7 @@ pub(crate) fn footprint() -> (u64, u32, u32) {
     (if is_known { counters.working_set as u64 } else { 0 }, 0, handles)
 }
 
-/// Returns false, because a program has the rights of whoever started it.
+/// Returns false, because a program has the rights of the user who started it.
 pub(crate) fn is_secure() -> bool {
     false
 }
@@ -288,7 +289,7 @@ pub(crate) fn free_bytes(folder: &Path) -> Option<u64> {
     (found != 0).then_some(available)
 }
 
-/// Returns true if a file is not marked as one that is only read.
+/// Returns true if a file is not marked as read-only.
 pub(crate) fn is_writable(file: &Path) -> bool {
     std::fs::metadata(file).is_ok_and(|found| !found.permissions().readonly())
 }
@@ -301,7 +302,7 @@ pub(crate) fn effective_user() -> u32 {
 /// Returns the identity of a file or of a link, which need not be readable.
 pub(crate) fn read_identity(path: &Path) -> Option<Identity> {
     let mut options = OpenOptions::new();
-    // Nothing is read, so nobody is kept from anything meanwhile.
+    // The file is opened without any access and shared for all, so that no other program is hindered meanwhile.
     options.access_mode(0).share_mode(7).custom_flags(ANY_FILE_ITSELF);
     #[expect(clippy::disallowed_methods, reason = "locks belong to the open file, and this one takes none")]
     let file = options.open(path).ok()?;

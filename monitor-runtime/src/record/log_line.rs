@@ -1,11 +1,11 @@
-//! The record of a log line: what a program said at a moment, within a call or outside of calls.
+//! The record of a log line, which a program wrote at a moment within a call or outside of calls.
 //!
 //! Takes a line and the words of its texts; gives words, and reads them back. To a reader that does not know lines the
 //! record is a skip, so it passes the line over. Pure. The file does not know what a place is.
 //!
 //! | word | bits | content |
 //! |------|------|---------|
-//! | 0 | 0–15  | number of the place that said the line |
+//! | 0 | 0–15  | number of the place in the source that wrote the line |
 //! |   | 16–17 | kind: 2 skip |
 //! |   | 18–20 | level |
 //! |   | 21    | the line has no body: it stands only for lines that have no row of their own |
@@ -14,7 +14,7 @@
 //! |   | 32–63 | length of the record in words |
 //! | 1 | 0–63  | moment, in ticks |
 //! | 2 | 0–63  | number of lines that the record stands for |
-//! | 3 | 0–63  | span id of the call that said it; 0 outside of calls |
+//! | 3 | 0–63  | span id of the call that wrote it; 0 outside of calls |
 //! | 4 | 0–31  | call site of that call; 0 if it is not known |
 //! | 5 | 0–63  | trace id |
 //! | 6 | 32–47 | bytes of the body |
@@ -35,7 +35,7 @@ pub enum LogLevel {
     Warn = 2,
     /// Something that a person may want to know.
     Info = 3,
-    /// A detail for whoever looks for a fault.
+    /// A detail that helps to find a fault.
     Debug = 4,
     /// A step of the program.
     Trace = 5,
@@ -70,7 +70,7 @@ impl LogLevel {
     }
 }
 
-/// The place of a program that says log lines, without the level.
+/// The place in a program's source that writes log lines, without the level.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct LogTarget {
     /// The target that the program names, usually the path of the module.
@@ -84,7 +84,7 @@ pub struct LogTarget {
 /// A log line, apart from its texts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct LogLine {
-    /// The number of the place that said the line.
+    /// The number of the place in the source that wrote the line.
     pub(crate) place: u16,
     pub(crate) level: LogLevel,
     pub(crate) at: u64,
@@ -92,7 +92,7 @@ pub(crate) struct LogLine {
     pub(crate) lines: u64,
     pub(crate) span: u64,
     pub(crate) trace: u64,
-    /// The call site of the call that said the line; 0 if it is not known.
+    /// The call site of the call that wrote the line; 0 if it is not known.
     pub(crate) site: u32,
     /// False if the line stands only for lines that have no row of their own.
     pub(crate) has_body: bool,
@@ -100,7 +100,7 @@ pub(crate) struct LogLine {
     pub(crate) fields_bytes: u16,
 }
 
-/// The bit of the level.
+/// The lowest bit of the level in the first word.
 const LEVEL: u32 = 18;
 const NO_BODY: u64 = 1 << 21;
 

@@ -346,8 +346,8 @@ impl Header {
     }
 }
 
-/// The bit of a current span that says that the tree of the call is not kept: calls below it leave a record only if they
-/// fail or are slow. Span ids leave it free, and records do not carry it.
+/// The bit of a thread's current span that is set if the tree of the call is not kept: calls below it leave a record
+/// only if they fail or are slow. Span ids leave it free, and records do not carry it.
 pub(crate) const NOT_KEPT: u64 = 1 << 63;
 
 /// Returns the upper half of a thread's span ids: 31 bits, so that ids are positive in SQL, and neither all zeros nor all
@@ -359,7 +359,7 @@ pub(crate) fn span_prefix(first_prefix: u32, id: u32) -> u32 {
 
 #[cfg(test)]
 impl Header {
-    /// A root call like any other.
+    /// Returns the header of a root call with usual values.
     pub(crate) fn any(site: u32, outcome: Outcome) -> Self {
         let kept = if outcome == Outcome::Ok { Kept::Sampled } else { Kept::Failed };
         Self {
@@ -496,12 +496,13 @@ pub(crate) const fn record_words(first: u64) -> usize {
 /// A decoded record, which borrows the words it was read from.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Record<'a> {
-    /// A call that ended: its header, its values, and the bytes of these.
+    /// A call that ended: its header, the words of its values, and the number of bytes in use in these.
     Call(Header, &'a [u64], usize),
-    /// A call that shares a row with others and is counted in their record: its header, its values, and the bytes of
-    /// these.
+    /// A call that shares a row with others and is counted in their record: its header, the words of its values, and
+    /// the number of bytes in use in these.
     Folded(Header, &'a [u64], usize),
-    /// Calls that share a row: the header of one as long as the mean, the sums, the arguments of one, and their bytes.
+    /// Calls that share a row: a header whose duration is their mean, their sums, the words of one call's arguments,
+    /// and the number of bytes in these.
     Fold(Header, Fold, &'a [u64], usize),
     /// The thread with this id took the ring over.
     Thread(u32),

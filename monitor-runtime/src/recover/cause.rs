@@ -19,7 +19,7 @@ pub(crate) enum SystemReport {
     BecameAnother,
     /// The exit status, which the system keeps until the parent has taken it.
     Exited(i32),
-    /// The signal that ended the process, which the system keeps in the same way, or a core file shows.
+    /// The signal that ended the process. The system keeps it until the parent has taken it, or a core file shows it.
     Signal(i32),
 }
 
@@ -104,8 +104,9 @@ impl Panic {
         format!("ended by its own panic{how}: {}", self.text)
     }
 
-    /// Returns the sentence that names this panic as the cause if the process exits because of it: with the status of a
-    /// program whose main thread has panicked, after that thread has ended without another call.
+    /// Returns the sentence that names this panic as the cause of an exit; `None` if the process did not exit because
+    /// of it. It did if the status is that of a program whose main thread has panicked, and the main thread ended
+    /// without another call after this panic.
     pub(crate) fn to_cause_of_exit(&self, exit: Exit) -> Option<String> {
         let has_ended =
             self.stage == Stage::ThreadEnded || self.thread == 0 && self.stage == Stage::Unwinding;
@@ -136,13 +137,13 @@ fn describe(seen: &SeenPanic<'_>, died_ns: i64) -> String {
     format!("{what}: {}", panic.text)
 }
 
-/// Returns the number of a signal, with its name where that is the same on all systems or known here.
+/// Returns the number of a signal as text, with its name if the signal is in `SIGNALS`.
 fn name_signal(signal: i32) -> String {
     let known = SIGNALS.iter().find(|(number, _)| *number == signal);
     known.map_or_else(|| format!("signal {signal}"), |(_, name)| format!("signal {signal} ({name})"))
 }
 
-/// The numbers of the signals that are asked for: the same on all systems.
+/// The numbers of the signals that decide about the cause. They are the same on all systems.
 const SIGABRT: i32 = 6;
 const SIGKILL: i32 = 9;
 

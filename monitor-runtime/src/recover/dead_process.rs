@@ -1,4 +1,4 @@
-//! A dead process on its way into the store.
+//! The recovery of one dead process: the content of its ring file goes into the store.
 //!
 //! Takes a locked ring file and a connection; gives transactions of bounded size. The first one brings the counts and
 //! the calls that were under way; each one commits its own progress. It does not look for files.
@@ -57,12 +57,11 @@ pub(super) struct DeadProcess {
 
 impl DeadProcess {
     pub(super) fn new(
-        connection: &Connection,
         claim: Claim,
         image: Image,
+        mut done: RecoveryProgress,
         memory: RecoveryMemory,
-    ) -> rusqlite::Result<Self> {
-        let mut done = recovered_rows::read_progress(connection, &image.process.run_uuid)?;
+    ) -> Self {
         // The process may have written batches to another file before, which this store has replaced.
         done.batch = done.batch.max(image.acknowledged);
         let records = Records::missing(&image, &done);
@@ -71,7 +70,7 @@ impl DeadProcess {
         let survey = Survey::new(&image, &clock, &done, memory.portion_bytes());
         let died_ns = find_death(&image, &clock, survey.last_end_ns);
         let uncounted = image.tallies.uncounted();
-        Ok(Self {
+        Self {
             cause: find_cause(&image, &clock, reported, died_ns),
             claim,
             clock,
@@ -87,10 +86,11 @@ impl DeadProcess {
             calls: 0,
             failed: HashMap::new(),
             image,
-        })
+        }
     }
 
-    /// Writes the next transaction. Returns the number of its calls, or none once everything is in the store.
+    /// Writes the next transaction. Returns the number of calls that it holds, or `None` once everything is in the
+    /// store.
     pub(super) fn step(&mut self, connection: &Connection, now_ns: i64) -> rusqlite::Result<Option<u64>> {
         let has_records = self.records.load(&self.image, self.memory.portion_bytes());
         if self.done.begun && !has_records {
@@ -139,12 +139,14 @@ impl DeadProcess {
         self.claim.remove();
     }
 
-    /// Releases the file for another try, because this one ends in an orderly way.
+    /// Releases the file for another recovery, and does not count this one as a failed try, because it ends in an
+    /// orderly way.
     pub(super) fn release(self) {
         self.claim.note_tries(0);
     }
 
-    /// Adds the records of the portion. Returns the places of the failed calls among its rows that a kind counts already.
+    /// Adds the records of the portion. Returns the indexes in `batch.calls` of the failed calls that a kind of failure
+    /// counts already.
     fn add_records(
         &mut self,
         batch: &mut Batch,
@@ -214,7 +216,7 @@ impl DeadProcess {
     }
 
     /// Adds the calls that left no record, and failures that were sent past their rings, as far as the process had not
-    /// counted them. Nothing is known of the durations of those that were only counted, and of these failures.
+    /// counted them. The durations of calls that were only counted, and of these failures, are not known.
     fn add_uncounted(&self, figures: &mut HashMap<u32, FunctionStats>) {
         let ns = |ticks| self.clock.duration_ns(ticks);
         for (site, Uncounted { sums, max }) in &self.uncounted {
@@ -263,7 +265,7 @@ impl DeadProcess {
         places.map(row).collect()
     }
 
-    /// Returns the progress of this step with each ring.
+    /// Returns the range of positions in each ring that this step recovers.
     fn spans(&self) -> Vec<RecoveredRange> {
         let mut spans: Vec<RecoveredRange> = Vec::new();
         for place in &self.records.places {
@@ -388,8 +390,8 @@ fn names(names: &[String]) -> Vec<&str> {
     names.iter().map(String::as_str).collect()
 }
 
-/// A sign of life this long after the last one of the collector is not believed, because the collector leaves one at
-/// least this often.
+/// A sign of life this many nanoseconds after the collector's last one is not believed, because the collector leaves
+/// signs at shorter intervals.
 const SILENCE_MAX_NS: i64 = 600_000_000_000;
 /// A panic at most this long before the death is reported.
 const PANICS_REPORTED_NS: i64 = 600_000_000_000;

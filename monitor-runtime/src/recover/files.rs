@@ -25,12 +25,13 @@ use crate::ring::layout::{DONE, PAGE_BYTES, head};
 use crate::ring::reader::{Image, Refused};
 use crate::ring::source::Source;
 
-/// Most files of a folder that are looked at; a folder of more is not the recorder's alone.
+/// The largest number of files of a folder that are looked at. If there are more, the folder is not used by the
+/// recorder alone.
 const FILES_MAX: usize = 4096;
-/// Age at which a file without a published head is removed. A younger one may belong to a process that is just
-/// starting.
+/// The age, in nanoseconds, from which a file without a published head is removed. A younger one may belong to a
+/// process that is just starting.
 const SILENT_MAX_NS: i64 = 600 * 1_000_000_000;
-/// Most bytes of a file that are read: far more than the recorder allows any process.
+/// The largest number of bytes of a file that are read: far more than the recorder allows any process.
 const BYTES_MAX: u64 = 4 << 30;
 
 /// Returns the name of a ring file: user, store, process and run. The run distinguishes the programs that one process
@@ -67,7 +68,7 @@ impl Claim {
         &self.path
     }
 
-    /// Returns the number of tries to recover the file that ended with the recovering process, without a result.
+    /// Returns the number of earlier tries to recover the file during which the recovering process ended.
     fn tries(&self) -> u64 {
         let mut bytes = [0; 8];
         let file = self.file.get().map(|(file, _)| file);
@@ -94,7 +95,7 @@ impl Claim {
         is_moved.then(|| name.into())
     }
 
-    /// Removes the file, whose content is in the store.
+    /// Removes the file, because its content is in the store or of no use.
     pub(crate) fn remove(self) {
         if self.file.is_at(&self.path) {
             let _ = std::fs::remove_file(&self.path);
@@ -102,9 +103,9 @@ impl Claim {
     }
 }
 
-/// The place of the number of tries, in bytes.
+/// The offset of the number of tries in a ring file, in bytes.
 const TRIES_AT: u64 = head::TRIES as u64 * 8;
-/// The number of tries to recover a file.
+/// The number of failed tries after which a file is set aside.
 const TRIES_MAX: u64 = 2;
 /// The ending of the name of a file that was set aside.
 const ASIDE: &str = ".aside";
@@ -139,9 +140,9 @@ fn find_files_with_aside(folders: &[PathBuf]) -> Vec<PathBuf> {
 /// The extent of a search for ring files of dead processes.
 #[derive(Debug, Default)]
 pub(crate) struct Search {
-    /// The run of the searching process, whose own file is passed over.
+    /// The run of the searching process, whose own file is skipped.
     pub(crate) own_run: Option<String>,
-    /// True if files whose name has the id of a living process are passed over, and all but a few files of other
+    /// True if the search skips files whose name has the id of a living process, and all but a few files of other
     /// stores.
     pub(crate) is_quick: bool,
     /// True if files that were set aside are recovered as well, because a person asked, and no monitored program would
@@ -176,10 +177,10 @@ impl Search {
     }
 }
 
-/// Most files of other stores that a quick search looks at.
+/// The largest number of files of other stores that a quick search looks at.
 const QUICK_FILES_MAX: usize = 4;
 
-/// Returns the parts of the name of a ring file: store, process and run.
+/// Returns the parts of the name of a ring file: store, process and run; `None` for another name.
 fn parts(name: &str) -> Option<(&str, &str, &str)> {
     let mut parts = name.split('-').skip(2);
     let (store, pid, _, run) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
@@ -214,7 +215,8 @@ pub(crate) fn claim_dead(
     })
 }
 
-/// Returns true if a dead process seems to have left a ring file for this store, set aside or not; the files are not locked.
+/// Returns true if a dead process seems to have left a ring file for this store, set aside or not; the files are not
+/// locked.
 pub(crate) fn any_dead(folders: &[PathBuf], store: &Path, now_ns: i64) -> bool {
     find_files_with_aside(folders).iter().any(|path| {
         let head = open(path).and_then(|file| read(file, PAGE_BYTES as u64));
@@ -238,8 +240,9 @@ pub(crate) fn read_living(folders: &[PathBuf], store: &Path, now_ns: i64) -> Vec
     find_files(folders).iter().filter_map(image).collect()
 }
 
-/// Removes the oldest ring files that dead processes left for other stores, until this user's ring files take no more memory
-/// than their bound. Nobody may ever open those stores again. Returns the number of files and their bytes.
+/// Removes the oldest ring files that were set aside, or that dead processes left for other stores, until this user's
+/// ring files take no more memory than their bound. Nobody may ever open those stores again. Returns the number of
+/// removed files and their bytes.
 pub(crate) fn trim(folders: &[PathBuf], store: &Path, now_ns: i64) -> (u64, u64) {
     let mut bytes = 0_u64;
     let mut files = Vec::new();
@@ -296,8 +299,8 @@ fn claim(path: PathBuf, store: &Path, now_ns: i64) -> Option<(Claim, Image)> {
     }
     let claim = Claim { path, file: known };
     if !is_known {
-        // A file that is not understood is judged by its age alone, because the length in its head could be any. The head is
-        // read again under the lock, because it may have been published meanwhile.
+        // A file that is not understood is judged by its age alone, because the length in its head could be any. The
+        // head is read again under the lock, because it may have been published meanwhile.
         let is_old = now_ns - changed_secs.saturating_mul(1_000_000_000) > SILENT_MAX_NS;
         let is_unknown =
             matches!(Image::parse(read(open(&claim.path)?, PAGE_BYTES as u64)?), Err(Refused::NotOne));
@@ -323,8 +326,9 @@ fn is_done(file: &File) -> bool {
     own_file::read_at(file, &mut magic, head::MAGIC as u64 * 8) && u64::from_ne_bytes(magic) == DONE
 }
 
-/// Returns the words of a file, in the order of bytes of this machine, which wrote it: as many as its head says are in use. They
-/// are read when they are needed, from no other file than this one.
+/// Returns a source of the words of a file: as many as its head says are in use, in native byte order, because this
+/// machine wrote them. Words are read when they are needed, from no other file than this one. Returns `None` if the
+/// head cannot be read.
 fn source(file: File) -> Option<Source> {
     let mut end = [0; 8];
     own_file::read_at(&file, &mut end, head::END as u64 * 8).then_some(())?;
@@ -336,8 +340,8 @@ fn source(file: File) -> Option<Source> {
     Some(Source::File(Box::new(read), usize::try_from(end / 8).ok()?))
 }
 
-/// Reads the words of a file, in the order of bytes of this machine, which wrote it: as many as its head says are in use, but
-/// at most this many bytes.
+/// Reads the words of a file: as many as its head says are in use, but at most `bytes_max` bytes, in native byte order,
+/// because this machine wrote them. Returns `None` if the file cannot be read.
 fn read(file: File, bytes_max: u64) -> Option<Vec<u64>> {
     let mut bytes = Vec::new();
     let mut file = file;
@@ -348,9 +352,9 @@ fn read(file: File, bytes_max: u64) -> Option<Vec<u64>> {
     Some(bytes.as_chunks::<8>().0.iter().map(|word| u64::from_ne_bytes(*word)).collect())
 }
 
-/// Returns true if the records belong to this store: the store that was opened, else the one that was requested. A file on a
-/// disk that is older than the boot of the machine belongs to none, because a part of it may have been written later than
-/// another.
+/// Returns true if the records belong to this store. They belong to the store that the process opened or, if it opened
+/// none, to the one that was requested. A file on a disk that is older than the boot of the machine belongs to no
+/// store, because a part of it may have been written later than another.
 fn is_for(image: &Image, store: &Path) -> bool {
     let named = if image.store.is_empty() { &image.store_requested } else { &image.store };
     let named = path_from_bytes(named);
@@ -361,8 +365,8 @@ fn is_for(image: &Image, store: &Path) -> bool {
         || with_resolved_folder(&named).is_some_and(|named| Some(named) == with_resolved_folder(store))
 }
 
-/// Returns true if nobody will recover the file: the folder of its store is gone, or the retention of the store has
-/// passed for all of it.
+/// Returns true if nobody will recover the file: the folder of its store is gone, the machine was booted since, or the
+/// retention of the store has passed for all of it.
 fn is_useless(image: &Image, now_ns: i64) -> bool {
     let named = if image.store.is_empty() { &image.store_requested } else { &image.store };
     let named = path_from_bytes(named);
@@ -373,7 +377,7 @@ fn is_useless(image: &Image, now_ns: i64) -> bool {
         || folder.is_some_and(|folder| folder.try_exists().is_ok_and(|is_there| !is_there))
 }
 
-/// Returns the path with the links in its folder resolved.
+/// Returns the path with the links in its folder resolved; `None` if the folder does not exist.
 fn with_resolved_folder(path: &Path) -> Option<PathBuf> {
     Some(path.parent()?.canonicalize().ok()?.join(path.file_name()?))
 }

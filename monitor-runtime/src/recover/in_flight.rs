@@ -1,4 +1,4 @@
-//! The calls under way in a process, by its ring file.
+//! The calls under way in a process, as its ring file shows them.
 //!
 //! Takes the content of a ring file; gives the calls on the stacks of its threads, and the async calls between two
 //! polls, with their arguments as far as these were captured. An async call that is being polled is on a stack. It does
@@ -94,14 +94,14 @@ fn in_tasks<'a>(calls: &[&'a Waiting]) -> Vec<(&'a Waiting, u32)> {
     ordered
 }
 
-/// Returns a span id as a parent's, without the flag of trees that are not kept; `None` for no span.
+/// Returns the span id without the flag of trees that are not kept; `None` if the number is no span id.
 fn to_span(span: u64) -> Option<u64> {
     Some(span & KEPT_SPANS).filter(|span| *span > RESERVED_SPANS)
 }
 
-/// All bits of a span id but the flag of trees that are not kept.
+/// All bits of a span id except the flag of trees that are not kept.
 const KEPT_SPANS: u64 = u64::MAX >> 1;
-/// The last number that is no span id, in files of any version.
+/// The largest of the small numbers that are no span ids, in files of any version.
 const RESERVED_SPANS: u64 = 2;
 
 /// Returns arguments as a JSON object.

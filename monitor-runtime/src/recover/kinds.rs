@@ -1,9 +1,9 @@
 //! The failures of a dead process that the store counts for their function, but in no kind of failure.
 //!
-//! Takes the figures of a ring file, and the failed calls among the records that the store lacks. Gives the number of failures
-//! without a kind, and the failed calls whose kind counts them already, because they were folded before the process died. So
-//! the kinds of a function together count as many failures as the function, however many recoverers it takes. It does not know
-//! what the failures say.
+//! Takes the figures of a ring file, and the failed calls among the records that the store lacks. Gives the number of
+//! failures without a kind, and the failed calls whose kind counts them already, because they were folded before the
+//! process died. So the kinds of a function together count as many failures as the function, however many recoverers it
+//! takes. It does not know what the failures say.
 
 use std::collections::{HashMap, HashSet};
 
@@ -38,7 +38,7 @@ struct FunctionFailures {
 }
 
 impl FunctionFailures {
-    /// Returns the number of failures that no row brings to a kind.
+    /// Returns the number of failures that neither a kind nor a row counts.
     fn without_row(&self, place: usize) -> u64 {
         if !self.is_known {
             return 0;
@@ -56,7 +56,7 @@ impl FunctionFailures {
 }
 
 impl Kinds {
-    /// Compares what the functions count with what the kinds count.
+    /// Compares the failures that each function counts with those that its kinds count.
     pub(super) fn new(
         image: &Image,
         done: &RecoveryProgress,
@@ -139,7 +139,8 @@ impl Kinds {
     }
 }
 
-/// Returns the first site of each function that has several, by the others: sites of one name, file and line.
+/// Returns, for each site that is not the first one of its function, the id of the first one. Sites of the same name,
+/// file and line belong to one function.
 fn first_sites(image: &Image) -> HashMap<u32, u32> {
     let mut sites: Vec<_> = image.sites.iter().collect();
     sites.sort_unstable_by_key(|(id, _)| **id);

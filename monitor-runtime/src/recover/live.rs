@@ -15,10 +15,10 @@ pub struct LiveProcess {
     pub process: ProcessRow,
     /// Calls under way, thread by thread, the outermost first; then async calls between two polls.
     pub calls: Vec<UnderWay>,
-    /// The last moment at which the recorder of the process was at work, ns since the Unix epoch: at most five seconds
-    /// ago, unless the process is stopped.
+    /// The last moment at which the recorder of the process was at work, in nanoseconds since the Unix epoch. It is at
+    /// most five seconds ago, unless the process is stopped.
     pub alive_ns: i64,
-    /// Number of async calls since the process began that are missing above, because no slot was free.
+    /// The number of async calls since the process began that are missing in `calls`, because no slot was free.
     pub lost: u64,
 }
 
@@ -27,7 +27,7 @@ pub struct LiveProcess {
 pub struct UnderWay {
     /// The function's name.
     pub function: String,
-    /// Name of the thread; none for an async call between two polls.
+    /// The name of the thread; `None` for an async call between two polls.
     pub thread: Option<String>,
     /// Number of that thread within its process.
     pub thread_id: Option<u32>,
@@ -35,7 +35,8 @@ pub struct UnderWay {
     pub depth: u32,
     /// Start, in nanoseconds since the Unix epoch.
     pub start_ns: i64,
-    /// End of its last poll for an async call between two polls, in nanoseconds since the Unix epoch.
+    /// The end of the last poll of an async call between two polls, in nanoseconds since the Unix epoch; `None` for
+    /// other calls.
     pub waiting_since_ns: Option<i64>,
     /// The function's `slow` option in nanoseconds, if it has one.
     pub slow_ns: Option<u64>,

@@ -1,7 +1,7 @@
 //! The memory that a recovery may take.
 //!
-//! Takes the accounts of the recorder, or none in a program that only recovers; gives the bytes of a portion of records, and how
-//! many failures may be remembered. It does not know what is recovered.
+//! Takes the accounts of the recorder, or none in a program that only recovers; gives the bytes of a portion of
+//! records, and how many failures may be remembered. It does not know what is recovered.
 
 use crate::accountant::{Accountant, Part};
 use crate::limits;
@@ -30,7 +30,7 @@ impl RecoveryMemory {
         (self.bytes / 4 / FAILED_BYTES).min(limits::FAILED_CALLEES_ALL_MAX)
     }
 
-    /// Returns the memory of a recorder that gives its recovery this much.
+    /// Returns the bytes of a recorder whose recovery may take this much: an eighth of all.
     pub(super) fn recorder_bytes(&self) -> u64 {
         self.bytes as u64 * 8
     }
@@ -42,11 +42,11 @@ impl Drop for RecoveryMemory {
     }
 }
 
-/// The bytes for records if no recorder runs in the process, as in a program that only recovers.
+/// The bytes that a recovery may take if no recorder runs in the process, as in a program that only recovers.
 const USUAL_BYTES: usize = 8 << 20;
 /// The bytes that a recovery takes for each byte of records: the records, their places, and their rows.
 const GROWTH: usize = 10;
-/// A portion has room for any record.
+/// The smallest portion, in bytes, which has room for any record.
 const PORTION_BYTES_MIN: usize = 64 << 10;
 /// The bytes of a failed callee.
 const FAILED_BYTES: usize = 512;

@@ -2,8 +2,8 @@
 //!
 //! Takes a ring file and a store; gives rows: records, counts, and the calls that were under way. Each row is written
 //! once, however many recoverers try, because the progress is committed together with the rows; then the file is
-//! removed. The content of the file is checked and believed only as far as it is consistent. It knows why the process died
-//! only as far as the process, the system or a core file says so.
+//! removed. The content of the file is checked and believed only as far as it is consistent. It knows why the process
+//! died only as far as the process, the system or a core file says so.
 
 #[cfg_attr(not(any(target_os = "linux", target_os = "android", windows)), path = "no_files.rs")]
 mod files;
@@ -63,7 +63,10 @@ impl Recovery {
             match files::claim_dead(folders, store, &self.search, now_ns) {
                 Some(OrphanFile::Dead(claim, image)) => {
                     let memory = RecoveryMemory::new(self.accountant);
-                    self.current = Some(DeadProcess::new(connection, claim, *image, memory)?);
+                    // A store that is busy just now says nothing about the file, so this try does not count.
+                    let done = recovered_rows::read_progress(connection, &image.process.run_uuid)
+                        .inspect_err(|_| claim.note_tries(0))?;
+                    self.current = Some(DeadProcess::new(claim, *image, done, memory));
                 }
                 Some(OrphanFile::Aside(path)) => {
                     recovered_rows::note_set_aside(connection, &path, now_ns)?;

@@ -1,4 +1,4 @@
-//! Ring files where there are none: nothing is found.
+//! Stands in for `files` on systems without ring files: it finds nothing.
 
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};

@@ -1,8 +1,8 @@
 //! The records of a dead process that its store lacks, in the order of their recovery.
 //!
-//! Takes the content of a ring file and the progress of the store; gives the places of whole records, ring by ring, each
-//! ring from the position up to which the store has it, a portion at a time. The result depends on nothing else, so that all
-//! recoverers of a file agree. It does not know the store.
+//! Takes the content of a ring file and the progress of the store; gives the places of whole records, ring by ring,
+//! each ring from the position up to which the store has it, a portion at a time. The result depends on nothing else,
+//! so that all recoverers of a file agree. It does not know the store.
 
 use std::collections::HashMap;
 
@@ -11,7 +11,7 @@ use crate::record::{Header, LogLine, Record, decode, is_intact, is_settled};
 use crate::ring::layout::{INCOMPLETE, incomplete_position, latest};
 use crate::ring::reader::{Image, RingImage};
 
-/// The words that are read at once: a record has fewer.
+/// The largest number of words that are read at once. A record has fewer.
 const PIECE_WORDS: usize = 8192;
 
 /// The place of a record.
@@ -42,7 +42,8 @@ pub(crate) struct Records {
     pub(crate) places: Vec<Place>,
     /// The rings that are left, the next one last, and the one under way.
     rings: Vec<RingWalk>,
-    /// The numbers of the entries of incomplete rows that are left, the next one last.
+    /// The incomplete rows that are left, the next one last: the number of each row, and the place of its entry in the
+    /// image.
     incomplete: Vec<(u64, usize)>,
 }
 
@@ -58,7 +59,8 @@ struct RingWalk {
     thread: u32,
     /// The position up to which records are found or known to the store.
     next: u64,
-    /// The positions from which the store lacks the row and the count.
+    /// The position from which the store lacks the rows of records, and the position from which records are not
+    /// counted.
     from: (u64, u64),
     /// The position at which the last entry ended.
     entry_end: Option<u64>,
@@ -100,8 +102,8 @@ impl Records {
         Self { runs: Vec::new(), places: Vec::new(), rings, incomplete }
     }
 
-    /// Loads the next portion in place of the last one: about this many bytes, and at least one record. Returns false if no
-    /// record is left.
+    /// Loads the next portion in place of the last one: about this many bytes, and at least one record. Returns false
+    /// if no record is left.
     pub(crate) fn load(&mut self, image: &Image, bytes: usize) -> bool {
         self.runs.clear();
         self.places.clear();
@@ -118,7 +120,8 @@ impl Records {
         self.rings.is_empty() && self.incomplete.is_empty()
     }
 
-    /// Loads the next piece of a ring or the journal. Returns the number of its words that stay in memory; `None` at the end.
+    /// Loads the next piece of a ring or the journal. Returns the number of its words that stay in memory; `None` at
+    /// the end.
     fn load_piece(&mut self, image: &Image) -> Option<usize> {
         let Some(mut walk) = self.rings.pop() else { return self.load_incomplete(image) };
         let Some(ring) = image.rings.get(walk.ring) else { return Some(0) };
@@ -185,8 +188,8 @@ impl Records {
         Some(loaded)
     }
 
-    /// Adds the records of words whose position is at least that of the walk. Returns the number of words up to the end of the
-    /// last record.
+    /// Adds those of the records in `words` whose position is at least that of the walk. Returns the number of words up
+    /// to the end of the last record.
     fn add_run(&mut self, ring: u32, (position, words): (u64, &[u64]), walk: &mut RingWalk) -> usize {
         let (run, mut at) = (self.runs.len(), 0);
         let (rows_from, counts_from) = walk.from;

@@ -1,8 +1,8 @@
 //! A survey of the records of a dead process, before the first of them is recovered.
 //!
 //! Takes all records that the store lacked when the process died, a portion at a time; gives the end of the last call,
-//! and numbers of failures by function. An earlier recovery changes only how many of these it has written. It keeps
-//! numbers alone, so its size depends on the functions and not on the records.
+//! and numbers of failures by function. If an earlier recovery was interrupted, only the number of rows that it has
+//! written differs. The survey keeps numbers alone, so its size depends on the functions and not on the records.
 
 use std::collections::HashMap;
 
@@ -26,10 +26,10 @@ pub(super) struct FailedRecords {
     pub(super) written: ByOutcome,
 }
 
-/// The content of all records in numbers.
+/// The figures of a survey.
 #[derive(Debug, Default)]
 pub(super) struct Survey {
-    /// The end of the last call, ns since the Unix epoch.
+    /// The end of the last call, in nanoseconds since the Unix epoch.
     pub(super) last_end_ns: i64,
     failed: HashMap<u32, FailedRecords>,
     /// The uncounted failures that were sent past their rings.
@@ -59,7 +59,8 @@ impl Survey {
         self.failed.iter()
     }
 
-    /// Returns the failures that were sent past a ring and left no record, by their sums that the process had not counted.
+    /// Returns the numbers, by outcome, of the failures of a site that were sent past a ring and left no record. `sums`
+    /// has the numbers of all failures that were sent past a ring and that the process had not counted.
     pub(super) fn lost_past_rings(&self, site: u32, sums: &Tallied) -> ByOutcome {
         // A failure that was taken after the last snapshot is counted by its record in the journal.
         let known = self.past_rings.get(&site).copied().unwrap_or_default();
@@ -106,8 +107,8 @@ pub(super) fn has_row(place: &Place, header: &Header, times: &Times, site: &Site
     if !is_plausible(times.start_ns) || !is_plausible(times.end_ns) {
         return None;
     }
-    // The caller's thread keeps unsampled calls from half of the slow limit on, because its clock is not yet calibrated; here
-    // the limit itself decides.
+    // The caller's thread keeps unsampled calls from half of the slow limit on, because its clock is not yet
+    // calibrated; here the limit itself decides.
     let is_unsampled =
         header.kept == Kept::Slow && times.duration_ns < site.slow_ns && site.slow_ns != u64::MAX;
     Some(!place.is_settled && !is_unsampled)

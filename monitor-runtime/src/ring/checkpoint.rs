@@ -1,10 +1,10 @@
 //! Checkpoints in the ring file: how far each ring's records are counted and written, and each function's figures.
 //!
 //! Takes positions and figures; gives words, by which a recoverer counts and writes every record exactly once. Two
-//! things move on that the file cannot see at one moment: the figures in memory, and the batches that the store
-//! commits. So each value has two slots, and each slot the number of the snapshot or batch from which the value is
-//! valid. A snapshot is valid once its number is in the head page, a batch once the store has it. It does not read
-//! anything back but the numbers of its own slots.
+//! things change independently of each other: the figures in memory, and the batches that the store has committed. So
+//! each value has two slots, and each slot has the number of the snapshot or batch from which the value is valid. A
+//! snapshot is valid once its number is in the head page, a batch once the store has it. The file reads nothing back
+//! but the numbers of its own slots.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -152,7 +152,7 @@ impl Checkpoints {
         self.memory.head()[head::ACKNOWLEDGED].store(batch, Ordering::Release);
     }
 
-    /// Returns the words of a site.
+    /// Returns the words of a site in the ledger, or `None` without a ring file or without room in it.
     fn site(&mut self, site: u32) -> Option<&'static [AtomicU64]> {
         let place = (site as usize / ledger::SITES, site as usize % ledger::SITES);
         block_of(self.memory, &mut self.blocks, Kind::Ledger, place, (ledger::SITES, ledger::WORDS))
@@ -160,7 +160,7 @@ impl Checkpoints {
 }
 
 /// Returns the words of a site in the block of its group, which is taken if necessary. `place` is the site's place
-/// there.
+/// there. Returns `None` without a ring file or without room in it.
 fn block_of(
     memory: &Memory,
     blocks: &mut Vec<Option<&'static [AtomicU64]>>,
@@ -183,7 +183,8 @@ fn block_of(
 }
 
 /// Writes values under a number into one of two slots: the slot of the same number, else a slot whose number never
-/// became valid, else the older one. The other slot stays valid meanwhile.
+/// became valid, because it is larger than `settled`, the last valid one, else the older slot. The other slot stays
+/// valid meanwhile.
 fn stage(slots: &[AtomicU64], number: u64, settled: u64, values: &[u64]) {
     let (one, other) = slots.split_at(slots.len() / 2);
     let of = |slot: &[AtomicU64]| slot[0].load(Ordering::Relaxed);

@@ -58,7 +58,7 @@ impl Frame {
     }
 }
 
-/// A frame that lacks its start.
+/// A frame that lacks only its start. Readers do not see it before [`Self::push`].
 #[derive(Debug)]
 pub(crate) struct OpenFrame {
     page: &'static [AtomicU64; CONTROL],
@@ -120,11 +120,11 @@ pub(crate) fn start_with_arguments(
     page[at + frame::ARGUMENTS].store(place, Ordering::Relaxed);
 }
 
-/// The bits of a start that the word of arguments has room for.
+/// The number of low bits of a call's start that the word of arguments holds.
 const TAG_BITS: u32 = 38;
-/// The bits of the number of words.
+/// The number of bits that hold the number of words.
 pub(crate) const LENGTH_BITS: u32 = 12;
-/// The bits of the place of the first word.
+/// The number of bits that hold the place of the first word.
 pub(crate) const FIRST_BITS: u32 = 64 - TAG_BITS - LENGTH_BITS;
 
 /// Returns the word that says where a call's captured arguments lie.
@@ -182,7 +182,7 @@ pub(crate) fn holds_around(page: &[AtomicU64; CONTROL], site: u32) -> bool {
     holds_above(page, site, depth, depth >= FRAMES_MAX)
 }
 
-/// Returns true if a call of this function is among the calls above this depth, or if some of their frames are
+/// Returns true if a call of this function is among the outermost `depth` calls, or if some of their frames are
 /// overwritten.
 fn holds_above(page: &[AtomicU64; CONTROL], site: u32, depth: usize, are_overwritten: bool) -> bool {
     let at = |depth: usize| FRAMES + depth % FRAMES_MAX * frame::WORDS + frame::SITE;
@@ -219,7 +219,8 @@ pub(crate) fn pop(page: &[AtomicU64; CONTROL]) {
     pop_if_marked(page);
 }
 
-/// Pops the frame of the innermost call, which ends, for a caller that knows that the process is marked.
+/// Pops the frame of the innermost call, which ends, for a caller that knows that the process has its mark
+/// (`fork_mark`).
 #[cfg_attr(not(debug_assertions), inline(always))]
 pub(crate) fn pop_if_marked(page: &[AtomicU64; CONTROL]) {
     page[DEPTH].store(page[DEPTH].load(Ordering::Relaxed).wrapping_sub(1), Ordering::Relaxed);

@@ -14,7 +14,7 @@ use crate::ring::layout::{Kind, block, block_bytes, entry, filled};
 use crate::ring::memory::Memory;
 use crate::sync::lock;
 
-/// Blocks of the journal that somebody holds.
+/// Blocks of the journal that are in use as long as this list exists.
 pub(crate) type Held = Vec<Arc<Block>>;
 
 /// A block of the journal. Its drop frees it.
@@ -138,7 +138,7 @@ pub(crate) struct Journal {
     blocks: usize,
 }
 
-/// The place of the next words of one priority.
+/// The place where the next words of one priority are appended.
 #[derive(Debug, Default)]
 struct Lane {
     current: Option<Arc<Block>>,
@@ -147,7 +147,7 @@ struct Lane {
 }
 
 impl Journal {
-    /// Returns a journal, which has its reserved blocks whatever the accountant says.
+    /// Creates a journal. It may take its reserved blocks even if the accountant's limit has no room for them.
     pub(crate) fn new(memory: &'static Memory, accountant: &'static Accountant) -> Self {
         Self {
             memory,

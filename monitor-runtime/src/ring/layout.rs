@@ -1,8 +1,9 @@
 //! The byte layout of a ring file: the place of each word in it.
 //!
-//! Takes nothing; gives constants, which the writer of a file shares with whoever reads it after the process has died.
-//! `docs/record-format.md` draws them. A file is a head page of 512 words, followed by blocks, each a multiple of a
-//! page. All words are 64 bits wide, in the machine's own byte order. The file does not know where memory comes from.
+//! Takes nothing; gives constants, which the process that writes a file shares with the program that reads it after
+//! that process has died. `docs/record-format.md` draws them. A file is a head page of 512 words, followed by blocks,
+//! each a multiple of a page. All words are 64 bits wide, in the machine's own byte order. The file does not know where
+//! memory comes from.
 #![allow(dead_code, reason = "the layout is complete, and the writer and the reader use a part each")]
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -47,8 +48,8 @@ pub(crate) mod head {
     pub(crate) const FLIGHTS_LOST: usize = 18;
     /// The exit of the process, once its handlers run: see `panics::Exit`. 0 before.
     pub(crate) const EXIT: usize = 19;
-    /// 1 once the checkpoints of some site's tallies found no room: what is in the tallies of sites without one may be
-    /// counted.
+    /// 1 once the checkpoints of some site's tallies found no room. The calls in the tallies of a site without a
+    /// checkpoint may then be counted already.
     pub(crate) const TALLIED_LOST: usize = 29;
     /// 1 while the checkpoints of failures that the store counts by kind hold every site: see `grouped`. 0 in a file of a
     /// recorder without these, and once one of them found no room.
@@ -101,7 +102,7 @@ pub(crate) enum Kind {
     Tallied = 11,
     /// Checkpoints of how many failures of each call site the store counts by kind: see `grouped`.
     Grouped = 12,
-    /// Places that say log lines, with their counters.
+    /// Places in the source that write log lines, with their counters.
     LogPlaces = 13,
 }
 
@@ -223,7 +224,7 @@ pub(crate) mod site {
     pub(crate) const HEADER: usize = 4;
 }
 
-/// Words of an entry in a block of places that say log lines. The texts follow as bytes.
+/// Words of an entry in a block of places that write log lines. The texts follow as bytes.
 pub(crate) mod log_place {
     /// Words in all (32 bits), number (16), level (16).
     pub(crate) const NUMBER: usize = 0;
@@ -347,7 +348,7 @@ pub(crate) fn filled(block: &[AtomicU64]) -> usize {
     usize::try_from(filled).unwrap_or(usize::MAX).clamp(block::HEADER, block.len())
 }
 
-/// Returns the value under the highest valid number: numbers up to `holds` are valid.
+/// Returns the value under the highest valid number, or `None` if there is none. Numbers from 1 to `holds` are valid.
 pub(crate) fn latest<T: Copy>(slots: &[(u64, T)], holds: u64) -> Option<T> {
     let slots = slots.iter().filter(|(number, _)| *number > 0 && *number <= holds);
     slots.max_by_key(|(number, _)| *number).map(|(_, value)| *value)

@@ -1,7 +1,7 @@
 //! Metadata of a ring file: the process, its functions, its threads and its clock.
 //!
 //! Takes each of these when the recorder first meets it, always before a record that refers to it; gives words of the
-//! ring file, by which another program understands the records after the death of this process. It does not read
+//! ring file, by which another program understands the records after the death of this process. The file does not read
 //! them back: see `reader`.
 
 use std::sync::Mutex;
@@ -34,7 +34,7 @@ pub(crate) struct Metadata {
     head: &'static [AtomicU64],
     threads: Option<&'static [AtomicU64]>,
     sites: Mutex<Sites>,
-    /// The block for places that say log lines.
+    /// The block for places that write log lines.
     log_places: Mutex<Option<&'static [AtomicU64]>>,
 }
 
@@ -108,7 +108,7 @@ impl Metadata {
         &self.head[head::PANIC..]
     }
 
-    /// Notes that the process exits, and runs its exit handlers.
+    /// Notes that the process is exiting and that its exit handlers have begun to run.
     pub(crate) fn exiting(&self, exit: Exit) {
         self.head[head::EXIT].store(exit.to_word(), Ordering::Relaxed);
     }
@@ -160,7 +160,8 @@ impl Metadata {
         block[block::FILLED].store((at + length) as u64, Ordering::Release);
     }
 
-    /// Writes the description of a place that says log lines. Returns the words of its counters; `None` if there is no room.
+    /// Writes the description of a place that writes log lines. Returns the words of its counters; `None` if there is
+    /// no room.
     pub(crate) fn log_place(
         &self,
         memory: &Memory,
@@ -189,8 +190,8 @@ impl Metadata {
     }
 }
 
-/// Returns the block that descriptions are appended to, and the place of the next one in it. A block without room for this many
-/// words is left for a new one.
+/// Returns the block that descriptions are appended to, and the place of the next description in it. If the current
+/// block has no room for this many words, a new one is taken; `None` if there is no memory for it.
 fn room_for(
     current: &mut Option<&'static [AtomicU64]>,
     length: usize,

@@ -1,8 +1,8 @@
 //! Memory that outlives the process: rings, frames, the journal, checkpoints, and the reader of all of it.
 //!
-//! Takes the words of records; gives them to the collector, and to whoever finds the ring file of a dead process.
-//! Always holds: what a reader can see is whole, or recognisable as unfinished. The room does not know what a record
-//! means.
+//! Takes the words of records; gives them to the collector, and to the process that recovers the ring file of a dead
+//! process. Always holds: what a reader can see is whole, or recognisable as unfinished. The room does not know what a
+//! record means.
 
 pub(crate) mod layout;
 #[cfg_attr(windows, path = "mapping_windows.rs")]

@@ -78,14 +78,16 @@ pub(crate) fn note_hook_returned(words: &[AtomicU64], can_unwind: bool) {
     advance(words, Stage::InHook, if can_unwind { Stage::Unwinding } else { Stage::Aborting });
 }
 
-/// Notes that the thread still unwinds: calls up to this span id may be of destructors that run meanwhile.
+/// Notes that the thread still unwinds. Destructors that run meanwhile may have made the calls with span ids up to this
+/// one, so these calls do not show that the panic was caught.
 pub(crate) fn note_unwinding(words: &[AtomicU64], thread: u32, span: u64) {
     if is_unwinding(words, thread) {
         words[panic::SPAN].store(span, Ordering::Relaxed);
     }
 }
 
-/// Notes the end of a thread, whose last span id is `span`.
+/// Notes the end of a thread, whose last span id is `span`. The panic has ended the thread if `span` is still the id
+/// that was noted last: no call has begun since the unwinding.
 pub(crate) fn note_thread_end(words: &[AtomicU64], thread: u32, span: u64) {
     if is_unwinding(words, thread) && words[panic::SPAN].load(Ordering::Relaxed) == span {
         advance(words, Stage::Unwinding, Stage::ThreadEnded);

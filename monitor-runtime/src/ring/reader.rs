@@ -52,7 +52,7 @@ pub(crate) struct Image {
     first_prefix: u32,
     calibration: Calibration,
     pub(crate) sites: HashMap<u32, Site>,
-    /// The places that say log lines, by their numbers.
+    /// The places that write log lines, by their numbers.
     pub(crate) log_places: HashMap<u16, LogPlaceImage>,
     threads: HashMap<u32, String>,
     pub(crate) rings: Vec<RingImage>,
@@ -84,7 +84,7 @@ pub(crate) struct Site {
     pub(crate) fields: Vec<String>,
 }
 
-/// A place that says log lines.
+/// A place that writes log lines.
 #[derive(Debug, Clone)]
 pub(crate) struct LogPlaceImage {
     pub(crate) level: LogLevel,
@@ -481,8 +481,8 @@ impl Image {
         (kept > 0).then_some(Arguments { tokens, are_whole })
     }
 
-    /// Keeps the arguments of calls that are in flight in this later image of the same process as well. Those of other
-    /// calls may have been read while the call ended and another took their place.
+    /// Keeps only the arguments of calls that are still in flight in `later`, a later image of the same process. The
+    /// arguments of the others may have been overwritten by those of another call while they were read.
     pub(crate) fn keep_confirmed_arguments(&mut self, later: &Self) {
         let frames: HashSet<(u32, Frame)> =
             later.rings.iter().flat_map(|ring| ring.frames.iter().map(|frame| (ring.id, *frame))).collect();
@@ -573,7 +573,7 @@ fn bytes_at(words: &[u64], (first, length): (usize, usize)) -> Vec<u8> {
     text
 }
 
-/// Returns the bytes that a process wrote as bytes.
+/// Returns the bytes of words that a process filled byte by byte, in the machine's own order.
 fn as_native_bytes(words: &[u64]) -> Vec<u8> {
     words.iter().flat_map(|word| word.to_ne_bytes()).collect()
 }

@@ -1,14 +1,14 @@
 //! The words of a ring file that is read: in memory, or in the file until they are needed.
 //!
 //! Takes words, or a function that reads bytes; gives pieces of the words. A piece that lies outside, or that cannot be
-//! read, is shorter or empty. So whoever reads a large file needs the memory of a piece at a time. The file does not
-//! know what the words mean.
+//! read, is shorter or empty. So a large file is read with the memory of one piece at a time. The file does not know
+//! what the words mean.
 
 use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 
-/// Fills bytes with those that lie from a place on. Returns false if they cannot be read.
+/// Fills bytes from an offset of the file. Returns false if they cannot be read.
 pub(crate) type ReadBytes = dyn Fn(&mut [u8], u64) -> bool + Send;
 
 /// The words of a ring file.

@@ -69,8 +69,8 @@ impl Ring {
         self.head.load(Ordering::Relaxed)
     }
 
-    /// Producer: returns room for a record with this many words of values, if the producer need not look at the
-    /// consumer for it; otherwise the record goes to [`Self::push`]. So a caller builds the header only once there is
+    /// Producer: returns the room for a record with this many words of values. Returns `None` if the producer has to
+    /// look at the head first; the record then goes to [`Self::push`]. A caller builds the header only once it has the
     /// room.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn room(&self, value_words: usize) -> Option<Room<'_>> {
@@ -125,8 +125,8 @@ impl Ring {
         if end.wrapping_sub(head) > (capacity / 2) as u64 { Push::Pressed } else { Push::Written }
     }
 
-    /// Anyone: makes [`Self::room`] return none, so that the next push looks at the head. If the producer moves the limit at
-    /// the same moment, the ring may stay open.
+    /// Anyone: makes [`Self::room`] return `None`, so that the next push looks at the head. If the producer moves the
+    /// limit at the same moment, the ring may stay open.
     pub(crate) fn close(&self) {
         self.limit.store(0, Ordering::Relaxed);
     }
@@ -183,8 +183,9 @@ pub(crate) const fn bytes_at_first(bytes: usize) -> usize {
     bytes / LOOKS
 }
 
-/// Number of looks at the consumer in a round of the ring, because each look costs a cache miss. The first look that
-/// finds half of the ring waiting wakes the consumer; later looks find out how late the consumer is.
+/// The number of times that the producer reads the head in a round of the ring. They are few, because each reading
+/// costs a cache miss. The first one that finds half of the ring waiting wakes the consumer; later ones show how late
+/// the consumer is.
 const LOOKS: usize = 8;
 
 #[inline]
@@ -262,7 +263,8 @@ impl Room<'_> {
     }
 }
 
-/// The words of values that [`Room::commit_values`] stores without a loop: all that most calls with values have.
+/// The number of words of values that [`Room::commit_values`] stores without a loop: most calls with values have no
+/// more.
 const UNROLLED_WORDS: usize = 4;
 
 /// Stores words of values. Returns the last word of the header, with their checksum.

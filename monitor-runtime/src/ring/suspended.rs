@@ -1,7 +1,7 @@
 //! Async calls between two polls, where another process can read them: slots of the ring file.
 //!
-//! Takes a call that waits to be polled again, or a span that is open; gives a slot, and back again at the call's end.
-//! A slot whose site is 0 is free. The file does not know calls on a stack: see `frames`.
+//! Takes a call that waits to be polled again, or a span that is open; gives it a slot, and takes the slot back at the
+//! call's end. A slot whose site is 0 is free. The file does not know calls on a stack: see `frames`.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -24,7 +24,7 @@ pub(crate) struct Suspended<'a> {
     pub(crate) arguments: &'a [u8],
 }
 
-/// The number of free slots that a thread keeps. With a full set each, 170 threads leave none to others.
+/// The number of free slots that a thread keeps. 170 threads that keep as many leave no free slot to others.
 const SPARE_MAX: usize = 6;
 
 /// The free slots that a thread keeps for its next calls, so that threads do not meet at the stack of free slots. The owner
@@ -128,7 +128,7 @@ impl SuspendedCalls {
         }
     }
 
-    /// Shows these arguments of the call in a slot from now on. A reader that comes while they change sees none.
+    /// Replaces the arguments of the call in a slot. A reader that comes while they change finds none.
     pub(crate) fn set_arguments(&self, memory: &Memory, slot: u32, arguments: &[u8]) {
         let Some(words) = self.slot(slot) else { return };
         let site = words[flight::SITE].load(Ordering::Relaxed) & u64::from(u32::MAX);
@@ -138,7 +138,8 @@ impl SuspendedCalls {
         words[flight::SITE].store(site | argument_words << 32, Ordering::Release);
     }
 
-    /// Returns the words of a slot's arguments, as far as the slot keeps them: a slot of [`Self::slots`], by its place.
+    /// Returns the words of the arguments in the slot at this place among [`Self::slots`]. Returns no words if the call
+    /// has no arguments, or if they are too long for the slot to hold all of them.
     pub(crate) fn arguments(&self, place: usize) -> Vec<u64> {
         let words =
             self.slot(place as u32 + 1).map_or(0, |slot| slot[flight::SITE].load(Ordering::Acquire) >> 32);
@@ -175,8 +176,8 @@ impl SuspendedCalls {
         }
     }
 
-    /// Returns the slot of a call that has ended on a thread with these spare slots. A slot that belongs to another call stays
-    /// as it is: the number then came from the parent of a fork.
+    /// Gives back the slot of a call that has ended on a thread with these spare slots. A slot that belongs to another
+    /// call stays as it is: the number then came from the parent of a fork.
     #[inline]
     pub(crate) fn give_back(&self, spare: &SpareSlots, slot: u32, start: Ticks, span: u64) {
         let Some(words) = self.slot(slot) else { return };
@@ -192,8 +193,8 @@ impl SuspendedCalls {
         }
     }
 
-    /// Returns true if there is a free slot that no thread keeps. If there is none, no thread keeps the slots that it
-    /// returns, so that others find one.
+    /// Returns true if there is a free slot that no thread keeps. If there is none, threads do not keep the slots that
+    /// they give back, so that other threads find one.
     #[inline]
     fn has_shared(&self) -> bool {
         self.free.load(Ordering::Relaxed) as u32 != 0
@@ -226,8 +227,8 @@ impl SuspendedCalls {
     }
 }
 
-/// Returns the free slot behind this one, at the start. Slots that are taken one after the other lie apart, because different
-/// threads most likely take them, which should not write to one cache line.
+/// Returns the free slot behind this one, at the start. Slots that are taken one after the other lie apart, because
+/// most likely different threads take them, and two threads should not write to the same cache line.
 fn slot_behind(slot: u32, slots: u32) -> u32 {
     let apart = slot + SLOTS_APART;
     match (slot - 1) % SLOTS_APART + 2 {

@@ -2,7 +2,7 @@
 //!
 //! Takes the words of a tally or of a countdown; gives sums, and the difference to an earlier sum. The counters only
 //! grow and may wrap, so a difference is exact whatever they began at. The collector notes in the ring file how much of
-//! them it has counted, and whoever recovers the file counts the rest. The file does not know threads.
+//! them it has counted, and a recoverer of the file counts the rest. The file does not know threads.
 
 use crate::ring::layout::{countdown, tally};
 

@@ -1,8 +1,8 @@
 //! The reader of tallies, countdowns and their checkpoints in a ring file.
 //!
 //! Takes the words of their blocks, which may be anything; gives, for each site, the calls that left no record and that
-//! the process had not counted yet. A counter that cannot be right is not believed. The file does not know what was
-//! written.
+//! the process had not counted yet. Counters that cannot be right are ignored. The file does not know what the store
+//! holds.
 
 use std::collections::HashMap;
 
@@ -52,7 +52,8 @@ impl TalliesImage {
         }
     }
 
-    /// Reads the words of a table of countdowns, of which the thread's last one holds all counts.
+    /// Reads the words of a table of countdowns. The last table of a thread holds all of its counts, so earlier ones
+    /// are ignored.
     pub(super) fn read_countdowns(&mut self, id: u32, words: &[u64]) {
         let (thread, table) = (id >> 8, id & 0xFF);
         let known = self.countdowns.get(&thread).map(|(number, _)| *number);
@@ -117,7 +118,8 @@ const SUM_MAX: u64 = 1 << 58;
 mod tests {
     use super::*;
 
-    /// Returns the words of a block whose tally at this place has counted so many calls of each outcome.
+    /// Returns the words of a block whose tally at this place has counted `calls` calls of each outcome, and as many
+    /// timed ones.
     fn tallies(place: usize, calls: u64) -> Vec<u64> {
         let mut words = vec![0; tally::FIRST_BLOCK * tally::WORDS];
         let tally = &mut words[place * tally::WORDS..][..tally::WORDS];

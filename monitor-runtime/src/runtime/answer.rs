@@ -30,7 +30,7 @@ enum State<T> {
     Nothing,
 }
 
-/// The obligation to answer. To drop it is to answer that there is nothing.
+/// The obligation to answer. Its drop without an answer tells the waiting thread that there is none.
 #[derive(Debug)]
 pub(super) struct Promise<'a, T>(&'a Answer<T>);
 

@@ -61,7 +61,7 @@ pub fn shutdown(timeout: Duration) -> Result<(), FlushError> {
     recorder.shared.control.stop(&recorder.rings, timeout, true)
 }
 
-/// Returns the recorder's report of itself, as of its last step.
+/// Returns the recorder's report on its own state at its last step.
 #[must_use]
 pub fn health() -> Health {
     find_running().map_or_else(

@@ -1,8 +1,8 @@
 //! The functions by which other packages of this repository bring more than calls into the store.
 //!
-//! Takes calls that are no calls of functions, log lines, rows and transitions of a program's guards, and sources of
-//! metrics; hands them to the recorder of this process, and returns the path of its store. These functions are no part
-//! of the public interface: a package that uses them asks for exactly this version.
+//! Takes calls that are not calls of monitored functions, log lines, rows and transitions of a program's guards, and
+//! sources of metrics; hands them to the recorder of this process, and returns the path of its store. These functions
+//! are no part of the public interface: a package that uses them asks for exactly this version.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -46,14 +46,15 @@ pub(super) const GUARDS: GuardSource = GuardSource {
     },
 };
 
-/// Names the functions by which guards are reached, and starts the recorder, which asks for the guards' rows every few
-/// seconds and passes holds to them. The first functions that are named stay.
+/// Registers the functions by which guards are reached, and starts the recorder, which asks for the guards' rows every
+/// few seconds and passes holds to them. Only the first registration counts.
 pub fn set_guard_source(source: GuardSource) {
     let _ = GUARD_SOURCE.set(source);
     reentrancy::run_guarded(find_or_start);
 }
 
-/// Returns the time since the first reading of this clock in the process. Transitions are told in it.
+/// Returns the time since the first reading of the monotonic clock in the process. The times of transitions are
+/// measured by it.
 #[must_use]
 pub fn monotonic() -> Duration {
     clock::monotonic()
@@ -69,7 +70,7 @@ pub fn note_transition(guard: &'static str, transition: Transition) {
     });
 }
 
-/// A part of the program that is asked for its changes.
+/// A part of the program that the recorder asks for the changes of its metrics.
 struct Source {
     name: &'static str,
     pull: Box<dyn FnMut(&mut Sink<'_>) + Send>,
@@ -78,9 +79,9 @@ struct Source {
 /// The sources of the process, each until it panics.
 static SOURCES: Mutex<Vec<Source>> = Mutex::new(Vec::new());
 
-/// Names a source, and starts the recorder. The recorder's thread asks it when a window of 10 s is over, when somebody waits
-/// for a flush, and at a normal exit. A source that panics is not asked any more. Returns false if nothing is recorded; the
-/// source is then never asked.
+/// Registers a source of metrics, and starts the recorder. The recorder's thread calls `pull` when a window of 10 s is
+/// over, when a flush is waited for, and at a normal exit. A source that panics is not asked any more. Returns false if
+/// nothing is recorded; the source is then never asked.
 pub fn source(name: &'static str, pull: impl FnMut(&mut Sink<'_>) + Send + 'static) -> bool {
     let added = reentrancy::run_guarded(|| {
         lock(&SOURCES).push(Source { name, pull: Box::new(pull) });
@@ -95,7 +96,7 @@ pub fn source(name: &'static str, pull: impl FnMut(&mut Sink<'_>) + Send + 'stat
 
 /// Asks all sources, and returns their number.
 pub(super) fn ask_sources(sink: &mut Sink<'_>) -> usize {
-    // A source may name another one, so the list is not locked meanwhile.
+    // A source may register another one, so the list is not locked meanwhile.
     let mut sources = std::mem::take(&mut *lock(&SOURCES));
     sources.retain_mut(|source| {
         let asked = catch_unwind(AssertUnwindSafe(|| (source.pull)(sink)));
@@ -117,7 +118,7 @@ pub fn start() {
     reentrancy::run_guarded(find_or_start);
 }
 
-/// Returns an id for a series, which no other series of the process has.
+/// Returns an id for a series of metrics, which no other series of the process has.
 #[must_use]
 pub fn metric_id() -> u32 {
     static LAST: AtomicU32 = AtomicU32::new(0);
@@ -151,11 +152,11 @@ pub fn generation() -> usize {
 
 /// Records a log line of the call that is current on this thread, or of none. It starts the recorder.
 ///
-/// Body and fields have the budget of a captured value each. Of one place, a hundred lines a second have rows; the next
-/// row says how many the others were. A line that finds no room is counted in
+/// Body and fields have the budget of a captured value each. At most a hundred lines a second of one place have rows;
+/// the next row states the number of the others. A line that finds no room is counted in
 /// [`Health::dropped_logs`](crate::Health::dropped_logs); an error that finds no room is sent past the ring, as failed
-/// calls are. A panic in the code that writes a value does not reach the caller, and a line that such code says is
-/// dropped.
+/// calls are. A panic in the code that writes a value does not reach the caller, and a log line that this code writes
+/// is dropped.
 pub fn note(place: LogPlace<'_>, body: fmt::Arguments<'_>, fields: &[(&str, FieldValue<'_>)]) {
     note_with(place, &mut |line| {
         line.body(body);
@@ -196,8 +197,8 @@ pub(super) fn path_of(settings: &Settings) -> Option<PathBuf> {
 #[derive(Debug, Clone, Copy)]
 pub struct Site(&'static CallSite);
 
-/// Returns the call site with these facts, made at the first request. Returns `None` beyond the bound of such sites, which
-/// `health()` counts.
+/// Returns the call site with these facts, made at the first request. Returns `None` once the number of such sites has
+/// reached its bound; `health()` counts these refusals.
 #[must_use]
 pub fn site(facts: SiteFacts) -> Option<Site> {
     run_guarded(|| site::make(facts, register)).flatten().map(Site)
@@ -212,7 +213,8 @@ pub enum Parent {
     Context(Context),
 }
 
-/// Begins a call at this place, which is vacant. Returns false, and leaves it vacant, if the call passes through the recorder.
+/// Begins a call at this place, which must be vacant. Returns false, and leaves the place vacant, if the call is not
+/// recorded at all, for example because recording is off.
 #[inline]
 #[must_use]
 pub fn begin(place: &Open, site: Site, parent: Parent) -> bool {

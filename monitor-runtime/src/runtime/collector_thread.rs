@@ -1,7 +1,7 @@
 //! The collector's thread: steps, with pauses between them, until it is requested to stop.
 //!
 //! Takes a collector and the requests of the program; answers the requests. A step that panics is repeated, a few times
-//! a minute; then recording ends, and the program goes on. It does not know what a step does.
+//! a minute; then recording ends, and the program goes on. The file does not know what a step does.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread::park_timeout;
@@ -28,7 +28,8 @@ pub(super) fn run(
     mut requests: Requests,
     warnings: &[Warning],
 ) {
-    // The start of the thread may have made calls, in an allocator of the program's, and taken a state for them.
+    // While the thread started, an allocator of the program's may have made monitored calls, which took a thread state.
+    // The state is given back here.
     with_borrowed_state(|| ());
     recorder.rings.home.set_collector(std::thread::current());
     for warning in warnings {
@@ -85,7 +86,8 @@ pub(super) fn run(
     }
 }
 
-/// Waits for the next step or to be woken, and advances the coarse clock meanwhile, because calls are only counted.
+/// Waits for the next step or to be woken, and advances the coarse clock meanwhile, which the calls of functions that
+/// are only counted read.
 fn tick(rings: &ThreadPool, pause: Duration) {
     let until = monotonic() + pause;
     while monotonic() < until && !rings.home.is_woken() {
@@ -130,7 +132,7 @@ fn give_up(recorder: &Recorder) {
 struct Restarts(Vec<Duration>);
 
 impl Restarts {
-    /// Returns true if a step may be repeated once more.
+    /// Notes that a step has failed now. Returns true if the step may be repeated.
     fn is_allowed(&mut self, now: Duration) -> bool {
         self.0.retain(|at| now.saturating_sub(*at) < Duration::from_secs(60));
         self.0.push(now);

@@ -18,7 +18,7 @@ use crate::ring::mapping::leave_to_parent;
 use crate::site::forget_passed;
 use crate::thread::local::forget_current;
 
-/// The number of generations that record. A process further down does not.
+/// The number of generations that record. A process with more forks behind it does not.
 pub(super) const GENERATIONS: usize = 64;
 
 /// The number of forks between the first process and this one.
@@ -80,8 +80,8 @@ extern "C" fn in_child() {
     begin_generation();
 }
 
-/// Begins a new generation in the child: the thread's state, the recorder and the ring file are the parent's. Descriptors
-/// are closed, because locks of the parent's belong to the open files and would outlive the parent.
+/// Begins a new generation in the child: the thread's state, the recorder and the ring file are left to the parent.
+/// Descriptors are closed, because locks of the parent's belong to the open files and would outlive the parent.
 fn begin_generation() {
     leave_to_parent();
     #[cfg(any(target_os = "linux", target_os = "android"))]

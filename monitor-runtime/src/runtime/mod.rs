@@ -52,8 +52,9 @@ fn find_running() -> Option<&'static Recorder> {
     *generation_slot()?.get()?
 }
 
-/// Returns the recorder, and starts it if that has not been done. It is called within `apart`, so that a signal handler
-/// that interrupts the start passes through, and a fork does not wait for the start.
+/// Returns the recorder, and starts it if that has not been done. Returns `None` if recording is off, and on a thread
+/// that must not wait for the start. Callers run this within `run_guarded`, so that monitored calls of a signal handler
+/// that interrupts the start pass through. The start itself is unguarded, so that a fork does not wait for it.
 fn find_or_start() -> Option<&'static Recorder> {
     find_or_start_with(|| start(None))
 }

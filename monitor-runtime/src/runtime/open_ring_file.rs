@@ -1,4 +1,5 @@
-//! The ring file of this process: made in the first folder of the settings that takes it, otherwise not at all.
+//! The ring file of this process: created in the first folder of the settings where that succeeds, otherwise not at
+//! all.
 //!
 //! Takes settings and the identity of the process; gives memory for rings, mapped or on the heap. The collector reports
 //! why there is no ring file.
@@ -13,8 +14,8 @@ use crate::ring::mapping::Mapping;
 use crate::ring::memory::Memory;
 use crate::ring::metadata::Identity;
 
-/// Returns the memory for the rings of this process, and the identity of the process for the ring file. `room` says
-/// whether the address space has room for a ring file.
+/// Returns the memory for the rings of this process, and the identity that is to be written into the ring file, or
+/// `None` if there is no ring file. `room` says whether the address space has room for a ring file.
 pub(super) fn open(settings: &Settings, process: &ProcessRow, room: Room) -> (Memory, Option<Identity>) {
     let as_set = |why: &str| (Memory::on_heap_as_set(why), None);
     let Location::File(store) = &settings.db else {

@@ -47,10 +47,9 @@ impl Source {
     }
 }
 
-/// Returns the rate of a function and its source. A rate that is set live wins over a rule that names the
-/// function, this over the attribute, and the attribute over a plain number. So whoever runs the program
-/// overrules whoever wrote it, but a blanket `MONITOR_SAMPLE=0.1` does not change functions whose author
-/// chose a rate.
+/// Returns the rate of a function and its source. A rate that is set live wins over a rule that names the function,
+/// such a rule over the attribute, and the attribute over a rule without a pattern. So the people who run the program
+/// overrule its authors, but a blanket `MONITOR_SAMPLE=0.1` does not change functions whose author chose a rate.
 #[must_use]
 pub fn effective_rate(name: &str, attribute: Option<f64>, rules: &Rules, live: &Rules) -> (f64, Source) {
     if let Some(rate) = live.rate(name) {
@@ -77,7 +76,7 @@ pub enum Child {
     },
 }
 
-/// Decides for a child with this rate of a parent that was kept with this probability.
+/// Decides about a call of a function with this rate, given that the call's parent was kept with this probability.
 #[must_use]
 pub fn child(parent_probability: f64, rate: f64) -> Child {
     // A parent probability of zero, which no kept call has, takes the first branch and never divides.

@@ -101,7 +101,7 @@ impl Rules {
         self.rules.len() < before
     }
 
-    /// Returns the rate of the last rule that matches this name.
+    /// Returns the rate of the last rule that matches this name, or `None` if no rule does.
     #[must_use]
     pub fn rate(&self, name: &str) -> Option<f64> {
         self.matching(name).map(|(rate, _)| rate)

@@ -10,7 +10,7 @@ pub(crate) struct Fidelity(u8);
 impl Fidelity {
     /// The function has never been called.
     pub(crate) const UNKNOWN: Self = Self(0);
-    /// Calls pass through.
+    /// Calls pass through: they are neither recorded nor counted.
     pub(crate) const OFF: Self = Self(4);
     /// Each call is recorded unless a call above it was sampled out.
     pub(crate) const RECORDED: Self = Self(1);

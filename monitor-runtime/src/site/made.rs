@@ -1,7 +1,8 @@
 //! Call sites that are made at run time, for calls that no expansion describes.
 //!
-//! Takes the facts about a call site; gives the site, the same one for the same facts. A site is never freed, so their number
-//! is bounded; beyond the bound there is none, which is counted. The file does not know what the calls are.
+//! Takes the facts about a call site; gives the site, the same one for the same facts. A site is never freed, so their
+//! number is bounded; a request beyond the bound gets no site and is counted. The file does not know what the calls
+//! are.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;

@@ -52,7 +52,7 @@ pub struct CallSite {
 /// The ladder's limits for a function.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Caps {
-    /// The highest rate of calls that no monitored call is around.
+    /// The highest rate of root calls: those without a monitored call around them.
     pub(crate) rate: f64,
     /// The highest rate of calls below a call that is kept. At 0 such a call has no row of its own, but its callees are
     /// kept with the tree.
@@ -151,7 +151,7 @@ impl CallSite {
         self.waits_for_clock.store(waits, Ordering::Relaxed);
     }
 
-    /// Returns the rate of calls that no monitored call is around.
+    /// Returns the rate of root calls: those without a monitored call around them.
     #[inline]
     pub(crate) fn rate(&self) -> f64 {
         f64::from_bits(self.rate.load(Ordering::Relaxed))
@@ -235,7 +235,8 @@ impl CallSite {
         self.put_into_force();
     }
 
-    /// Returns the ladder's limits, and what callers throttled themselves to since these were set.
+    /// Returns the limits in force: those that the ladder has set, or lower ones where callers have throttled the
+    /// function since.
     pub(crate) fn caps(&self) -> Caps {
         Caps {
             rate: f64::from_bits(self.cap.load(Ordering::Relaxed)),
@@ -297,7 +298,7 @@ impl CallSite {
         self.rate.store(rate.to_bits(), Ordering::Relaxed);
         self.callee_rate.store(callee_rate.to_bits(), Ordering::Relaxed);
         // The epoch stays if the function was switched off meanwhile. The release publishes the new rate. Partner: the
-        // acquire in `epoch`: whoever sees the new epoch sees the new rate.
+        // acquire in `epoch`: a thread that sees the new epoch sees the new rate.
         let change = |number| {
             let epoch = Epoch::from_number(number);
             (epoch.fidelity() != Fidelity::OFF).then(|| epoch.next(next).number())
@@ -314,7 +315,7 @@ impl CallSite {
             && self.first.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok()
     }
 
-    /// Makes all calls from now on pass through.
+    /// Makes all calls from now on pass through, unrecorded and uncounted.
     pub(crate) fn switch_off(&self) {
         self.epoch.store(self.epoch().with_fidelity(Fidelity::OFF).number(), Ordering::Relaxed);
     }
@@ -322,7 +323,7 @@ impl CallSite {
     /// Gives the site its id and enters it in the table. Returns false when the table is full.
     #[cold]
     pub(crate) fn register(&'static self) -> bool {
-        // Partner: the release below: whoever sees the id finds the site in the table.
+        // Partner: the release below: a thread that sees the id finds the site in the table.
         if self.id.load(Ordering::Acquire) != 0 {
             return true;
         }
@@ -349,8 +350,8 @@ pub(crate) fn forget_passed() {
     registered().for_each(|site| site.passed.store(0, Ordering::Relaxed));
 }
 
-/// The divisor of a throttled rate. If a function is throttled at each eighth of a ring, three eighths hold two million
-/// calls.
+/// The divisor of a throttled rate. A function that is throttled at each eighth of a ring has made two million calls by
+/// the time that three eighths of the ring are full.
 const THROTTLE: f64 = 16.0;
 /// The lowest throttled rate: at this rate no function is called often enough to overrun a ring.
 const THROTTLED_RATE_MIN: f64 = 1e-6;

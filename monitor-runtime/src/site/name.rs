@@ -72,7 +72,8 @@ fn has_arguments(segment: &str) -> bool {
     segment.contains('<')
 }
 
-/// Returns whether one of the generic arguments is a type, and not a parameter, which is shown as `_`.
+/// Returns whether one of the generic arguments is a concrete type. Type parameters, which the compiler shows as `_`,
+/// are none.
 fn has_concrete(arguments: &str) -> bool {
     arguments.chars().any(char::is_alphanumeric)
 }

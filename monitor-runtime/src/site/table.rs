@@ -1,7 +1,7 @@
 //! The table of all call sites by id.
 //!
-//! Takes sites as they are first called; gives each an id, and the site of an id. A site is never removed or moved. The
-//! table has no lock, so that the child of a fork can continue it. It does not look into a site.
+//! Takes sites when they are first called; gives each an id, and returns the site of an id. A site is never removed or
+//! moved. The table has no lock, so that the child of a fork can continue it. The file does not look into a site.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -1,9 +1,9 @@
 //! Writes alerts, ends those of processes that have ended, and reads the rules.
 //!
-//! Takes alerts of a process as they are now; gives one row for each, which later states replace and which processes of
-//! one service share, so that 64 processes raise one alert. Every change gets a number of its own, so that a reader who
-//! follows alerts misses none. Anybody may have written rules, so a rule that makes no sense is passed over. The caller
-//! opens and commits the transaction.
+//! Takes the current alerts of a process; writes one row for each. Later states of the alert replace the row, and the
+//! processes of a service share it, so that 64 processes raise one alert. Every change gets a number of its own, so
+//! that a reader who follows alerts misses none. Anybody may have written rules, so a rule that makes no sense is
+//! passed over. The caller opens and commits the transaction.
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
@@ -48,7 +48,8 @@ pub(crate) fn write(
     Ok(())
 }
 
-/// Returns the alert of this rule and function that has not ended, of the service of the process.
+/// Returns the id of the alert of this rule and function that the service of the process has and that has not ended;
+/// `None` if there is none.
 fn find_open(
     transaction: &Connection,
     process_id: i64,
@@ -63,7 +64,8 @@ fn find_open(
     select.query_row(params![process_id, rule, function_id], |row| row.get(0)).optional()
 }
 
-/// Inserts an alert. If the alert was ended because its process was taken for dead, it goes on instead.
+/// Inserts an alert, and returns its id. If the alert has a row already, because it was ended when its process was
+/// taken for dead, that row is updated and the alert goes on.
 fn insert(
     transaction: &Connection,
     process_id: i64,
@@ -97,7 +99,7 @@ fn finite(value: f64) -> f64 {
     if value.is_finite() { value } else { 0.0 }
 }
 
-/// Writes the state that a process has of an alert.
+/// Writes the state of an alert in one of the processes for which it fires.
 fn write_part(transaction: &Connection, id: i64, process_id: i64, row: &AlertRow) -> rusqlite::Result<()> {
     let mut replace =
         transaction.prepare("INSERT OR REPLACE INTO alert_part VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?;
@@ -114,8 +116,8 @@ fn write_part(transaction: &Connection, id: i64, process_id: i64, row: &AlertRow
     replace.execute(values).map(|_| ())
 }
 
-/// Gives an alert the state of the process for which it is worst. The change gets a number if the level or the state of
-/// the alert changed, but not if it only fires for one more process.
+/// Sets an alert to the state in that process for which it is worst. The alert gets a new change number if its level or
+/// its state changed, but not if it only fires for one more process.
 fn summarize(transaction: &Connection, id: i64) -> rusqlite::Result<()> {
     let mut update = transaction.prepare(
         "WITH worst AS (
@@ -162,7 +164,7 @@ fn leave(
     summarize(transaction, id)
 }
 
-/// Ends the alerts of a process that has ended, as far as no other process has them.
+/// Ends the alerts of a process that has ended, except those that fire for another process as well.
 pub(crate) fn end(transaction: &Connection, process_id: i64, at_ns: i64) -> rusqlite::Result<()> {
     let mut select =
         transaction.prepare("SELECT alert_id FROM alert_part WHERE process_id = ?1 ORDER BY alert_id")?;

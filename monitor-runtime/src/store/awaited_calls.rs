@@ -1,14 +1,14 @@
-//! The calls that have said log lines and have no row yet, of the process whose batches are written.
+//! Remembers the calls that have written log lines and have no row yet, so that the lines can be linked to the rows.
 //!
-//! Takes the spans of calls that say lines; returns for each call that is written whether a line waits for its id.
-//! Calls that a failed transaction has taken are awaited again. A bounded number is remembered, the latest ones. The
-//! file does not know lines.
+//! Takes the spans of calls that write log lines; reports for each call that gets a row whether a log line waits for
+//! its id. Calls that a failed transaction has taken are awaited again. A bounded number of calls is remembered, the
+//! latest ones. The file does not know log lines.
 
 use std::collections::{HashSet, VecDeque};
 
 use crate::growth::MakeRoom as _;
 
-/// The calls of this process that have said a line and whose rows are still to come.
+/// The calls of this process that have written a log line and have no row yet.
 #[derive(Debug)]
 pub(crate) struct AwaitedCalls {
     /// The most calls that are remembered.

@@ -23,8 +23,8 @@ const CHUNK: usize = 32;
 /// A row of `call_range` is closed after this time or this many calls, whichever comes first.
 const RANGE_NS: i64 = 10_000_000_000;
 const RANGE_CALLS: i64 = 20_000;
-/// The number of batches of the same size for which a range is extended in advance: the batches of a range, of which
-/// there is one in two seconds, and some for chance.
+/// The number of further batches of the same size for which a range of ids is extended in advance: the five batches
+/// that come within [`RANGE_NS`], one every two seconds, and a reserve of three.
 const BATCHES_AHEAD: i64 = 8;
 
 /// Bytes of a call's row without its captured values, for the count of bytes written.
@@ -159,7 +159,7 @@ struct CallWriter<'a> {
     segment: Option<(u32, ThreadSegment)>,
 }
 
-/// The number of the outcome `exit` in the store. It is negative, because a positive one is a failure's.
+/// The number of the outcome `exit` in the store. It is negative, because positive numbers stand for failures.
 const EXIT_OUTCOME: i64 = -1;
 
 impl CallWriter<'_> {
@@ -225,7 +225,7 @@ impl CallWriter<'_> {
         if let Some(id) = self.ids.function_id(function) {
             return Ok(id);
         }
-        // The function of this call was never given, so it gets a row with a default name.
+        // The collector has not reported this function, so it gets a row with a default name.
         self.ids.function(function)?;
         functions(self.transaction, self.ids, self.process_id)?;
         Ok(self.ids.function_id(function).unwrap_or_default())
@@ -289,8 +289,8 @@ fn shared_rows(transaction: &Connection, calls: &[CallRow], first_id: i64) -> ru
 }
 
 /// Extends the newest range of call ids, or begins a range. Returns the range's first id. If `ahead` is not 0, the
-/// range covers this many ids more, and the times up to its end, so that the calls to come need no change of it. The
-/// next range begins where the calls of this one end.
+/// range also covers that many further ids and the time until its period of [`RANGE_NS`] ends, so that the calls of
+/// later batches need no change of the row. The next range begins where the calls of this one end.
 fn range(
     transaction: &Connection,
     (first, last): (i64, i64),

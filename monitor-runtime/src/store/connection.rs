@@ -175,8 +175,9 @@ fn try_open(path: &Path, options: &StoreOptions) -> Result<(Connection, FileKind
     }
 }
 
-/// Returns true if a file may not be written because of its header, not because of rights. A header may ask for a newer
-/// SQLite, but none that exists writes such a header, so it was overwritten. The connection has read the header.
+/// Returns true if SQLite refuses to write a file because of its header, although the process has the right to write
+/// it. Such a header asks for a newer SQLite. No existing SQLite writes one, so the header was overwritten. The
+/// connection must have read the header.
 fn is_closed_by_header(path: &Path, connection: &Connection) -> bool {
     is_read_only(connection) && is_writable(path)
 }
@@ -270,7 +271,7 @@ fn set_log_bound(connection: &Connection, options: &StoreOptions) -> rusqlite::R
     ))
 }
 
-/// Returns the error for the caller of an error while opening.
+/// Converts an SQLite error that occurred while the store at `path` was opened into the error that callers get.
 pub(crate) fn open_error(path: &Path, error: &rusqlite::Error) -> OpenError {
     let (path, why) = (path.to_owned(), error.to_string());
     match classify(error) {

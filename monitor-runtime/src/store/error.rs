@@ -1,7 +1,7 @@
 //! The errors of the store, and the classes of SQLite's errors.
 //!
 //! Takes an SQLite error; gives its class by one table of result codes. Each variant of an error that callers see is
-//! something that the caller can do. The file does not know what lies in a file.
+//! something that the caller can do. The file does not know the content of a store.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -156,7 +156,7 @@ const CLASSES: &[(i32, Class)] = &[
     (26, Class::Damaged),        // NOTADB
 ];
 
-/// Returns the error of SQLite for memory that cannot be had.
+/// Returns the error by which SQLite reports that there is no memory.
 pub(crate) fn no_memory() -> rusqlite::Error {
     rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_NOMEM), None)
 }
@@ -186,8 +186,8 @@ pub(crate) fn classify(error: &rusqlite::Error) -> Class {
     listed(failure.extended_code).or_else(|| listed(failure.extended_code & 0xff)).unwrap_or(Class::Transient)
 }
 
-/// The message, with no code of its own, of a file whose header has another schema format than SQLite has written since
-/// 2006: the header was overwritten.
+/// SQLite's message for a file whose header names an unknown schema format. The error has no code of its own. SQLite
+/// has written the same format since 2006, so the header was overwritten.
 const FORMAT_UNKNOWN: &str = "unsupported file format";
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
 //! Counts failures by kind into `error_group`, in the transaction of their batch.
 //!
-//! Takes failed calls, and counts of failures that got no row for want of room; gives groups, one for each function,
-//! outcome, type of the error and message pattern. A group outlives the rows it was counted from. The number of groups is
-//! bounded, for each function and for all: failures that would exceed a bound are counted in a group `other` of their
-//! function and outcome.
+//! Takes failed calls, and counts of failures that got no row because there was no room; gives groups, one for each
+//! function, outcome, type of the error and message pattern. A group outlives the rows it was counted from. The number
+//! of groups is bounded, for each function and for all: failures that would exceed a bound are counted in a group
+//! `other` of their function and outcome.
 
 use super::error::no_memory;
 use super::fingerprint::{fingerprint, kind, without_message};
@@ -32,9 +32,10 @@ struct Addition {
     example: Option<i64>,
     /// The failures among `count` that began in the function.
     origins: i64,
-    /// The trees that failed because of failures that began in the function.
+    /// The call trees that failed because of failures that began in the function.
     roots: i64,
-    /// The path of the latest such failure through the calls that it ended.
+    /// The path of the latest failure that began in the function and was passed on: the functions from the failed call
+    /// to this one, as in `checkout ← charge`. `None` if there is none.
     path: Option<String>,
 }
 
@@ -57,11 +58,11 @@ pub(crate) struct Failures<'a> {
     pub(crate) calls: &'a [CallRow],
     /// The store's id of the first call.
     pub(crate) first_id: i64,
-    /// The places of the failed calls that a kind counts already, because they were folded before.
+    /// The positions in `calls` of the failed calls that are counted already, because they were folded before.
     pub(crate) counted: &'a HashSet<usize>,
     /// The failures without a row.
     pub(crate) folded: &'a [FoldedRow],
-    /// The kind of the numbers of `folded`: those since the process began, or numbers to be added.
+    /// The meaning of the counts in `folded`: totals since the process began, or increments that are added.
     pub(crate) update: Update,
 }
 
@@ -87,7 +88,7 @@ pub(crate) fn write(
     if additions.is_empty() {
         return Ok(Vec::new());
     }
-    // Functions that were never given have a default name by now, and are written.
+    // Functions that the collector has not reported have a default name by now. Their rows are written here.
     rows::functions(transaction, ids, process_id)?;
     let mut groups = Groups::new(transaction)?;
     // The order is fixed, so that the same failures make the same groups when the bound is reached.
@@ -155,9 +156,9 @@ fn ensure_room(additions: &mut HashMap<i64, Addition>) -> rusqlite::Result<()> {
     if additions.make_room(1) { Ok(()) } else { Err(no_memory()) }
 }
 
-/// Adds, to the kinds in which failures began, the trees that failed and the path of a failure that was passed on. A
-/// kind whose failure was in an earlier batch is found by the span of the failed call, as long as the span is
-/// remembered.
+/// For each failure that was passed on, adds its path, and the call tree that failed because of it, to the kind of the
+/// failure in which it began. If that failure was in an earlier batch, its kind is found by the span of the failed
+/// call, as long as the span is remembered.
 fn add_causes(
     ids: &IdCache,
     calls: &[CallRow],
@@ -259,8 +260,8 @@ impl<'a> Groups<'a> {
     }
 
     fn add(&mut self, ids: &mut IdCache, key: i64, addition: &Addition) -> rusqlite::Result<()> {
-        // An addition without failures is for a kind of an earlier batch. If that kind has no group of its own, its
-        // failures were counted under another one, which gets nothing.
+        // An addition without failures adds a path or trees to a kind of an earlier batch. If that kind has no group of
+        // its own, its failures were counted in the group `other`, which gets neither.
         if self.update(key, addition)? || addition.count == 0 {
             return Ok(());
         }
@@ -294,7 +295,7 @@ impl<'a> Groups<'a> {
 
     fn update(&mut self, key: i64, addition: &Addition) -> rusqlite::Result<bool> {
         let Addition { count, first_ns, last_ns, example, origins, roots, path, .. } = addition;
-        // A cause that is added to an earlier failure does not change when that failure was.
+        // An addition without failures belongs to an earlier failure, so it leaves the times of the group as they are.
         let (first_ns, last_ns) = if *count > 0 { (*first_ns, *last_ns) } else { (i64::MAX, i64::MIN) };
         let values = params![key, count, first_ns, last_ns, example, origins, roots, path];
         Ok(self.update.execute(values)? > 0)

@@ -1,4 +1,4 @@
-//! Determines what kind of file lies at a path: an empty file, a store of some version, another database, or a damaged
+//! Determines what kind of file is at a path: an empty file, a store of some version, another database, or a damaged
 //! one.
 //!
 //! Takes a connection or a path; gives the kind of file. It only reads. A file counts as a store only if the texts of all
@@ -16,7 +16,7 @@ use super::schema::{APPLICATION_ID, VERSION, tables};
 use super::{file, migrate};
 use crate::growth::MakeRoom as _;
 
-/// The kind of file that lies at a path.
+/// The kind of file at a path.
 #[derive(Debug)]
 pub(crate) enum FileKind {
     Store,
@@ -30,7 +30,7 @@ pub(crate) enum FileKind {
 /// The state of a file that is open as a store.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// Nothing speaks against the file.
+    /// No damage was found.
     Sound,
     /// The file is damaged, for this reason.
     Damaged(String),
@@ -38,8 +38,8 @@ pub(crate) enum Verdict {
     Another,
 }
 
-/// Checks a file through a fresh connection, because the cache of the open one proves nothing. If `is_thorough`,
-/// every page is read, and each index is compared with its table: an index that lacks a row is what a statement fails on.
+/// Checks a file through a fresh connection, because the cache of the open one proves nothing. If `is_thorough`, every
+/// page is read, and each index is compared with its table, because statements fail if an index lacks a row.
 pub(crate) fn check_file(path: &Path, is_thorough: bool) -> Verdict {
     let verdict = connect(path).and_then(|connection| match examine(&connection)? {
         FileKind::Store if !is_thorough => Ok(Verdict::Sound),

@@ -1,8 +1,8 @@
 //! Makes, identifies, names and sets aside the store's file.
 //!
-//! Takes paths; gives paths, identities and sizes. Every function goes by name, because an existing store is opened only
-//! by SQLite: closing a descriptor of our own would drop the locks that SQLite holds on the file in this process. The
-//! file does not read a store's content.
+//! Takes paths; gives paths, identities and sizes. Every function works on names, and none opens an existing store,
+//! because only SQLite may do so: closing a descriptor of our own would drop the locks that SQLite holds on the file in
+//! this process. The file does not read a store's content.
 
 use super::error::OpenError;
 use crate::platform::file_system;
@@ -14,8 +14,8 @@ use std::time::UNIX_EPOCH;
 
 pub(crate) use crate::platform::file_system::Identity;
 
-/// Damaged files that are kept beside a store. With as many, no new store is begun there, because the disk damages one
-/// file after the other.
+/// The most damaged files that are kept beside a store. Once there are that many, no new store is begun there, because
+/// the disk damages one file after the other.
 const QUARANTINED_MAX: usize = 8;
 
 /// The state of a file at a moment.
@@ -27,7 +27,7 @@ pub(crate) struct FileState {
     pub(crate) changed_ns: i128,
 }
 
-/// Returns the state of a file, which is not opened, or `None` if there is none or it cannot be seen.
+/// Returns the state of a file without opening it; `None` if there is no such file, or if its metadata cannot be read.
 pub(crate) fn read_state(path: &Path) -> Option<FileState> {
     let found = std::fs::symlink_metadata(path).ok()?;
     let changed = found.modified().ok()?;
@@ -127,7 +127,7 @@ pub(crate) fn has_database_extension(path: &Path) -> bool {
 }
 
 /// Renames a damaged file, and its log with it, to `<name>.corrupt-<now>`. Nothing is deleted. Returns the new path, or
-/// `None` if the damaged file does not lie there any more, because another process may have moved it a moment earlier.
+/// `None` if the damaged file is not there any more, because another process may have moved it a moment earlier.
 pub(crate) fn quarantine(path: &Path, damaged: Identity, now_ns: i64) -> Result<Option<PathBuf>, OpenError> {
     let aside = with_suffix(path, &format!(".corrupt-{now_ns}"));
     if read_state(path).is_none_or(|state| state.identity != damaged) {

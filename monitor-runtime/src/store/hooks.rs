@@ -1,19 +1,21 @@
-//! Takes away what an automatic extension has attached to a new connection.
+//! Removes the hooks that a program's automatic extension has attached to a new connection.
 //!
-//! A program can have SQLite run functions of its own on each connection of the process, and so on ours too. Takes a
-//! connection that was opened just now; gives it without the program's hooks. The program's functions, collations and
-//! virtual tables stay, which no statement of ours uses.
+//! A program can make SQLite run a function of its own on each new connection of the process
+//! (`sqlite3_auto_extension`), and so on ours too. Takes a connection that was opened just now; gives it without the
+//! program's hooks. The program's functions, collations and virtual tables stay, because no statement of ours uses
+//! them.
 #![allow(unsafe_code, reason = "rusqlite removes only hooks that it has set itself")]
 
 use std::ptr::null_mut;
 
 use rusqlite::{Connection, ffi};
 
-/// Settings of a connection that would change what our statements do, at SQLite's own values.
+/// The statements that reset settings to SQLite's defaults, because other values would change the effect of our
+/// statements.
 const PLAIN: &str = "PRAGMA query_only = OFF; PRAGMA locking_mode = NORMAL; PRAGMA ignore_check_constraints = OFF; \
     PRAGMA read_uncommitted = OFF; PRAGMA reverse_unordered_selects = OFF; PRAGMA recursive_triggers = OFF";
 
-/// Removes all hooks from a connection that was opened just now, and sets it to SQLite's own values.
+/// Removes all hooks from a connection that was opened just now, and resets its settings to SQLite's defaults.
 pub(super) fn remove_hooks(connection: &Connection) -> rusqlite::Result<()> {
     // SAFETY: the handle is that of an open connection, which nobody else uses yet.
     let handle = unsafe { connection.handle() };

@@ -1,6 +1,6 @@
 //! The ids that functions and threads of this process have in the open file.
 //!
-//! Takes functions and threads, each of which the collector gives once; gives the store's ids, and the rows that the
+//! Takes functions and threads, each of which the collector reports once; gives the store's ids, and the rows that the
 //! open file does not have yet. All rows are kept, because a new file needs them all again. Ids that were given out in
 //! a transaction that fails are taken back. It does not write anything.
 
@@ -31,8 +31,8 @@ pub(crate) struct ThreadSegment {
 }
 
 impl ThreadSegment {
-    /// Returns true if the call began dense enough after the base. A call that began long before it may use the segment
-    /// as well: its start then takes two bytes more.
+    /// Returns true if the call began less than [`BASE_REACH_NS`] after the base, or before the base. If it began long
+    /// before the base, its start takes two bytes more.
     pub(crate) fn reaches(&self, call: &CallRow) -> bool {
         call.start_ns.checked_sub(self.base_ns).is_some_and(|far| far < BASE_REACH_NS)
     }
@@ -45,8 +45,8 @@ struct Thread {
 }
 
 impl Thread {
-    /// Returns the order in which threads are forgotten: first threads with a default name, which can be made again,
-    /// and among equals the thread whose last call is the oldest.
+    /// Returns the key by which threads are sorted, the first to be forgotten first: threads with a default name, which
+    /// can be made again, and among equals the thread whose last call is the oldest.
     fn worth(&self) -> (bool, i64) {
         (self.row.name != default_name(self.row.id), self.segment.map_or(0, |segment| segment.last_call))
     }
@@ -87,10 +87,10 @@ impl Ids {
     }
 }
 
-/// The number of threads, spans and failures that are remembered in any case.
+/// The fewest threads, spans and failures that are remembered, however small the recorder's memory is.
 const REMEMBERED_MIN: usize = 128;
 
-/// Every function and thread that the store was given, with its id in the open file.
+/// Every function and thread that the store has received, with its id in the open file.
 #[derive(Debug)]
 pub(crate) struct IdCache {
     /// The number of threads that are remembered at most.
@@ -108,7 +108,7 @@ pub(crate) struct IdCache {
     day: Option<i64>,
     /// The ids that spans have in the open file.
     pub(crate) spans: SpanIds,
-    /// The calls that have said log lines and whose rows are still to come.
+    /// The calls that have written log lines and have no row yet.
     pub(crate) awaited: AwaitedCalls,
     /// The zones of the range to which calls are written.
     pub(crate) zones: Zones,
@@ -120,7 +120,8 @@ pub(crate) struct IdCache {
 }
 
 impl IdCache {
-    /// Returns a cache that remembers as much as fits this memory of the recorder, and no more than usual.
+    /// Returns a cache for a recorder with this bound on its memory. Below the default bound, the cache remembers
+    /// proportionally less; above it, no more.
     pub(crate) fn with_memory(memory_bytes: u64) -> Self {
         let share = memory_bytes.min(MAX_MEMORY_BYTES);
         let scaled = |most: usize| ((most as u64 * share / MAX_MEMORY_BYTES) as usize).max(REMEMBERED_MIN);
@@ -218,8 +219,8 @@ impl IdCache {
         Ok(())
     }
 
-    /// Returns the function of that id. A function that was never given gets a default name. Fails if there is no
-    /// memory for it.
+    /// Returns the function of that id. A function that the collector has not reported gets a default name. Fails if
+    /// there is no memory for it.
     pub(crate) fn function(&mut self, id: u32) -> rusqlite::Result<&FunctionRow> {
         if !(self.functions.make_room(1) && self.missing.make_room(self.functions.len() + 1)) {
             return Err(no_memory());
@@ -264,8 +265,8 @@ impl IdCache {
         segment.reaches(call).then_some(*segment)
     }
 
-    /// Returns the thread of a call. A thread that was never given gets a default name. Fails if there is no memory for
-    /// it.
+    /// Returns the thread of a call. A thread that the collector has not reported gets a default name. Fails if there
+    /// is no memory for it.
     pub(crate) fn thread(&mut self, call: &CallRow) -> rusqlite::Result<&ThreadRow> {
         if !(self.threads.make_room(1) && self.uncommitted_threads.make_room(1)) {
             return Err(no_memory());
@@ -299,7 +300,7 @@ impl IdCache {
         self.forgotten.front().copied().filter(|entry| entry.last_call < first_call)
     }
 
-    /// Returns the segments of remembered threads in their order. Fails if there is no memory for them.
+    /// Returns the ids of the segments of remembered threads in ascending order. Fails if there is no memory for them.
     pub(crate) fn segment_ids(&self) -> rusqlite::Result<Vec<i64>> {
         let ids = self.threads.values().filter_map(|thread| Some(thread.segment?.id));
         let mut ids = collect_all(ids).ok_or_else(no_memory)?;
@@ -312,7 +313,7 @@ impl IdCache {
         self.forgotten.pop_front();
     }
 
-    /// Removes segments that the file does not have any more. They are in their order.
+    /// Forgets segments that the file does not have any more. `ids` must be in ascending order.
     pub(crate) fn drop_segments(&mut self, ids: &[i64]) {
         for thread in self.threads.values_mut() {
             if thread.segment.is_some_and(|segment| ids.binary_search(&segment.id).is_ok()) {

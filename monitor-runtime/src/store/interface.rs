@@ -93,7 +93,8 @@ pub trait Store: Send {
         Ok(false)
     }
 
-    /// Uses a time in which nothing is to be written: makes the database complete without its log.
+    /// Copies the log into the database, so that the database is complete without it. It is called while there is
+    /// nothing to write.
     ///
     /// # Errors
     /// Returns the errors of [`Store::write`].
@@ -172,7 +173,7 @@ pub enum Hold {
     Open,
     /// Every write is tried; a guard makes every call.
     Closed,
-    /// The breaker is not held, even if the row for all processes holds theirs.
+    /// The breaker is not held, even if the row for all processes sets a hold.
     Auto,
 }
 

@@ -1,9 +1,10 @@
-//! Writes log lines, names the calls that said them, and deletes the oldest.
+//! Writes log lines, links them to the calls that wrote them, and deletes the oldest.
 //!
-//! Takes lines of a batch beside its calls; gives rows in the order in which they came, with the store's ids. A line names its
-//! call from the moment on at which that call has a row, which may be batches later. Each row holds how many bytes all rows up
-//! to it have taken since the store was made, so that the size of the log is a difference. The newest row stays, because an id
-//! is given once. The caller opens and commits the transaction.
+//! Takes the lines and the calls of a batch; writes the lines in the order in which they came, with the store's ids. A
+//! line gets the id of its call as soon as that call has a row, which may be some batches later. Each row holds the
+//! bytes that all rows up to it have taken since the store was made, so that the size of the log is the difference of
+//! two rows. The newest row stays, because its id must not be given again. The caller opens and commits the
+//! transaction.
 
 use std::collections::{HashMap, HashSet};
 
@@ -23,8 +24,8 @@ const DELETED_MIN: usize = 64;
 /// Rows that a step of retention deletes.
 const STEP_LINES: i64 = 2048;
 
-/// Writes the log lines of a batch, whose calls are written, and names the calls of lines that were written before. `bytes_max`
-/// bounds the log. Returns the bytes of the lines.
+/// Writes the log lines of a batch whose calls are written, and links lines of earlier batches to these calls.
+/// `bytes_max` bounds the log. Returns the bytes of the lines.
 pub(crate) fn write(
     transaction: &Connection,
     ids: &mut IdCache,
@@ -70,7 +71,7 @@ pub(crate) fn write(
     Ok(bytes as u64)
 }
 
-/// Writes the ids of calls that said lines which were written before.
+/// Links lines of earlier batches to those calls of this batch that wrote them.
 fn name_awaited(
     transaction: &Connection,
     ids: &mut IdCache,
@@ -91,7 +92,8 @@ fn name_awaited(
     Ok(())
 }
 
-/// Names the calls that a recovery has written, because the process may have written their lines before it died.
+/// Links stored lines to the calls that a recovery has written, because the process may have stored the lines of these
+/// calls before it died.
 pub(crate) fn name_recovered(
     transaction: &Connection,
     process_id: i64,
@@ -109,8 +111,8 @@ pub(crate) fn name_recovered(
     Ok(())
 }
 
-/// Returns the ids of those calls of the batch that have said lines of it, by their spans. Calls that share a row are
-/// not among them, because that row stands for all of them.
+/// Returns the ids of the calls that wrote lines of the same batch, by their spans. Calls that share a row are not
+/// among them, because that row stands for all of them.
 fn calls_of_lines(batch: &Batch, written: CallsWritten) -> rusqlite::Result<HashMap<u64, i64>> {
     let (mut said, mut ids) = (HashSet::new(), HashMap::new());
     if !(said.make_room(batch.logs.len()) && ids.make_room(batch.calls.len().min(batch.logs.len()))) {
@@ -123,8 +125,8 @@ fn calls_of_lines(batch: &Batch, written: CallsWritten) -> rusqlite::Result<Hash
     Ok(ids)
 }
 
-/// The store's ids of the places that said the lines of a batch. They are looked up for each batch, because retention deletes
-/// places that no line names.
+/// The store's ids of the places in the source that wrote the lines of a batch. They are looked up for each batch,
+/// because retention deletes places that no line refers to.
 struct Targets<'a> {
     transaction: &'a Connection,
     known: HashMap<LogTarget, i64>,
@@ -161,7 +163,7 @@ fn last_bytes(transaction: &Connection) -> rusqlite::Result<i64> {
     Ok(transaction.query_row(sql, [], |row| row.get(0)).optional()?.unwrap_or(0))
 }
 
-/// Deletes the oldest rows while the log takes more than this many bytes: at most this many rows.
+/// Deletes the oldest rows while the log takes more than `bytes_max` bytes, but no more than `rows_max` rows.
 fn delete_beyond(transaction: &Connection, bytes_max: i64, rows_max: usize) -> rusqlite::Result<()> {
     let first = "SELECT id, bytes_upto FROM log ORDER BY id LIMIT 1";
     let first: Option<(i64, i64)> =
@@ -178,8 +180,8 @@ fn delete_beyond(transaction: &Connection, bytes_max: i64, rows_max: usize) -> r
     Ok(())
 }
 
-/// Deletes lines that were said before the cutoff, as far as no younger line comes before them: some at a time. Returns the
-/// number of deleted rows.
+/// Deletes the oldest lines up to the first one that was written at or after the cutoff, at most [`STEP_LINES`] at a
+/// time. Returns the number of deleted rows.
 pub(super) fn delete_expired(transaction: &Connection, cutoff: i64) -> rusqlite::Result<usize> {
     transaction.execute(
         "DELETE FROM log WHERE id < (SELECT min(id) FROM log) + ?2
@@ -188,7 +190,8 @@ pub(super) fn delete_expired(transaction: &Connection, cutoff: i64) -> rusqlite:
     )
 }
 
-/// Deletes the oldest lines, because no call is left to delete for want of room. Returns the number of deleted rows.
+/// Deletes the oldest lines to make room, because no call is left that could be deleted. Returns the number of deleted
+/// rows.
 pub(super) fn evict(connection: &Connection) -> rusqlite::Result<u64> {
     let rows = connection.execute(
         "DELETE FROM log WHERE id < (SELECT min(id) FROM log) + ?1 AND id < (SELECT max(id) FROM log)",
@@ -197,7 +200,8 @@ pub(super) fn evict(connection: &Connection) -> rusqlite::Result<u64> {
     Ok(rows as u64)
 }
 
-/// Deletes the lines of a process that is deleted, and the places that no line names. Returns the number of deleted rows.
+/// Deletes the lines of a process that is deleted, and the places that no line refers to. Returns the number of deleted
+/// rows.
 pub(super) fn delete_process_lines(transaction: &Connection, process_id: i64) -> rusqlite::Result<usize> {
     let lines = transaction
         .execute("DELETE FROM log WHERE process_id = ?1 AND id < (SELECT max(id) FROM log)", [process_id])?;
@@ -206,7 +210,7 @@ pub(super) fn delete_process_lines(transaction: &Connection, process_id: i64) ->
     Ok(lines + places)
 }
 
-/// Returns the bytes that lines may add to the database, with a page for each table and index.
+/// Returns the bytes that lines may add to the database: their texts, and twice [`ROW_BYTES`] for each.
 pub(super) fn estimate_bytes(lines: &[LogRow]) -> usize {
     lines.iter().map(|line| 2 * ROW_BYTES + line.text_bytes()).sum()
 }

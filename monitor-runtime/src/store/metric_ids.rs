@@ -7,7 +7,8 @@ use crate::batch::MetricRow;
 use crate::growth::MakeRoom as _;
 use crate::limits::METRIC_SERIES_MAX;
 
-/// The ids of series in the open file, by their ids in the process. An id holds for the series as it was entered last.
+/// The ids of series in the open file, by their ids in the process. Each id is stored with the series as it was last
+/// entered, because it is not valid once unit or description have changed.
 #[derive(Debug, Default)]
 pub(crate) struct MetricIds(HashMap<u32, (i64, Arc<MetricRow>)>);
 

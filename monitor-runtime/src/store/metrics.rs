@@ -162,7 +162,7 @@ impl Sums {
     }
 }
 
-/// Returns the number, or the nearest one that SQLite stores as a number.
+/// Returns the number, limited to the finite numbers; 0 for NaN, which SQLite would store as NULL.
 fn finite(value: f64) -> f64 {
     if value.is_nan() { 0.0 } else { value.clamp(f64::MIN, f64::MAX) }
 }

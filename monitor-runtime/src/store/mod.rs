@@ -2,7 +2,7 @@
 //!
 //! Takes batches, points in time and bounds; gives tables and views, and the rates and holds that users set in them. A
 //! batch is committed together with the number of its process's last batch, or not at all, so a batch that is sent
-//! twice is stored once. The room knows no threads and reads no clock: points in time are arguments.
+//! twice is stored once. The module starts no threads and reads no clock: points in time are arguments.
 //!
 //! A batch meets the files in this order: `interface` (the trait), `options`, `connection` (with `file`, `harden`,
 //! `read_only`, `examine`, `owner`, `migrate`, `schema`), `sqlite` (the store), `transaction` (with `process`,

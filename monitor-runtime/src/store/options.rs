@@ -89,7 +89,7 @@ pub(crate) struct Shares {
     pub(crate) wal_bytes: u64,
     /// Pages of the database.
     pub(crate) pages: u64,
-    /// Pages in use at which eviction begins. A sixteenth of the pages lies above it, so that a batch finds room.
+    /// Pages in use at which eviction begins. A sixteenth of the pages is left free, so that a batch finds room.
     pub(crate) pages_evict: u64,
 }
 

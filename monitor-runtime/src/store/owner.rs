@@ -1,9 +1,9 @@
-//! Determines whether a default store is another program's of the same name.
+//! Determines whether the store at the default path belongs to another program of the same name.
 //!
-//! Takes a connection to a store and the path of a program; gives the label of the sibling that the program uses instead. Two
-//! programs of one name would otherwise share functions of one name. Builds of one Cargo target folder are one program, and
-//! a program that is no longer there leaves its store to the next one, so that copies in temporary folders do not leave a
-//! store each.
+//! Takes a connection to a store and the path of a program; gives the label of the sibling that the program uses
+//! instead. Without siblings, two programs of the same name would share functions of the same name. Builds of one Cargo
+//! target folder are one program, and a program that is no longer there leaves its store to the next one, so that
+//! copies in temporary folders do not leave a store each.
 
 use std::ffi::OsStr;
 use std::hash::Hasher as _;

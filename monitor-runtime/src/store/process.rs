@@ -23,7 +23,8 @@ pub(crate) enum Candidates {
     Latest,
 }
 
-/// The number of the latest processes. A store of many short runs has thousands, and each run would read all of them.
+/// The number of processes that [`Candidates::Latest`] looks at. A store of many short runs has thousands, and each run
+/// would read all of them.
 const LATEST: i64 = 256;
 
 /// Reads the progress of a process. Returns `None` if the file does not have the process.
@@ -119,8 +120,8 @@ pub(crate) fn find_dead(
     Ok(gone)
 }
 
-/// Returns true if another copy of the recorder runs in this same process and writes to the same store. A program that
-/// this process was before an exec is not such a copy, because its ring file is not mapped any more.
+/// Returns true if another copy of the recorder runs in this same process and writes to the same store. The program
+/// that this process ran before an exec is not such a copy, because its ring file is not mapped any more.
 pub(crate) fn has_other_copy(
     transaction: &Connection,
     process: &ProcessRow,
@@ -140,5 +141,5 @@ pub(crate) fn has_other_copy(
     Ok(false)
 }
 
-/// The digits of a run that the name of its ring file ends with.
+/// The number of leading digits of a run's UUID with which the name of its ring file ends.
 const RUN_IN_NAME: usize = 8;

@@ -84,7 +84,7 @@ impl fmt::Display for QueryError {
 
 impl std::error::Error for QueryError {}
 
-/// Steps from a file to the one that takes its place, as many as a writer takes.
+/// The most steps from a file to the one that takes its place.
 const SUCCESSORS_MAX: usize = 4;
 
 /// Returns the file that programs use as their store when they are given this path, and a sentence for each file
@@ -114,8 +114,8 @@ fn open_connection(path: &Path) -> rusqlite::Result<Connection> {
 
 /// Opens a store for reading. If its writer was killed, the store is brought to its last commit first.
 ///
-/// A store on a read-only file system, or in a folder that this user may not write, is read as immutable if no
-/// write-ahead log lies beside it: SQLite needs to write an index of the log otherwise.
+/// A store on a read-only file system, or in a folder that this user may not write, is read as immutable if it has no
+/// write-ahead log, because SQLite would need to write an index of the log.
 ///
 /// # Errors
 /// See [`QueryError`].
@@ -138,8 +138,8 @@ pub fn open_read_only(path: &Path) -> Result<Connection, QueryError> {
     .check(&path)
 }
 
-/// Opens the file as one that nobody changes, if the error says that it cannot be opened for want of rights and
-/// no log or journal lies beside it; returns the error otherwise, because a commit may be in the log alone.
+/// Opens the file as one that nobody changes, if `error` shows that rights are missing and there is no log or journal
+/// of the file. Otherwise returns `error`, because a commit may be in the log alone.
 fn attempt_immutable(path: &Path, error: rusqlite::Error) -> rusqlite::Result<Attempt> {
     let is_refused = matches!(classify(&error), Class::Unwritable | Class::Transient);
     if !is_refused || LOGS.iter().any(|log| has_content(&file::with_suffix(path, log))) {
@@ -249,7 +249,7 @@ fn resolve(path: &Path) -> Result<PathBuf, QueryError> {
     Ok(resolved)
 }
 
-/// Returns the error for the caller of an SQLite error.
+/// Converts an SQLite error into the error that callers get.
 fn refuse(path: &Path, error: &rusqlite::Error) -> QueryError {
     let (path, why) = (path.to_owned(), error.to_string());
     match classify(error) {

@@ -1,6 +1,7 @@
 //! The kinds of recent failures, by the spans of their calls.
 //!
-//! Takes spans and fingerprints; gives the fingerprint of a span. The number is bounded: the older half is forgotten.
+//! Takes spans and fingerprints; gives the fingerprint of a span. The number of failures is bounded: the older half is
+//! forgotten when there is no room for another one.
 
 use std::collections::HashMap;
 
@@ -11,12 +12,12 @@ use crate::growth::MakeRoom as _;
 pub(crate) struct RecentFailures {
     young: HashMap<u64, i64>,
     old: HashMap<u64, i64>,
-    /// The number of young failures at most.
+    /// The most entries of `young`. When it is full, it replaces `old`.
     max: usize,
 }
 
 impl RecentFailures {
-    /// Returns a memory of between this many failures and twice as many.
+    /// Returns a memory that keeps at least the latest `max` failures, and at most twice as many.
     pub(crate) fn new(max: usize) -> Self {
         Self { young: HashMap::new(), old: HashMap::new(), max }
     }

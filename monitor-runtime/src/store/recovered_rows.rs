@@ -35,7 +35,7 @@ pub(crate) struct RecoveredRange {
     pub(crate) to: u64,
 }
 
-/// The value of `progress.ring` whose row says that a recovery has begun.
+/// The value of `progress.ring` in the row that marks a process whose recovery has begun.
 const BEGUN: i64 = -1;
 
 /// Returns the value of `progress.ring` for a ring. The value 0 stands for the process's own batches.
@@ -60,7 +60,8 @@ pub(crate) fn read_progress(connection: &Connection, run_uuid: &str) -> rusqlite
     Ok(done)
 }
 
-/// Notes as an event that ring files of other stores were removed, for want of memory: their number and their bytes.
+/// Writes an event that ring files of other stores were removed, because they took too much memory: their number and
+/// their bytes.
 pub(crate) fn note_trimmed(
     connection: &Connection,
     (files, bytes): (u64, u64),
@@ -78,7 +79,7 @@ pub(crate) fn note_trimmed(
     rows::events(connection, 0, &[EventRow { at_ns: now_ns, kind: "rings", detail }])
 }
 
-/// Notes as an event that a ring file was set aside, because each attempt to recover it ended a process.
+/// Writes an event that a ring file was set aside, because each attempt to recover it ended a process.
 pub(crate) fn note_set_aside(
     connection: &Connection,
     path: &std::path::Path,
@@ -97,7 +98,7 @@ pub(crate) fn note_set_aside(
 pub(crate) struct RecoveredPart<'a> {
     /// The rows to write. Each of its numbers, those of folded failures included, is added to the stored one.
     pub(crate) batch: &'a Batch,
-    /// The places of the failed calls that a kind counts already.
+    /// The positions of the failed calls that are counted in their kind already.
     pub(crate) counted: &'a HashSet<usize>,
     pub(crate) flights: &'a [InFlightRow],
     pub(crate) spans: &'a [RecoveredRange],
@@ -161,7 +162,8 @@ fn write_in(
         let mut map = |span| ids.spans.map(&transaction, process_id, span, written.last_id());
         let span = map(flight.span_id)?;
         let parent = flight.parent_id.map(&mut map).transpose()?;
-        // A call in flight that began after the last sign of life began then.
+        // A call in flight may have begun after the last sign of life, which counts as the time of death. Its start is
+        // then set to that time, so that no call begins after the death.
         let started_ns = flight.start_ns.min(death.at_ns);
         transaction
             .prepare("INSERT INTO flight VALUES (NULL, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)")?

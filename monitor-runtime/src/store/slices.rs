@@ -11,8 +11,8 @@ use super::rows::signed;
 use super::schema::SLICE_NS;
 use crate::batch::{CallStats, SliceRow, Update};
 
-/// Returns the clause of an insert that says what becomes of a slice that is stored already. `sums` are the columns
-/// that are added up.
+/// Returns the clause of an insert for a slice that is stored already: empty if the new row replaces it, else one that
+/// adds the new row to it. `sums` are the columns that are added up.
 fn on_conflict(update: Update, sums: &[&str]) -> String {
     if update == Update::Replace {
         return String::new();

@@ -2,9 +2,9 @@
 //!
 //! Takes span ids of a process; gives those of the store. A process makes its ids from a random number, so that threads
 //! need no agreement; they take all 63 bits, and two processes may have the same. The store gives each block of a
-//! process's ids a block of its own, in the order in which the blocks are met, and remembers that in `span_block`:
-//! whoever writes calls of the process, the process itself or its recoverer, maps a span and its child's parent to the
-//! same id. The file does not know calls.
+//! process's ids a block of its own, in the order in which the blocks are first used, and remembers the pair in
+//! `span_block`. So the process and its recoverer both map a span, and the parent of its child, to the same id. The
+//! file does not know calls.
 
 use std::collections::HashMap;
 
@@ -24,7 +24,7 @@ struct Block {
     last_call: i64,
 }
 
-/// The blocks that are known, by the process's own number.
+/// The blocks that are known, by the number that the block has in the process.
 #[derive(Debug)]
 pub(crate) struct SpanIds {
     /// The number of blocks that are known at most.
@@ -105,7 +105,8 @@ impl SpanIds {
         });
     }
 
-    /// Returns blocks all of whose calls have ids below `first_call`, at most as many as wanted, with the process's numbers.
+    /// Returns at most `wanted` blocks all of whose calls have ids below `first_call`. Each is the number of the block
+    /// in the process, and its id in the store.
     pub(crate) fn unused(&self, first_call: i64, wanted: usize) -> Vec<(u64, i64)> {
         let unused = self.known.iter().filter(|(_, block)| block.last_call < first_call);
         collect_most(unused.map(|(block, known)| (*block, known.id)).take(wanted))

@@ -19,16 +19,18 @@ use crate::growth::{MakeRoom as _, collect_all};
 /// percent of the bytes of the calls.
 const CALLS_PER_ZONE: usize = 40;
 
-/// Functions, and blocks, that a range's zones note at most: as many as the calls of a full range may have.
+/// The most functions, and the most blocks, that have zones in a range: as many as [`CALLS_PER_ZONE`] allows for a full
+/// range.
 const ZONES_MAX: usize = 700;
 
-/// The place of the zone of all functions, which is not the id of any function.
+/// The function id under which the zone of all functions is stored. No function has this id.
 const ALL_FUNCTIONS: i64 = 0;
 
 /// Stands for the last block before the first call.
 const NO_BLOCK: (i64, usize) = (-1, usize::MAX);
 
-/// Ids of functions that have a place. A range with a call of a function whose id is larger has no zones of functions.
+/// Functions with ids below this number can have a zone. A range with a call of a function whose id is larger has no
+/// zones of functions.
 const FUNCTION_IDS_MAX: usize = 1 << 16;
 
 /// The calls of a function in a range.
@@ -89,7 +91,7 @@ pub(crate) struct Zones {
     range: Option<i64>,
     /// The zone of all functions.
     all: FunctionZone,
-    /// The zones of functions, at the places of their ids; an entry without calls stands for no zone.
+    /// The zones of functions, indexed by the function's id. An entry without calls stands for no zone.
     functions: Vec<FunctionZone>,
     functions_met: Vec<usize>,
     blocks: Vec<BlockZone>,
@@ -175,8 +177,8 @@ impl Zones {
         self.functions_met.push(at);
     }
 
-    /// Returns the place of a block, which is made if there is none. Without memory for it, the range gets
-    /// no zones of blocks.
+    /// Returns the index of a block in `blocks`, and adds the block if it is missing. Without memory for the block, the
+    /// range gets no zones of blocks.
     #[cold]
     fn find_block(&mut self, kind: usize, block: i64) -> usize {
         if !self.places.make_room(1) || !self.blocks.make_room(1) {

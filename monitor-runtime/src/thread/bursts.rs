@@ -33,6 +33,7 @@ struct Slot {
     seen: AtomicU64,
     /// The start of the first call that `seen` counts.
     since: AtomicU64,
+    /// The value of `Bursts::uses` when the slot was used last.
     used: AtomicU64,
 }
 
@@ -187,9 +188,10 @@ impl Bursts {
         }
     }
 
-    /// Collector: returns the calls in slots that have not been taken, as far as their place below a row is known for
-    /// good: the number of the slot, the calls, and their version. `is_new` decides whether a version of a slot is to
-    /// be taken. Calls for which there is no memory are read with a later drain.
+    /// Collector: returns the calls in slots that have not been taken: the number of the slot, the calls, and their
+    /// version. A slot is left out while it is not yet known whether its caller will have a row of its own or share
+    /// one. `is_new` decides whether a version of a slot is to be taken. Calls for which there is no memory are read
+    /// with a later drain.
     pub(crate) fn read(&self, mut is_new: impl FnMut(usize, u64) -> bool) -> Vec<(usize, SharedCalls, u64)> {
         // Observes the slots as they were when the mark moved: the release in `set_mark`.
         let mark = self.mark.load(Ordering::Acquire);

@@ -1,5 +1,5 @@
-//! The number of calls that are skipped before the next one that is looked at, and the number of calls that were only
-//! counted.
+//! Countdowns of the calls to skip before the next one that needs a sampling decision, and counts of the calls that
+//! were only counted.
 //!
 //! Takes a thread's calls of functions that are sampled; gives one countdown for each function, whose counts the
 //! collector reads. Only the owning thread writes, without read-modify-write. The table is one slice, so that a
@@ -19,8 +19,8 @@ use crate::thread::tally::{Durations, Table};
 /// | word | bits | content |
 /// |---|---|---|
 /// | 0 | 63–32 | number of calls that were only counted: neither sampled nor timed; counted at their entry, as `ok` |
-/// | 0 | 31 | flag of the gap: the gap ends in another draw (`call::decision`) |
-/// | 0 | 30–0 | gap: number of calls still to skip before the next one that is looked at |
+/// | 0 | 31 | flag of the gap: the gap ends in another draw |
+/// | 0 | 30–0 | gap: number of calls still to skip before the next one that needs a decision (`call::decision`) |
 /// | 1 | 63–32 | number of calls that were only counted, then failed, and so left a record after all |
 /// | 1 | 31–0 | the epoch of the rate that the gap was drawn for |
 ///
@@ -28,7 +28,7 @@ use crate::thread::tally::{Durations, Table};
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Countdown(&'static [AtomicU64; countdown::WORDS]);
 
-/// The bits of a gap that count; the bit above them is a flag.
+/// The bits of a gap that hold its number of calls; the bit above them is a flag.
 pub(crate) const GAP_MASK: u32 = u32::MAX >> 1;
 
 impl Countdown {
@@ -153,8 +153,9 @@ impl Countdowns {
         self.0.iter().rev().find_map(OnceLock::get)
     }
 
-    /// Returns a table that has a place for this function, made if necessary. Returns `None` for want of memory or beyond
-    /// the bound. Called by the owner alone. `take` takes the memory for the table of this number, which has so many words.
+    /// Returns a table that has a place for this function, made if necessary. Returns `None` for want of memory or
+    /// beyond the bound. Called by the owner alone. `take` gets the number of the table and its number of words, and
+    /// returns the memory for it.
     #[cold]
     pub(crate) fn grow(
         &self,
@@ -200,7 +201,7 @@ impl Countdowns {
         made.flatten()
     }
 
-    /// Returns the countdowns by which calls were counted, with their sites.
+    /// Returns the countdowns that have counted calls, with their sites.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, Countdown)> {
         let used = |(_, countdown): &(u32, Countdown)| countdown.counted() != 0 || countdown.failed() != 0;
         let all = self.table().map_or(&[][..], |table| table.countdowns);

@@ -19,7 +19,7 @@ pub(crate) struct SharedCalls {
     pub(crate) trace: u64,
     /// The span of the first of the calls.
     pub(crate) span: u64,
-    /// The number of times that the sums began at zero. Differences make sense within one round only.
+    /// The number of times that the sums have begun anew at zero. Only sums of the same round can be subtracted.
     pub(crate) round: u64,
     /// The start of the first call and the end of the last one, in ticks.
     pub(crate) start: u64,
@@ -34,7 +34,7 @@ pub(crate) struct SharedCalls {
 }
 
 const WORDS: usize = 12;
-/// The bit of the caller's word that says that the caller shares a row. Spans leave it free.
+/// The bit of the caller's word that is set if the caller shares a row. Span ids leave it free.
 const IS_BELOW: u64 = 1 << 63;
 
 impl SharedCalls {

@@ -28,6 +28,7 @@ use crate::sync::lock;
 #[derive(Debug, Clone)]
 pub(crate) struct ThreadInfo {
     pub(crate) id: u32,
+    /// The upper half of the thread's span ids.
     pub(crate) prefix: u32,
     pub(crate) name: String,
 }
@@ -48,7 +49,7 @@ pub(crate) struct Home {
     pub(crate) metadata: Metadata,
     pub(crate) suspended: SuspendedCalls,
     pub(crate) overflow: OverflowSender,
-    /// The places that say log lines.
+    /// The places in the source that write log lines.
     pub(crate) log: LogPlaces,
     /// The tallies of threads for whose own tables there was no memory.
     pub(crate) shared_tallies: Tallies,
@@ -57,13 +58,13 @@ pub(crate) struct Home {
     /// The number of calls of one function below one caller that have a record each before others share a row; 0 if all
     /// have one.
     pub(crate) fold_after: AtomicU32,
-    /// True if so many calls wait for the coarse clock that the clock should run.
+    /// True if a call has requested the coarse clock and the collector has not taken the request yet.
     clock_wanted: AtomicBool,
     /// True if a subscriber receives records: calls share rows only once a ring is full.
     pub(crate) is_streamed: AtomicBool,
     /// Rings for bursts that no thread has needed so far.
     pub(super) spare_bursts: Mutex<Vec<PlacedRing>>,
-    /// The places of states without an owner among all states, and how many they are.
+    /// The indices of the states without an owner, and their number.
     pub(super) free: Mutex<Vec<usize>>,
     pub(super) free_count: AtomicUsize,
     introduced: Mutex<Vec<ThreadInfo>>,
@@ -123,7 +124,7 @@ impl Home {
         let name = name.unwrap_or_else(|| format!("thread-{id}"));
         self.metadata.thread(id, &name);
         let info = ThreadInfo { id, prefix, name };
-        // A thread that is not introduced is shown by its id.
+        // A thread for whose description there is no memory is shown by its id.
         if self.accountant.take(Part::Threads, info.bytes()) {
             let mut introduced = lock(&self.introduced);
             if introduced.make_room(1) {
@@ -150,9 +151,9 @@ impl Home {
         Some((block.get(block::HEADER..block::HEADER + words)?, survives))
     }
 
-    /// Takes scratch memory for the calls of the thread with this ring: from the ring file while memory is ample, then less
-    /// of it from the heap, where the arguments of its calls in flight do not survive the process. Returns `None` if there is
-    /// no memory: the values of the thread's calls are then not captured.
+    /// Takes scratch memory for the calls of the thread with this ring: from the ring file while memory is ample,
+    /// otherwise a smaller piece from the heap, where the arguments of calls in flight do not survive the process.
+    /// Returns `None` if there is no memory: the values of the thread's calls are then not captured.
     pub(super) fn take_scratch(&self, ring: u32) -> Option<&'static mut [u8]> {
         let accountant = self.accountant;
         let usual = limits::SCRATCH_BYTES + limits::VALUES_BYTES_MAX;
@@ -247,7 +248,8 @@ impl Home {
         self.spare_bursts.try_lock().is_ok_and(|spare| !spare.is_empty())
     }
 
-    /// Asks the collector to run the coarse clock soon, because calls wait for it.
+    /// Asks the collector to run the coarse clock soon, because calls are timed that could be only counted if the clock
+    /// ran.
     #[cold]
     pub(crate) fn request_clock(&self) {
         if !self.clock_wanted.swap(true, Ordering::Relaxed) {

@@ -1,7 +1,7 @@
 //! The parts that a thread finds by itself, each behind one thread-local word.
 //!
-//! Takes the state that a thread is given; gives it, its countdowns and its scratch writer to the calls on that
-//! thread, and returns the state when the thread ends. The words always belong together: all of one state. The file
+//! Takes the state that a thread is given; gives this state, its countdowns and its scratch writer to the calls on the
+//! thread, and gives the state back when the thread ends. The words always belong to one and the same state. The file
 //! does not know where a state comes from.
 
 use std::cell::Cell;
@@ -17,7 +17,7 @@ thread_local! {
     /// Const and without `Drop`: an access is one load, and it works in destructors of other thread-locals.
     static LOCAL: Local =
         const { Local { state: Cell::new(None), countdowns: Cell::new(None), scratch: Cell::new(None) } };
-    /// Returns the state when the thread ends.
+    /// Gives the state back when the thread ends.
     static EXIT: ReleaseOnExit = const { ReleaseOnExit };
 }
 
@@ -51,9 +51,9 @@ impl Drop for ReleaseOnExit {
 /// The time for which a state was taken for the calling thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Lease {
-    /// Until the thread's end, which returns it.
+    /// Until the thread's end, which gives the state back.
     Thread,
-    /// For one call, which returns it, because the thread is ending already.
+    /// For one call, which gives the state back at its end, because the thread is ending already.
     Call,
 }
 
@@ -75,7 +75,7 @@ pub(super) fn adopt(state: &'static ThreadState) {
     LOCAL.with(|local| local.set(Some(state)));
 }
 
-/// Returns a state, which the calling thread no longer uses, with its scratch writer. Records in its ring stay there,
+/// Gives back a state that the calling thread no longer uses, with its scratch writer. Records in its ring stay there,
 /// in order, before those of the next owner.
 pub(crate) fn release(state: &'static ThreadState) {
     // The list may grow, and an allocator of the program's may make a monitored call that asks for a state.
@@ -159,7 +159,7 @@ pub(crate) fn end_suppression(before: Option<u64>) {
     }
 }
 
-/// Runs a closure on the recorder's own thread as if the thread were the program's, and returns the state that the
+/// Runs a closure on the recorder's own thread as if the thread were the program's, and gives back the state that the
 /// closure took. The recorder's thread has no state otherwise.
 pub(crate) fn with_borrowed_state<R>(run: impl FnOnce() -> R) -> R {
     let result = with_recording(run);
@@ -169,7 +169,7 @@ pub(crate) fn with_borrowed_state<R>(run: impl FnOnce() -> R) -> R {
     result
 }
 
-/// Forgets the calling thread's state without returning it, in the child of a fork: the state belongs to the parent.
+/// Forgets the calling thread's state without giving it back, in the child of a fork: the state belongs to the parent.
 pub(crate) fn forget_current() {
     LOCAL.with(|local| local.set(None));
 }

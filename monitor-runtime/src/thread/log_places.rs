@@ -1,9 +1,9 @@
-//! The places of a program that say log lines: level, target, file and line of each.
+//! The places in a program's source that write log lines: level, target, file and line of each.
 //!
 //! Takes a place as the logger knows it; gives the entry that is made for it once, with its number and its bound on
 //! lines a second. Looking a place up takes no lock. Places beyond the bound share an entry for each level. The bound
 //! and the number of lines beyond it lie in the ring file where there is room, so that a recoverer finds them. The file
-//! does not know what a line says.
+//! does not know the text of a line.
 
 use std::hash::Hasher;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -17,7 +17,7 @@ use crate::ring::layout::log_place;
 use crate::ring::memory::Memory;
 use crate::ring::metadata::Metadata;
 
-/// The place that says a log line.
+/// The place in the source that writes a log line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LogPlace<'a> {
     /// The level of its lines.
@@ -65,7 +65,7 @@ fn first_bytes(text: &str, bytes: usize) -> &str {
     &text[..end]
 }
 
-/// A place that has said a line.
+/// A place that has written a line.
 #[derive(Debug)]
 pub(crate) struct KnownPlace {
     pub(crate) number: u16,
@@ -118,7 +118,7 @@ impl KnownPlace {
         }
     }
 
-    /// Takes the number of lines that wait to share a row.
+    /// Returns the number of lines that wait to share a row, and resets it to 0.
     pub(crate) fn take_folded(&self) -> u64 {
         let folded = self.counter(FOLDED);
         if folded.load(Ordering::Relaxed) == 0 { 0 } else { folded.swap(0, Ordering::Relaxed) }
@@ -136,7 +136,7 @@ impl KnownPlace {
 pub(crate) struct LogPlaces {
     /// False once recording has ended.
     is_open: AtomicBool,
-    /// A hash table, made when the first line is said, and behind it an entry for each level.
+    /// A hash table, made when the first line is written, and behind it an entry for each level.
     slots: OnceLock<Box<[OnceLock<Box<KnownPlace>>]>>,
     /// The number of lines that neither have a row nor share one.
     dropped: AtomicU64,
@@ -149,8 +149,8 @@ impl Default for LogPlaces {
 }
 
 impl LogPlaces {
-    /// Returns the entry of a place, which is made now if the place says its first line. Returns `None` where there is no
-    /// memory for the table, or if the line is said by code that interrupts the recorder.
+    /// Returns the entry of a place, which is made now if the place writes its first line. Returns `None` if there is
+    /// no memory for the table, or if the code that writes the line has interrupted the recorder.
     pub(crate) fn find(
         &self,
         place: LogPlace<'_>,
@@ -194,7 +194,7 @@ impl LogPlaces {
         Some(self.slots.get_or_init(|| (0..SLOTS).map(|_| OnceLock::new()).collect()))
     }
 
-    /// Returns the places that have said a line.
+    /// Returns the places that have written a line.
     pub(crate) fn known(&self) -> impl Iterator<Item = &KnownPlace> {
         self.slots.get().into_iter().flatten().filter_map(|slot| slot.get().map(|place| &**place))
     }
@@ -231,8 +231,8 @@ impl LogPlaces {
     }
 }
 
-/// Finds the entry of a place. Returns the number of a free slot for it if there is no entry, and nothing if its slots are
-/// taken.
+/// Finds the entry of a place. Returns `Err` with the number of a free slot if the place has no entry yet, and
+/// `Ok(None)` if other places have taken all slots that it may have.
 fn find_in<'a>(
     slots: &'a [OnceLock<Box<KnownPlace>>],
     place: &LogPlace<'_>,
@@ -268,8 +268,8 @@ fn new_place(
 /// The target of the entries that places beyond the bound share.
 const OTHER_PLACES: &str = "other places";
 const SLOTS: usize = LOG_PLACES_MAX + LogLevel::ALL.len();
-/// The slots that are looked at for a place. With more places than three quarters of the table some share an entry before the
-/// table is full.
+/// The number of slots that a place may have. Once about three quarters of the table are taken, some places find all of
+/// theirs taken, and share an entry.
 const PROBES_MAX: usize = 32;
 const BYTES_OF_TABLE: usize = SLOTS * size_of::<OnceLock<Box<KnownPlace>>>();
 /// The bytes of an entry with usual texts.

@@ -6,9 +6,9 @@
 //!
 //! Bottom up: `tally` and `countdown` count calls, `fold_slot` and `bursts` sum up calls that share a row, `ring_sizes`
 //! and `placed_ring` place a ring in memory, `overflow` carries failures past a full ring, `log_places` holds the
-//! places that say log lines, `home` holds what all threads share, `state` is one thread's part, `pressure` is the way
-//! of a thread's calls while its ring fills up, `local` finds the state of a thread, `scratch` holds captured values,
-//! and `pool` gives out the states.
+//! places that write log lines, `home` holds what all threads share, `state` is one thread's part, `pressure` is the
+//! way of a thread's calls while its ring fills up, `local` finds the state of a thread, `scratch` holds captured
+//! values, and `pool` gives out the states.
 
 pub(crate) mod tally;
 pub(crate) mod countdown;

@@ -36,8 +36,8 @@ impl OverflowSender {
         Self { sender, accountant }
     }
 
-    /// Sends a failed call's record to the collector. Returns false if the records on the way have reached their
-    /// bound, for example because the collector waits for its disk, and if there is no memory for a copy.
+    /// Sends a failed call's record to the collector. Returns false if the records on the way have reached their bound,
+    /// for example because the collector waits for its disk, or if there is no memory for a copy.
     pub(crate) fn send(&self, thread: u32, header: &[u64; HEADER_WORDS], values: &[Word]) -> bool {
         let bytes = Overflow::size(HEADER_WORDS + values.len());
         if !self.accountant.take(Part::Overflow, bytes) {

@@ -1,4 +1,4 @@
-//! The set of all threads' states: how a thread comes by one, and what becomes of it when the thread ends.
+//! The set of all threads' states: how a thread gets a state, and what happens to the state when the thread ends.
 //!
 //! Takes a thread's first monitored call; gives a `ThreadState`, which the thread then finds by itself (`local`). A
 //! state has at most one owning thread at a time; it is never freed, only reused, so references to it hold for the
@@ -38,8 +38,8 @@ pub(crate) struct ThreadPool {
     captures: CaptureMode,
 }
 
-/// Finds the set of this process's threads. `runtime` fills it at its first start; the child of a fork inherits it, and
-/// finds its own set by it.
+/// The function that finds the set of this process's threads. `runtime` sets it at its first start. The child of a fork
+/// inherits the function, which returns the child's own set there.
 static PROCESS_THREADS: OnceLock<fn() -> Option<&'static ThreadPool>> = OnceLock::new();
 
 /// Returns the set of this process's threads; `None` before the runtime's first start.
@@ -106,8 +106,8 @@ impl ThreadPool {
         all.get(free.swap_remove(place)).copied()
     }
 
-    /// Returns true if there is neither memory for another state nor a used one to be had. It takes no lock, because threads
-    /// without a state ask at each of their calls.
+    /// Returns true if there is no memory for another state, and no state without an owner either. It takes no lock,
+    /// because threads without a state ask at each of their calls.
     fn is_exhausted(&self) -> bool {
         self.home.free_count.load(Ordering::Relaxed) == 0
             && self.home.accountant.room(Part::Threads) < STATE_BYTES
@@ -159,7 +159,8 @@ impl ThreadPool {
         Some(state)
     }
 
-    /// Makes a ring of the usual size or smaller. Returns `None` where a used ring has to do.
+    /// Makes a ring of the usual size or smaller; where memory has run out, one without room for a record. Returns
+    /// `None` if memory has run out and a used ring is free instead, or if there is no memory at all.
     fn new_usual_ring(&self) -> Option<PlacedRing> {
         let bytes = self.next_ring_bytes().min(limits::RING_BYTES);
         let ring = (bytes > RING_BYTES_NONE).then(|| self.new_ring(bytes)).flatten();
@@ -260,7 +261,8 @@ const STATES_AT_ONCE: usize = 32;
 /// The bytes of a state and its page, without a ring.
 const STATE_BYTES: usize = PAGE_BYTES + size_of::<ThreadState>();
 
-/// The divisor for a used ring that is taken at once: an eighth of it may still be to be drained.
+/// The divisor by which a state without an owner is preferred to a new one: at most an eighth of its ring may still
+/// have to be drained.
 const IDLE_SHARE: usize = 8;
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 use crate::limits;
 
 /// Returns the size of the next ring, in bytes. The first threads share half of the memory: each takes an eighth of
-/// what is left of that half. The other half is for small rings, of which it holds a thousand by default.
+/// what is left of that half. The other half is for small rings, of which it holds some four hundred by default.
 pub(super) fn next_ring_bytes(used: usize, max: usize) -> usize {
     let generous = (max / 2).saturating_sub(used) / 8;
     if generous >= limits::RING_BYTES_MIN {
@@ -17,7 +17,7 @@ pub(super) fn next_ring_bytes(used: usize, max: usize) -> usize {
     }
 }
 
-/// The divisor of the memory for rings up to which rings are made in advance: a quarter.
+/// Rings are made in advance only until this part of the memory for rings is used: one in 4.
 pub(super) const READY_SHARE: usize = 4;
 
 /// The size of a ring that has no room for a record.

@@ -1,7 +1,7 @@
 //! A thread's scratch memory for captured values: a stack of bytes that grows with the nesting of calls.
 //!
 //! Takes values that expansions write; gives their bytes, kept until the call that captured them ends and moves them
-//! into its record. The writer is lent to one user at a time. It stays with the thread's state, so whoever reuses
+//! into its record. The writer is lent to one user at a time. It stays with the thread's state: a thread that reuses
 //! the state reuses the writer. The file does not know which call a value belongs to.
 
 use std::sync::OnceLock;
@@ -32,7 +32,7 @@ pub(crate) fn take_made() -> Option<ScratchWriter> {
     take_scratch()
 }
 
-/// Takes the thread's writer, made on first use; `None` if it is lent. It stands at the start of a word.
+/// Takes the thread's writer, made on first use; `None` if it is lent. Its position is at the start of a word.
 #[inline]
 pub(crate) fn take(thread: &ThreadState) -> Option<ScratchWriter> {
     match take_made() {
@@ -41,7 +41,7 @@ pub(crate) fn take(thread: &ThreadState) -> Option<ScratchWriter> {
     }
 }
 
-/// Takes the thread's writer and opens it behind what lies there, for the values of one call.
+/// Takes the thread's writer and opens it for the values of one call, behind the values that it already holds.
 #[inline]
 pub(crate) fn open(thread: &ThreadState) -> Option<ScratchWriter> {
     let writer = take(thread)?;
@@ -56,7 +56,8 @@ pub(crate) fn write_captured(writer: &mut Writer<'_>, values: &[u8]) {
     writer.open(limits::VALUES_BYTES_MAX);
 }
 
-/// Pushes a copy of values on the thread's scratch memory. Returns the place to which [`pop_copy`] rewinds it.
+/// Pushes a copy of values on the thread's scratch memory. Returns the place to which [`pop_copy`] rewinds it, or
+/// `None` if there is no room for the copy.
 #[inline]
 pub(crate) fn push_copy(thread: &ThreadState, start: Ticks, values: &[u8]) -> Option<usize> {
     let writer = take(thread)?;
@@ -103,8 +104,8 @@ pub(crate) fn close(thread: &ThreadState, writer: ScratchWriter, top: usize) {
     put_back(writer);
 }
 
-/// Makes the thread's writer on first use. Returns `None` if the writer is lent, if there is no memory for it, or if the
-/// interrupted code is allocating memory itself.
+/// Makes the thread's writer on first use. Returns `None` if the writer is lent, if there is no memory for it, or if
+/// the call has interrupted guarded code of the recorder, which may be allocating memory.
 #[cold]
 fn make(thread: &ThreadState) -> Option<ScratchWriter> {
     run_guarded(|| {

@@ -33,8 +33,8 @@ pub(crate) const SUPPRESSED: u64 = u64::MAX;
 /// The current span while the recorder writes a record: calls that interrupt it pass
 /// through, and are counted as `dropped_passed`.
 pub(crate) const WRITING: u64 = u64::MAX - 1;
-/// The current span on a thread on which stackful coroutines have been seen to interleave their calls: nobody knows which call a
-/// new one is below, so it has no parent.
+/// The current span on a thread on which stackful coroutines have been seen to interleave their calls: the caller of a
+/// new call is not known, so the call has no parent.
 pub(crate) const INTERLEAVED: u64 = u64::MAX - 2;
 
 /// The state that a thread records with. The fields that every call reads come first, in one cache line and the next
@@ -149,8 +149,8 @@ impl ThreadState {
         }
     }
 
-    /// Gives the thread a new prefix, because it has used the four thousand million span ids of its last one, and
-    /// returns the first span id of it.
+    /// Gives the thread a new prefix, because it has used all 2^32 span ids of its last one. Returns the first span id
+    /// with the new prefix.
     #[cold]
     fn next_span_of_new_prefix(&self) -> u64 {
         let name = std::thread::current().name().map(str::to_owned);
@@ -324,7 +324,7 @@ const fn bit_of(site: u32) -> u64 {
     1 << (site & (u64::BITS - 1))
 }
 
-/// The part of a thread's state that a timed call changes while it is under way, as it was before.
+/// The part of a thread's state that a timed call changes while it is under way, as it was before the call.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct CallerState {
     callee_ticks: u64,
@@ -340,7 +340,7 @@ impl CallerState {
         Self { callee_ticks: thread.callee_ticks.load(Ordering::Relaxed), under_way }
     }
 
-    /// Returns the words from which [`Self::from_words`] makes this again.
+    /// Returns the words from which [`Self::from_words`] restores this state.
     #[inline]
     pub(crate) const fn to_words(self) -> [u64; 2] {
         [self.callee_ticks, self.under_way]
@@ -367,13 +367,14 @@ impl CallerState {
         thread.under_way.store(self.under_way, Ordering::Relaxed);
     }
 
-    /// Returns true if another call of this function was under way around the call, whose frame is popped.
+    /// Returns true if another call of this function was under way around the call, whose frame must have been popped
+    /// already.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn is_nested(self, thread: &ThreadState, site: u32) -> bool {
         self.may_be_nested(site) && frames::holds(thread.page.words, site)
     }
 
-    /// Returns false if no other call of this function was under way around the call.
+    /// Returns false if certainly no other call of this function was under way around the call.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn may_be_nested(self, site: u32) -> bool {
         self.under_way & bit_of(site) != 0

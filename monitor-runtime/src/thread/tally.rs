@@ -123,8 +123,8 @@ fn middle_of(place: usize) -> Ticks {
 }
 
 impl Durations {
-    /// Adds durations of zero calls to a list that has room for them. It is a function of its own because its frame holds
-    /// them too, and the caller's thread may have a small stack.
+    /// Appends empty counts of durations to a list that has room for them. This is a function of its own because its
+    /// stack frame holds a copy of the counts, and the caller's thread may have a small stack.
     #[cold]
     #[inline(never)]
     fn push_to(list: &mut Vec<Self>, words: &'static [AtomicU64; tally::WORDS]) {
@@ -312,7 +312,7 @@ const fn is_number_of_calls(at: usize) -> bool {
     at >= tally::CALLS && at < tally::CALLS + 4
 }
 
-/// The counters of a tally as of one reading.
+/// The counters of a tally, as one reading found them.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Counts(pub(crate) [u64; tally::WORDS]);
 
@@ -383,7 +383,7 @@ fn place(site: u32) -> (usize, usize) {
 impl Block {
     fn new((words, survives): Table, durations: Vec<DurationsPlace>) -> Self {
         let words = words.as_chunks().0;
-        // A thread's state is never freed, and so are its tallies.
+        // A thread's state is never freed, and neither are its tallies.
         Self { words, durations: Vec::leak(durations), survives }
     }
 
@@ -394,8 +394,8 @@ impl Block {
 }
 
 impl Tallies {
-    /// Returns the tally of a function, made on first use; `None` for want of memory or beyond the bound. `take` takes
-    /// the memory for the block of this number, which has so many words.
+    /// Returns the tally of a function, made on first use; `None` for want of memory or beyond the bound. `take` gets
+    /// the number of the block and its number of words, and returns the memory for it.
     #[inline]
     pub(crate) fn get_or_make(
         &self,
@@ -481,7 +481,7 @@ const fn block_bytes(block: usize) -> usize {
 /// The most times that the counters are read, if a call is being counted each time.
 const READS_MAX: usize = 16;
 
-/// The factor on the memory of histograms, because the collector keeps a copy of each as of its last reading.
+/// The factor by which the memory of a histogram is counted, because the collector keeps a copy from its last reading.
 const KEPT_TWICE: usize = 2;
 
 #[cfg(test)]

@@ -113,8 +113,28 @@ fn a_process_goes_when_it_has_ended_and_its_last_row_has_gone_and_its_functions_
     only.functions.truncate(1);
     only.at_ns = T0 + 8 * HOUR;
     second.write(&only).unwrap();
-    retain_all(&mut second, T0 + 8 * HOUR);
     let tool = tool(&path);
+    for process_id in 0..=2 {
+        tool.execute(
+            "INSERT INTO breaker (process_id, hold, reason) VALUES (?1, 'open', 'test')",
+            [process_id],
+        )
+        .unwrap();
+        tool.execute(
+            "INSERT INTO guard_hold (process_id, name, hold, reason) VALUES (?1, 'bank', 'open', 'test')",
+            [process_id],
+        )
+        .unwrap();
+    }
+    retain_all(&mut second, T0 + 8 * HOUR);
+    for table in ["breaker", "guard_hold"] {
+        let held = query_column::<i64>(&tool, &format!("SELECT process_id FROM {table} ORDER BY process_id"));
+        assert_eq!(
+            held,
+            [0, 2],
+            "a later process with the number of the one that has gone would find {table} held"
+        );
+    }
     assert_eq!(query_column::<String>(&tool, "SELECT run_uuid FROM processes"), [process(2).run_uuid]);
     assert_eq!(query_column::<String>(&tool, "SELECT name FROM function"), ["shop::f1"]);
     assert_eq!(query_value::<String>(&tool, "SELECT function || thread FROM calls"), "shop::f1worker-1");

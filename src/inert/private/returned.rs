@@ -1,5 +1,5 @@
-//! The choice of what ends the call of a function whose return type looks like a future. Each choice returns the value as
-//! it is; they differ in the value that the expansion's last closure is typed for.
+//! The choice of what ends the call of a function whose return type looks like a future. Each choice returns the value
+//! as it is; they differ in the argument type of the closure that ends the call.
 
 use std::future::Future;
 use std::marker::PhantomData;

@@ -67,8 +67,8 @@ COALESCE((SELECT MIN(first_call) FROM call_range WHERE max_start_ns >= :since),
 /// The text in place of the values of a slow call without values.
 pub(super) const NO_VALUES: &str = "(no values: it was not sampled when it began)";
 
-/// Ids that are looked up in the view at once. The rows of so many calls take little memory, and the first ones
-/// are printed soon.
+/// The number of ids that are looked up in the view at once. It is small, so that the rows take little memory and the
+/// first ones are printed soon.
 const IDS_AT_ONCE: usize = 1_000;
 
 pub(super) fn run(common: &Common, arguments: &Calls) -> Result<()> {
@@ -131,7 +131,7 @@ fn find(common: &Common, arguments: &Calls, store: &Store, printer: &mut Printer
     }
 }
 
-/// The rows of a store, kept until those of all stores are there.
+/// The rows of one store, collected in memory until the rows of all stores are read.
 #[derive(Default)]
 struct Collected {
     rows: Vec<Vec<Cell>>,
@@ -190,7 +190,7 @@ fn find_longest(search: &mut Search, ranges: &[ranges::Bounded], printer: &mut P
     longest.into_ids().try_for_each(|id| printer.add(id))
 }
 
-/// Prints calls in the order in which their ids come, some at a time.
+/// Prints calls in the order in which their ids are added, [`IDS_AT_ONCE`] at a time.
 struct Printer<'a> {
     store: &'a Store,
     common: &'a Common,

@@ -223,7 +223,7 @@ pub(super) fn describe(trees: &Trees) -> String {
     text
 }
 
-/// Writes to the file of the options, or to standard output, and shows that on the terminal meanwhile.
+/// Writes to the file of the options, or to standard output. Meanwhile the terminal shows that writing is under way.
 fn write(
     stores: &Stores,
     options: &OutputOptions,

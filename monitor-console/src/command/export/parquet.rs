@@ -1,4 +1,4 @@
-//! A Parquet file: columns with types, compressed, as DuckDB, Polars, pandas and Spark read them without asking.
+//! A Parquet file: compressed columns with types, which DuckDB, Polars, pandas and Spark read without a given schema.
 //!
 //! Takes rows and the kinds of their columns; gives groups of rows, each written as it is full, so memory is bounded
 //! however many rows there are. A kind is known before the first row, so files of several stores and days have equal types.
@@ -26,7 +26,7 @@ const GROUP_BYTES_MAX: usize = 64 << 20;
 
 /// A writer of Parquet.
 pub(super) struct Parquet<'a> {
-    /// The file, taken until the columns are known.
+    /// The output until the columns are known. Then it belongs to `file`, and this field is `None`.
     out: Option<&'a mut (dyn Write + Send)>,
     kind_of: &'a dyn Fn(&str) -> Kind,
     file: Option<SerializedFileWriter<&'a mut (dyn Write + Send)>>,

@@ -22,7 +22,7 @@ use crate::{terminal, units};
 
 const HOUR_NS: i64 = 3_600_000_000_000;
 
-/// The name of Hive for the part of rows whose column has no value.
+/// The value by which Hive names the folder of rows whose partition column is NULL.
 const NO_TIME: &str = "__HIVE_DEFAULT_PARTITION__";
 
 /// Writes a file for each part of time that has rows; `fill` writes the rows of a file.
@@ -164,7 +164,7 @@ fn file_name(view: &str) -> String {
 struct CreatedFolders(Vec<PathBuf>);
 
 impl CreatedFolders {
-    /// Creates a folder and those around it, as far as they are missing.
+    /// Creates a folder, and those of its ancestors that are missing.
     fn create(&mut self, folder: &Path) -> Result<()> {
         let missing = folder.ancestors().take_while(|path| !path.as_os_str().is_empty() && !path.exists());
         for path in missing.collect::<Vec<_>>().into_iter().rev() {

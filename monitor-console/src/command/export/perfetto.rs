@@ -1,7 +1,7 @@
 //! A timeline in the JSON that Perfetto reads: a slice per call on its lane, and counters of each process.
 //!
-//! Times are microseconds with three decimals from the first call on, because a number of JSON holds no nanoseconds since the epoch.
-//! Ids of calls are texts for the same reason.
+//! Times are microseconds with three decimals, counted from the first call, because a JSON number cannot hold
+//! nanoseconds since the epoch exactly. Ids of calls are texts for the same reason.
 
 use std::io::Write;
 
@@ -84,7 +84,8 @@ pub(super) fn write(
     Ok(writeln!(out, "\n]}}")?)
 }
 
-/// Returns the number of a lane as a thread: Perfetto takes threads of one number for one thread, and 0 for none.
+/// Returns the thread number of a lane, counted from 1. Perfetto merges threads of equal number, and takes the number
+/// 0 for no thread.
 fn to_thread(lane: usize) -> usize {
     lane + 1
 }

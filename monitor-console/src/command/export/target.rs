@@ -1,8 +1,8 @@
 //! The file that an export is written to.
 //!
-//! A file that exists is never opened for writing: without `--force` it is refused, with it a file beside it is written and
-//! then renamed. The store and its logs are refused in any case. An export that fails leaves no file behind. Only the user can read
-//! the file, because it may hold captured values.
+//! A file that exists is never opened for writing. Without `--force` it is refused; with it, a file beside it is
+//! written and then renamed over it. The store and its logs are refused in any case. An export that fails leaves no
+//! file behind. Only the user can read the file, because it may hold captured values.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Write};

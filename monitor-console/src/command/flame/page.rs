@@ -1,7 +1,8 @@
-//! The flame graph as one page: it holds its script and its data, and asks for nothing else.
+//! The flame graph as one page, which contains its script and its data and loads nothing else.
 //!
-//! Names are escaped three times over: what acts on a terminal or turns text around is shown as an escape, JSON escapes what ends
-//! a string, and `<` is written as an escape so that no name ends the script. The script sets texts only as text.
+//! Names are escaped in three ways: control and bidirectional characters are shown as escapes, JSON escapes the
+//! characters that end a string, and `<` is written as an escape so that no name ends the script. The script inserts
+//! names only as text, never as markup.
 
 use std::io::Write;
 

@@ -1,5 +1,5 @@
-//! The state that all requests share, which is the stores, the rules and the queue of queries; and the way of a request to its
-//! page.
+//! The state that all requests share (the stores, the rules for requests and the queue of queries), and the routing
+//! of a request to its page.
 //!
 //! Takes a request that passed the guard; gives a page or its data. Queries run on a bounded number of threads, each with a
 //! connection of its own that is closed with the answer, so no reader keeps a write-ahead log from being emptied. A query
@@ -39,7 +39,7 @@ use crate::{find, units};
 pub(super) const QUERIES_MAX: usize = 2;
 /// The most requests that wait for a query to end.
 const WAITING_MAX: usize = 16;
-/// The time limit of a statement of a panel among others.
+/// The time limit of a statement for one panel of a page that has several panels.
 pub(super) const PANEL_TIME: Duration = Duration::from_secs(1);
 /// The time limit of a statement of a page that answers one question.
 pub(super) const PAGE_TIME: Duration = Duration::from_secs(10);
@@ -223,7 +223,7 @@ impl Refusal {
         Self { status: StatusCode::FORBIDDEN, text }.into()
     }
 
-    /// Returns the error of a request that finds too many others.
+    /// Returns the error of a request that arrives while too many others wait.
     pub(super) fn busy() -> Error {
         let text = "too many requests wait for an answer: try again".to_owned();
         Self { status: StatusCode::SERVICE_UNAVAILABLE, text }.into()
@@ -369,7 +369,7 @@ pub(super) fn router(app: &Arc<App>) -> Router {
         .route("/metrics", get(probes::metrics))
         .route("/assets/{name}", get(assets::get))
         .route("/favicon.ico", get(assets::icon));
-    // A request that takes another method on a page is answered like one for a page that is not there.
+    // A request with a method that its page does not take is refused with an explanation.
     let mut router = router.fallback(not_found).method_not_allowed_fallback(not_allowed);
     if !app.base_path().is_empty() {
         router = Router::new().nest(app.base_path(), router).fallback(not_found);
@@ -405,14 +405,14 @@ async fn not_allowed(State(app): State<Arc<App>>, uri: Uri) -> Response {
     explain(&app, &error, form)
 }
 
-/// Stops the statement of a request when the request is dropped, because its client went.
+/// Stops the statement of a request when the request is dropped, because its client has gone.
 #[derive(Clone, Default)]
 struct Stop(Arc<Mutex<Stopping>>);
 
 /// The state of a [`Stop`].
 #[derive(Default)]
 struct Stopping {
-    /// True once the client went.
+    /// True once the client has gone.
     is_dropped: bool,
     /// The handle of the store, once it is open.
     handle: Option<rusqlite::InterruptHandle>,
@@ -432,7 +432,7 @@ impl Stop {
     }
 }
 
-/// Interrupts when it is dropped.
+/// Interrupts the statement of its [`Stop`] when it is dropped.
 struct StopOnDrop(Stop);
 
 impl Drop for StopOnDrop {
@@ -468,7 +468,7 @@ pub(super) async fn run<T: Send + 'static>(
     let stop = Stop::default();
     let _stop_on_drop = StopOnDrop(stop.clone());
     let app = Arc::clone(app);
-    // The thread keeps its place until the query ends. A query that runs on ends after its client has gone.
+    // The query counts as running, and keeps its permit, until it ends, even if its client has gone before.
     let work = move || {
         let _place = (waiting, permit);
         if stop.is_dropped() { Err(Refusal::busy()) } else { query(&app, &|store| stop.set(store)) }
@@ -530,7 +530,8 @@ fn make(
     })
 }
 
-/// Returns the data of a page with what it rests on.
+/// Returns the data of a page, with the store, its last write, the time that the page took and the statement behind
+/// it.
 fn describe(context: &Context<'_>, page: Page, started: Instant) -> Value {
     let mut data = Map::new();
     data.insert("store".to_owned(), json!(context.store.path().to_string_lossy()));

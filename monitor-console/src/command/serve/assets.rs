@@ -86,7 +86,8 @@ pub(super) async fn get(State(_): State<Arc<App>>, Path(name): Path<String>) -> 
     }
 }
 
-/// Answers with the icon. A browser asks for it by this name beside a page that names none, such as a plain text.
+/// Answers with the icon at `/favicon.ico`, which a browser requests for a page that names no icon, such as plain
+/// text.
 #[allow(clippy::unused_async, reason = "a handler is asynchronous")]
 pub(super) async fn icon() -> Response {
     ([(header::CONTENT_TYPE, ICON.kind)], ICON.content).into_response()

@@ -1,7 +1,8 @@
-//! Writes: a sampling rate is set or reset, the breakers or a guard are held or released, a rule on alerts is set, switched or removed.
+//! Writes: a form sets or resets a sampling rate, holds or releases the breakers or a guard, or sets, switches or
+//! removes a rule on alerts.
 //!
-//! Takes a form; writes a row of a control table and an event that says who did it, and leads back to the page. Without
-//! `--allow-writes` nothing is written, and the answer is the command that does the same.
+//! Takes a form; writes a row of a control table and an event that says who did it, and redirects back to the page.
+//! Without `--allow-writes` nothing is written, and the answer is the command that does the same.
 
 use std::sync::Arc;
 

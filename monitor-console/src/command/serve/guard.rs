@@ -77,7 +77,7 @@ impl Guard {
         for host in &mut hosts {
             host.make_ascii_lowercase();
         }
-        // Cookies are kept by host without port, so that the name tells servers on one host apart.
+        // Browsers keep cookies by host without the port, so the port in the name tells two servers apart.
         let cookie = format!("monitor_{}", listener.port().unwrap_or(0));
         let is_loopback = listener.address().is_none_or(|address| address.ip().is_loopback());
         Ok(Self {
@@ -121,7 +121,7 @@ impl Guard {
             && uri.authority().is_none_or(|authority| is_known(authority.as_str()))
     }
 
-    /// Returns true if the request carries the token as a cookie or as a bearer's.
+    /// Returns true if the request carries the token as a cookie or as a bearer token, or if the server needs none.
     pub(super) fn has_token(&self, headers: &HeaderMap) -> bool {
         let Some(token) = &self.token else { return true };
         let texts =

@@ -31,7 +31,7 @@ const BAR: [(&str, &str); 16] = [
 ];
 /// The spans of time that one click chooses.
 const SPANS: [(&str, &str); 5] = [("-5m", "5m"), ("-15m", "15m"), ("-1h", "1h"), ("-6h", "6h"), ("", "all")];
-/// The span that keys move a page by which shows all times.
+/// The span by which keys move a page that shows all times, in ns.
 const SHIFTED_NS: i64 = 900_000_000_000;
 /// The most choices of processes, services and builds.
 const CHOICES_MAX: usize = 50;
@@ -184,7 +184,7 @@ fn clock(context: &Context<'_>) -> Markup {
 fn choose_processes(context: &Context<'_>) -> Result<Markup> {
     let all = processes::read_identities(&context.store)?;
     let distinct = |mut texts: Vec<String>| {
-        // A form cannot send a name that acts on a reader as it is.
+        // A form cannot send control or invisible characters unchanged, so names with them are left out.
         texts.retain(|text| !text.is_empty() && !text.contains(terminal::is_unsafe));
         texts.sort_unstable();
         texts.dedup();

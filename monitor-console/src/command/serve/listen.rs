@@ -25,7 +25,7 @@ use crate::arguments::Listen;
 const PORTS_TRIED: u16 = 20;
 /// The most connections at once. A browser opens at most six; more wait in the system's queue.
 const CONNECTIONS_MAX: usize = 64;
-/// The most bytes of a request's head. It is the least that hyper takes.
+/// The most bytes of a request's head: the smallest limit that hyper accepts.
 const HEAD_BYTES_MAX: usize = 8192;
 /// The most headers of a request.
 const HEADERS_MAX: usize = 64;
@@ -192,7 +192,7 @@ mod tests {
     const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n";
     const ANSWER_BYTES: usize = 1 << 20;
 
-    /// Starts a connection whose answers are larger than what lies between the two ends.
+    /// Starts a connection whose answers are larger than the buffer between its two ends.
     async fn connect() -> (tokio::io::DuplexStream, tokio::task::JoinHandle<()>) {
         let router = Router::new().route("/", get(async || "x".repeat(ANSWER_BYTES)));
         let (mut client, server) = tokio::io::duplex(64 << 10);

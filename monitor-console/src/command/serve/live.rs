@@ -1,8 +1,9 @@
 //! Events that make an open page refresh itself.
 //!
-//! Takes the name of a store; gives an event when its files have changed, and a comment while they have not, so that a
-//! client that went is noticed. The page fetches itself anew and replaces the panels that differ. No connection to the
-//! store stays open meanwhile: the dates of its files show every commit, and a store that was replaced.
+//! Takes the name of a store; gives an event when its files have changed, and a comment while they have not, so that
+//! the server notices a client that has gone. The page fetches itself anew and replaces the panels that differ. No
+//! connection to the store stays open meanwhile: the dates of its files show every commit, and a store that was
+//! replaced.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -19,7 +20,7 @@ use super::app::{self, App, Form, Mark, Refusal};
 
 /// The most pages that wait for events.
 pub(super) const LISTENERS_MAX: usize = 8;
-/// The looks without a change after which a comment is sent.
+/// The number of looks without a change after which a comment is sent.
 const IDLE_POLLS: u32 = 5;
 
 /// A page that waits for events.
@@ -31,7 +32,7 @@ struct Listener {
     _permit: OwnedSemaphorePermit,
 }
 
-/// Answers with events until the client goes.
+/// Answers with events until the client has gone.
 #[allow(clippy::unused_async, reason = "a handler is asynchronous")]
 pub(super) async fn events(State(app): State<Arc<App>>, uri: Uri) -> Response {
     let name = parameter(uri.query(), "db").filter(|name| !name.is_empty());

@@ -23,7 +23,7 @@ pub(super) struct SortLink {
 
 /// The parts that are shown around the cells of a report.
 pub(super) struct Frame<'a> {
-    /// The heading for readers of the screen.
+    /// The caption of the table, for screen readers.
     pub(super) caption: &'a str,
     /// The markup that replaces a cell, by row and name (or title) of the column.
     pub(super) cell: &'a dyn Fn(usize, &str) -> Option<Markup>,
@@ -107,7 +107,7 @@ pub(super) fn show_outcome(outcome: &str) -> Markup {
     html! { span class=(class) { span aria-hidden="true" { (sign) } " " (text::cell(outcome)) } }
 }
 
-/// Returns the name by which a column is replaced.
+/// Returns the key that names a column in `Frame::cell` and `Frame::sort`: its name, or its title if it has no name.
 fn key(column: &Column) -> &str {
     column.name.as_deref().or(column.title.as_deref()).unwrap_or_default()
 }

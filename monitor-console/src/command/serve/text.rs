@@ -16,7 +16,7 @@ pub(super) fn cell(text: &str) -> Markup {
     shorten(text, CELL_CHARACTERS)
 }
 
-/// Shows a text, cut to so many characters.
+/// Shows a text, cut to this number of characters.
 pub(super) fn shorten(text: &str, characters: usize) -> Markup {
     let end = text.char_indices().nth(characters).map_or(text.len(), |(at, _)| at);
     let shown = &text[..end];
@@ -31,7 +31,7 @@ pub(super) fn shorten(text: &str, characters: usize) -> Markup {
     }
 }
 
-/// Returns a text for places that take no markup: titles, choices, texts in pictures, labels for readers of the screen.
+/// Returns a text for places that take no markup: titles, choices, texts in pictures, labels for screen readers.
 pub(super) fn flat(text: &str, characters: usize) -> String {
     let end = text.char_indices().nth(characters).map_or(text.len(), |(at, _)| at);
     let mut shown = String::new();
@@ -85,7 +85,8 @@ fn name(character: char) -> String {
 
 /// Shows the name of a function: its last segment stands out.
 pub(super) fn function(name: &str) -> Markup {
-    // A generic type may have `::` in its brackets, so the last segment begins behind the last one outside of them.
+    // A generic type may have `::` in its brackets, so the last segment begins after the last `::` outside of
+    // brackets.
     let mut depth = 0_usize;
     let mut last = 0;
     let mut previous = ' ';

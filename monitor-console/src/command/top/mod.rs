@@ -163,7 +163,7 @@ fn draw(frame: &str, is_first: bool, format: FormatName) -> Result<()> {
     use std::io::Write;
     let mut out = std::io::stdout().lock();
     if terminal::read_size().is_some() && format == FormatName::Table {
-        // Overwriting lines and clearing only what lies behind and below them does not flicker.
+        // Overwriting lines, and clearing only the rest of each line and the screen below, does not flicker.
         let start = if is_first { "\u{1b}[2J\u{1b}[H" } else { "\u{1b}[H" };
         write!(out, "{start}{}\u{1b}[J", frame.replace('\n', "\u{1b}[K\n"))?;
     } else {

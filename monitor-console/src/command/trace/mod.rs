@@ -186,8 +186,9 @@ fn select_span(store: &Store) -> Result<&'static str> {
     Ok(if store.has_span_blocks()? { "c.span" } else { "(t.span_base + c.span)" })
 }
 
-/// Returns a condition on the calls of the ranges that can hold a span (or a trace) of this id by their zones, or can hold any. It
-/// keeps all calls of an older store, which has no zones.
+/// Returns a condition on `call c` that holds for the calls with this span (or trace) id. Only ranges whose zones can
+/// hold the id, or are incomplete, are searched. For an older store, which has no zones, the condition holds for all
+/// calls.
 fn select_zoned(store: &Store, kind: IdKind, id: &str) -> Result<String> {
     if !store.has_span_blocks()? {
         return Ok("1".to_owned());
@@ -415,12 +416,12 @@ enum Item {
     Said(usize),
 }
 
-/// Puts log lines among the calls, by time, each below the call that said it; below the root where that call has no
+/// Puts log lines among the calls, by time, each below the call that wrote it; below the root where that call has no
 /// row. Returns the item of each node, and the nodes.
 fn insert_lines(nodes: &[Node], lines: &[Line], trace_id: i64) -> (Vec<Item>, Vec<Node>) {
     let spans: BTreeSet<i64> = nodes.iter().map(|node| node.span_id).collect();
     let calls = nodes.iter().enumerate().map(|(at, node)| (Item::Call(at), *node));
-    // No span has a negative id, so these are nobody's callers.
+    // No span has a negative id, so no call can have a log line as its caller.
     let said = lines.iter().zip(0_i64..).map(|(line, number)| {
         let caller = line.span.filter(|span| spans.contains(span));
         let parent_id = caller.or_else(|| Some(trace_id).filter(|root| spans.contains(root)));

@@ -9,11 +9,11 @@ use crate::model::heat::{Columns, Size};
 
 /// The size of a picture.
 pub(super) const SIZE: Size = Size { columns: Columns::Exactly(48), rows: ROWS_MAX as usize, buckets: 4 };
-/// The columns before the first cell of a picture: its durations stand there.
+/// The columns of the labels, which are durations, before the first cell of a picture.
 pub(super) const LABEL_COLUMNS: u16 = 9;
 /// The rows of a picture.
 pub(super) const ROWS_MAX: u16 = 6;
-/// The rows around the picture of a function above its calls: one line of figures, two of neighbours.
+/// The rows below the picture of a function in which its callers and its callees are listed.
 const NEIGHBOUR_ROWS: u16 = 2;
 
 /// A cell of a picture: column and row, from the top left.

@@ -13,7 +13,7 @@ use crate::units;
 const WHEEL_ROWS: isize = 3;
 
 impl State {
-    /// Takes a key.
+    /// Handles a key. Returns the effect that the key has outside of the state; `None` if it has none.
     pub(super) fn press(&mut self, key: KeyEvent) -> Option<Effect> {
         self.status = None;
         let is_control = key.modifiers.contains(KeyModifiers::CONTROL);
@@ -158,7 +158,7 @@ impl State {
         }
     }
 
-    /// Turns between all calls and the failed ones.
+    /// Switches between all calls and the failed ones.
     fn turn_failed(&mut self) {
         match (self.above.last_mut(), self.tab) {
             (Some(Layer::Function { is_failed, .. }), _) => *is_failed = !*is_failed,
@@ -216,7 +216,8 @@ impl State {
         }
     }
 
-    /// Hides or shows what is below the selected line of a trace. Hiding below a line without more leads to its caller.
+    /// Hides or shows the lines below the selected line of a trace. If there is nothing to hide, selects the line of
+    /// the caller instead.
     fn fold(&mut self, is_hiding: bool) {
         let (Page::Trace(Some(tree)), Some(at)) = (&self.page, self.selected()) else { return };
         let line = &self.lines[at];

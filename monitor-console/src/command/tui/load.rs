@@ -39,7 +39,7 @@ const PAUSE_MAX: Duration = Duration::from_secs(60);
 const PAUSE_FACTOR: u32 = 19;
 /// The pause between two attempts to open a store.
 const RETRY: Duration = Duration::from_secs(1);
-/// The time after which the ring files of dead processes are looked for again, and the store's file.
+/// The time after which the store's file, and ring files of dead processes, are looked for again.
 const RECOVERY_PAUSE: Duration = Duration::from_secs(5);
 /// The time that a statement may compute.
 const STATEMENT_LIMIT: Duration = Duration::from_secs(20);

@@ -162,7 +162,8 @@ fn start_input(sender: Sender<Message>) -> Result<()> {
     Ok(())
 }
 
-/// The parts of the view outside of its state: the look of the terminal, the loader's desk, and the sender of messages.
+/// The parts of the view outside of its state: the look of the terminal, the loader's mailbox, and the sender of
+/// messages.
 struct View {
     look: Look,
     mailbox: Arc<Mailbox>,
@@ -172,7 +173,7 @@ struct View {
 }
 
 impl View {
-    /// Shows the state until somebody quits. Returns the commands that were copied too.
+    /// Shows the state until the view ends. Returns the outcome, and the commands that were copied.
     fn show(mut self, state: &mut State, messages: &Receiver<Message>) -> (Result<()>, Vec<String>) {
         let outcome = self.run(state, messages);
         (outcome, self.copied)
@@ -273,9 +274,9 @@ impl View {
             Some(Effect::Quit) => return Ok(Taken::Quit),
             Some(Effect::Suspend) => full_screen::suspend(),
             Some(Effect::Redraw) => {
-                // Every cell is drawn, because other programs may have drawn meanwhile. A new `Terminal` takes all
-                // cells for empty. It does not ask the terminal where the cursor is, because the thread that reads keys
-                // would take the answer.
+                // Every cell is drawn, because other programs may have drawn meanwhile. A new `Terminal` assumes that
+                // all cells are empty. It does not ask the terminal where the cursor is, because the thread that
+                // reads keys would take the answer.
                 full_screen::draw(|| execute!(io::stdout(), Clear(ClearType::All))).transpose()?;
                 *terminal = Terminal::new(CrosstermBackend::new(io::stdout()))?;
             }

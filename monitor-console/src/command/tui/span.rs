@@ -7,12 +7,13 @@ use crate::model::period::Period;
 
 const SECOND_NS: i64 = 1_000_000_000;
 const MINUTE_NS: i64 = 60 * SECOND_NS;
-/// The history that a store keeps by default, and so the reach of travelling.
+/// The history that a store keeps by default, which is how far back a span can be moved.
 const REACH_NS: i64 = 6 * 60 * MINUTE_NS;
 /// The lengths that the keys step through.
 const LENGTHS_NS: [i64; 6] =
     [MINUTE_NS, 5 * MINUTE_NS, 15 * MINUTE_NS, 60 * MINUTE_NS, 180 * MINUTE_NS, REACH_NS];
-/// The time that a span that follows now reaches beyond it, because the clocks of two hosts may differ by seconds.
+/// The time by which a span that follows now reaches into the future, because the clocks of two hosts may differ by
+/// seconds.
 const AHEAD_NS: i64 = 60 * SECOND_NS;
 
 /// A span of time.

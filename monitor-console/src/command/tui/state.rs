@@ -333,8 +333,8 @@ impl State {
         is_on_functions || matches!(self.prompt, Some(Prompt::Rate(_)))
     }
 
-    /// Takes an answer. Facts of a question that was replaced meanwhile are left out. Returns true if the screen may look
-    /// different.
+    /// Takes an answer of the loader. Ignores its page if the question has changed since. Returns true if the screen
+    /// may look different.
     pub(super) fn accept(&mut self, answer: Answer) -> bool {
         let mut is_changed = self.trouble != answer.trouble;
         self.trouble = answer.trouble;
@@ -408,8 +408,8 @@ impl State {
         }
     }
 
-    /// Leads the cursor to its row; without that row it stays near where it was. A list whose first row is selected stays
-    /// at its start, so that new rows are seen.
+    /// Moves the cursor to the row that it was on; if that row is gone, the cursor keeps its position. A cursor on
+    /// the first row of a list that gets new rows at its start stays on the first row, so that new rows are seen.
     fn follow_row(&mut self) {
         let place = self.cursor_place();
         let is_following = self.cursors[place].at == 0 && self.is_newest_first();

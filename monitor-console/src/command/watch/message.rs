@@ -13,7 +13,7 @@ use crate::terminal;
 const VERSION: &str = "4";
 /// The name of the receiver, as Alertmanager's configuration would have it.
 const RECEIVER: &str = "monitor";
-/// The time of an end that has not come, as Alertmanager writes it.
+/// The end of an alert that still fires, as Alertmanager writes it.
 const NEVER: &str = "0001-01-01T00:00:00Z";
 
 /// Returns `firing` or `resolved`: receivers know no other states.
@@ -104,8 +104,8 @@ pub(super) fn group(alerts: &[Alert], store: &Path) -> Value {
     })
 }
 
-/// Returns the variables of the environment that describe an alert to a command. A variable cannot hold a NUL, and what
-/// acts on a terminal is escaped, because commands print them.
+/// Returns the variables of the environment that describe an alert to a command. A variable cannot hold a NUL.
+/// Control and bidirectional characters are escaped, because commands print the texts.
 pub(super) fn variables(alert: &Alert, store: &Path) -> Vec<(&'static str, String)> {
     let texts = [
         ("ALERT_STATUS", status(alert).to_owned()),

@@ -149,7 +149,7 @@ impl Watcher<'_> {
                 }
             }
             std::thread::sleep(pause);
-            // A program that finds its file altered goes on in a new one.
+            // A program that finds its file altered continues in a new one.
             let path = find::find_store(self.common.store_path()).map(|path| find::follow_programs(&path));
             let Ok(path) = path else { continue };
             let found = file_identity(&path);

@@ -29,7 +29,8 @@ pub(super) struct Webhook {
 }
 
 impl Webhook {
-    /// Returns the webhook at an address, which wants these headers, and whose requests may take this long.
+    /// Returns a webhook that sends requests with these headers to an address. A request fails if it takes longer
+    /// than `timeout`. If `ca_file` is given, only its certificates are trusted.
     pub(super) fn new(
         address: &str,
         headers: Headers,

@@ -1,6 +1,7 @@
 //! Rules on alerts: read, made from a condition, set, switched and removed.
 //!
-//! Takes conditions and a store; writes each change with its event. A process reads a rule that is set here within two seconds.
+//! Takes conditions and a store; writes each change with its event. A process reads a rule that is set here within
+//! two seconds, an idle process within five.
 
 use anyhow::{Result, bail};
 use monitor_runtime::alert::{
@@ -43,7 +44,7 @@ pub(crate) struct Rule {
 }
 
 impl Rule {
-    /// Returns the rule as processes evaluate it; `None` if they pass it over because it makes no sense.
+    /// Returns the rule as processes evaluate it; `None` for an invalid rule, which processes ignore.
     pub(crate) fn to_evaluated(&self) -> Option<Evaluated> {
         Some(Evaluated {
             name: self.name.clone(),

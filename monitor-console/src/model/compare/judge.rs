@@ -12,8 +12,8 @@ use crate::model::statistics::{multiple, rank};
 const ALPHA: f64 = 0.01;
 /// The number of measures of duration.
 const MEASURES: f64 = 3.0;
-/// The calls above a percentile that the second side has to expect for a test of their share: of fewer, a chance hit makes a
-/// large share.
+/// The number of calls above a percentile that must be expected on the second side for a test of their share: with
+/// fewer, a single chance hit makes a large share.
 const EXPECTED_MIN: f64 = 5.0;
 /// The least ratio of the shares above the percentiles that matters.
 const TAIL_RATIOS: [f64; 2] = [1.3, 1.5];

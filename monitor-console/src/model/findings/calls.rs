@@ -100,7 +100,7 @@ struct Serial {
     example_calls: Vec<i64>,
 }
 
-/// Finds async calls of three or more that wait one after the other, by the functions that take part.
+/// Finds chains of three or more async calls that wait one after the other, grouped by caller and callees.
 fn find_serial(facts: &Facts) -> Vec<Serial> {
     let rows = &facts.rows.rows;
     let mut found: HashMap<(Name, Vec<Name>), Serial> = HashMap::new();

@@ -66,7 +66,7 @@ pub(crate) struct Facts {
     pub(crate) rates: Vec<Rate>,
     /// The receivers of alerts that have not taken all alerts.
     pub(crate) lags: Vec<Lag>,
-    /// The calls that were deleted for want of room.
+    /// The calls that were deleted early, because the store reached its size limit.
     pub(crate) shortage: Option<Shortage>,
     /// The start of the store's history.
     pub(crate) history_since_ns: Option<i64>,

@@ -23,8 +23,8 @@ pub(super) fn find(facts: &Facts) -> Vec<Finding> {
     kinds.filter_map(|kind| find_burst(facts, kind).or_else(|| find_new(facts, kind))).collect()
 }
 
-/// Finds a kind all of whose failures lie within a few minutes of a longer history. Only the first and the last failure
-/// are exact for failures without rows, so a burst is reported only if all failures lie in it.
+/// Finds a burst: a kind whose failures all lie within a few minutes, after a longer time without it. Of failures
+/// without rows the store knows only the first and the last, so the burst has to hold all failures of the kind.
 fn find_burst(facts: &Facts, kind: &Kind) -> Option<Finding> {
     let history = facts.history_since_ns?;
     let length = kind.last_ns.saturating_sub(kind.first_ns).max(0);

@@ -1,4 +1,4 @@
-//! Findings about the sums of functions: where all the time goes, and what is often given up.
+//! Findings about the sums of functions: where most of the time goes, and which calls are often cancelled.
 
 use super::{Facts, Finding, Level, quote_shell, quote_sql, shorten};
 use crate::model::edges::{self, Caller};

@@ -45,12 +45,12 @@ pub(crate) const KINDS: [&str; 24] = [
     "nearly_full",
 ];
 
-/// The weight of a finding.
+/// The severity of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Level {
     /// Worth knowing.
     Info,
-    /// Something is wrong, or dear.
+    /// Something is wrong, or expensive.
     Warning,
     /// Something is broken.
     Critical,

@@ -1,4 +1,5 @@
-//! Findings about the store itself: receivers that lag behind, and calls that were deleted for want of room.
+//! Findings about the store itself: receivers that lag behind, and calls that were deleted because the store was
+//! full.
 
 use super::{Facts, Finding, Level};
 use crate::units::{self, format_nanoseconds, format_quantity};

@@ -1,9 +1,9 @@
-//! Metrics for Prometheus, made from the store when somebody asks.
+//! Metrics for Prometheus, made from the store on request.
 //!
 //! Takes the store and the ring files of running processes; gives families of metrics, and their text or bytes in the
-//! form that the asker accepts. Counters are totals since the start of each process, summed over all that the store has
-//! ever seen, so they fall neither when rows expire nor when a process ends. The files here do not know who serves the
-//! metrics.
+//! form that the client accepts. Counters are totals since the start of each process, summed over all that the store
+//! has ever seen, so they fall neither when rows expire nor when a process ends. The files here do not know who
+//! serves the metrics.
 //!
 //! The writers are our own. The crate `prometheus-client` writes one of the three forms, and keeps counts itself, which
 //! are in the store here; the messages of the protocol buffers are written by `prost`.
@@ -33,7 +33,7 @@ pub(crate) enum Form {
 }
 
 impl Form {
-    /// Returns the type that stands in the header `Content-Type`.
+    /// Returns the value of the header `Content-Type`.
     pub(crate) fn content_type(self) -> &'static str {
         match self {
             Self::Text => "text/plain; version=0.0.4; charset=utf-8",
@@ -44,8 +44,8 @@ impl Form {
         }
     }
 
-    /// Returns the form that a header `Accept` likes best; the text if there is none, or none is known. Of forms that are
-    /// liked alike the first counts.
+    /// Returns the form that the header `Accept` prefers; the text form if the header is missing or names no known
+    /// form. Of equally preferred forms, the first one counts.
     pub(crate) fn accepted(accept: Option<&str>) -> Self {
         let mut best = (0.0, Self::Text);
         for range in accept.unwrap_or_default().split(',') {

@@ -1,8 +1,8 @@
 //! Families of the program's own metrics. The functions here are pure.
 //!
-//! Names and tags come from programs, so they are made into what Prometheus allows: other characters become `_`. Two series
-//! that are alike then, and names whose samples another family has already, are told apart or left out. The number of series is
-//! bounded.
+//! Names and tags come from programs, so characters that Prometheus does not allow become `_`. A family whose samples
+//! have names of another family gets its kind behind its name, and is left out if that name is taken too. Of series
+//! whose labels become equal, one is kept. The number of series is bounded.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -66,8 +66,8 @@ fn list_samples(name: &str, kind: Kind) -> Vec<String> {
     endings.iter().map(|ending| format!("{name}{ending}")).collect()
 }
 
-/// Takes a name none of whose samples is taken: the name itself, else with its kind behind it; `None` if that name is
-/// taken too.
+/// Claims the names of a family's samples, so that no other family can have them. Returns the name, or the name with
+/// the kind behind it if some of the samples are taken; `None` if both are taken.
 fn claim(name: &str, kind: metrics::Kind, taken: &mut HashSet<String>) -> Option<String> {
     for name in [name.to_owned(), format!("{name}_{}", kind.as_str())] {
         let samples = list_samples(&name, to_kind(kind));
@@ -142,8 +142,8 @@ fn sanitize(name: &str, is_allowed: impl Fn(char) -> bool) -> String {
     }
 }
 
-/// Returns the tags as labels. Names that are alike, that Prometheus keeps for itself, or that buckets have get a `_` behind
-/// them.
+/// Returns the tags as labels. A name that begins with `__`, which Prometheus reserves, gets `tag` before it. A name
+/// that buckets or quantiles have (`le`, `quantile`), or that an earlier tag has, gets `_` behind it.
 fn to_labels(tags: &[(String, String)]) -> Vec<(String, String)> {
     let mut labels: Vec<(String, String)> = Vec::new();
     for (name, value) in tags {

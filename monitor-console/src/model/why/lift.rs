@@ -17,7 +17,8 @@ const DIFFERENCE_MIN: f64 = 0.1;
 const VALUES_MAX: usize = 1_000;
 /// The most differences that are reported.
 const SHOWN_MAX: usize = 5;
-/// The bounds that a number is compared with: so many parts of its range of values.
+/// The number of parts of equal size into which the values of a number are split. Their bounds are tried as
+/// conditions.
 const PARTS: usize = 10;
 
 /// A value that is more frequent on one side.
@@ -61,7 +62,8 @@ impl Condition {
     }
 }
 
-/// Finds what the first side has in common against the second. `Err` says what is missing.
+/// Finds the conditions that the first side meets more often than the second. `Err` says what is missing for a
+/// comparison.
 pub(super) fn find(sides: &[Vec<&CallFacts>; 2], group: Group) -> Result<Vec<Lift>, String> {
     let sizes = [weigh(&sides[0]), weigh(&sides[1])];
     for (size, name) in sizes.iter().zip([group.as_str(), "other"]) {
@@ -104,7 +106,7 @@ pub(super) fn find(sides: &[Vec<&CallFacts>; 2], group: Group) -> Result<Vec<Lif
     Ok(lifts)
 }
 
-/// Returns the key without what was measured of it: `args.sku` for `args.sku (length)`.
+/// Returns the key without the name of the measured property: `args.sku` for `args.sku (length)`.
 fn base_key(key: &str) -> &str {
     key.split_once(" (").map_or(key, |(key, _)| key)
 }

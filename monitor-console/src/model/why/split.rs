@@ -7,7 +7,7 @@
 use super::facts::CallFacts;
 use super::{ROWS_MIN, to_f64};
 
-/// The part of the spread that a gap has to explain. A single hump has 0.64, an even spread 0.75.
+/// The part of the spread that a gap has to explain. For a normal distribution it is 0.64, for a uniform one 0.75.
 const EXPLAINED_MIN: f64 = 0.8;
 /// The ratio of the means of both sides that a gap needs.
 const RATIO_MIN: f64 = 2.0;

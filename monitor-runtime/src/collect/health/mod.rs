@@ -21,8 +21,8 @@ pub enum Level {
     Full,
     /// The store cannot be written, so records wait in memory.
     Degraded,
-    /// The memory for waiting records is nearly used up, so the oldest `ok` calls lose their rows. Failures and counts are
-    /// kept.
+    /// The memory for waiting records is nearly used up, so the oldest `ok` calls lose their rows. Failures and counts
+    /// are kept.
     Minimal,
     /// Nothing is recorded.
     Off,
@@ -40,9 +40,9 @@ impl Level {
         }
     }
 
-    /// Returns the level that follows, and the reason: from whether the store takes batches, and from how full the memory
-    /// for waiting records is, 0 to 1. `Off` is final. Between two thresholds a level stays as it is, so that it does not
-    /// flicker.
+    /// Returns the next level, and the reason. `is_taken` is true if the store takes batches; `pressure` is how full
+    /// the memory for waiting records is, 0 to 1. `Off` is final. Between two thresholds a level stays as it is, so
+    /// that it does not flicker.
     #[must_use]
     pub(crate) fn next(self, is_taken: bool, pressure: f64) -> (Self, &'static str) {
         if self == Self::Off {
@@ -80,8 +80,8 @@ pub struct Drops {
     pub no_ring: u64,
     /// The store could not take the row.
     pub store: u64,
-    /// The call passed through: it was made in a signal handler that interrupted the recorder, or on a thread for which there
-    /// was no memory. Whether it failed is not known.
+    /// The call passed through: it was made in a signal handler that interrupted the recorder, or on a thread for which
+    /// there was no memory. Whether it failed is not known.
     pub passed: u64,
 }
 
@@ -105,8 +105,8 @@ pub struct FiringAlerts {
     pub info: u64,
 }
 
-/// The recorder's report of itself, as of its last step: at most a drain interval ago under load, two seconds with little
-/// load, and five at rest.
+/// The recorder's report of itself, made in its last step. The report is at most a drain interval old under load, two
+/// seconds with little load, and five seconds at rest.
 #[derive(Debug, Clone, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Health {
@@ -118,8 +118,8 @@ pub struct Health {
     pub sampled_out: u64,
     /// The number of calls that lost their row.
     pub dropped: Drops,
-    /// The number of log lines that are lost: their ring or the backlog was full, the store refused them, or they were said by
-    /// code that interrupts the recorder.
+    /// The number of log lines that are lost: their ring or the backlog was full, the store refused them, or they were
+    /// written by code that interrupted the recorder.
     pub dropped_logs: u64,
     /// The number of failed calls that are counted by kind instead of stored one by one, because there was no room.
     pub folded_errors: u64,
@@ -137,8 +137,8 @@ pub struct Health {
     pub memory: Vec<PartMemory>,
     /// The state and figures of the circuit breaker around the store.
     pub breaker: breaker::Statistics,
-    /// The state and figures of the circuit breaker of each in-process subscriber. Failures of a subscriber do not count
-    /// as failures of the store.
+    /// The state and figures of the circuit breaker of each in-process subscriber. Failures of a subscriber do not
+    /// count as failures of the store.
     pub subscribers: Vec<breaker::Statistics>,
     /// The alerts that fire, those that are recovering included.
     pub alerts: FiringAlerts,
@@ -166,11 +166,11 @@ pub struct Health {
     pub fixed_pct: f64,
     /// The cost that is saved because functions are recorded less than requested, in percent of one core.
     pub saved_pct: f64,
-    /// The cost that recording may have, in percent of one core: the larger of `MONITOR_MAX_OVERHEAD` of one core and of the
-    /// process's CPU time. It is infinite without a bound.
+    /// The cost that recording may have, in percent of one core: the larger of `MONITOR_MAX_OVERHEAD` of one core and
+    /// of the process's CPU time. It is infinite without a bound.
     pub budget_pct: f64,
-    /// The abilities that are off in this process, each with the reason: the system or its place lacks them, or the settings
-    /// switch them off.
+    /// The features that are off in this process, each with the reason: the system or the environment does not support
+    /// them, or the settings switch them off.
     pub off: Vec<String>,
 }
 

@@ -76,8 +76,8 @@ impl Health {
         self.parts().into_iter().map(|part| part.status).max().unwrap_or_default()
     }
 
-    /// Returns the report as a JSON object, for a health endpoint of the program's own server: `status`, `level`, `parts`
-    /// with a reason each, the number of `alerts` by level, and figures. It names no function.
+    /// Returns the report as a JSON object, for a health endpoint of the program's own server: `status`, `level`,
+    /// `parts` with a reason each, the number of `alerts` by level, and figures. It names no function.
     #[must_use]
     pub fn to_json(&self) -> String {
         let part =

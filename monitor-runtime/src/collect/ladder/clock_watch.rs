@@ -1,7 +1,8 @@
 //! The watch over the coarse clock, which the collector's thread advances.
 //!
-//! The coarse clock shows that a call that is only counted is slow. While a disk may hold up the collector's thread for
-//! long, such calls are timed instead. The watch also sums up how long the clock stood still nevertheless.
+//! The coarse clock is a time stamp in memory that the collector updates every few milliseconds. Calls that are only
+//! counted read it, so that a slow one is noticed. While a disk may hold up the collector for long, such calls are
+//! timed instead. The watch also sums up how long the clock stood still nevertheless.
 
 use std::time::Duration;
 
@@ -30,9 +31,9 @@ pub(super) struct ClockWatch {
 }
 
 impl ClockWatch {
-    /// Advances the clock, and ends its rest if calls wait for it, as `is_wanted` says. Adds up the time if it stood
-    /// still for longer than it takes to notice a slow call. Returns true if calls were timed since the last look and
-    /// are only counted from now on.
+    /// Advances the clock, and ends its rest if `is_wanted` is true, because calls wait for it. Adds up the time for
+    /// which the clock stood still, if that is at least [`limits::COARSE_STOOD`]. Returns true if calls were timed
+    /// since the last step and are only counted from now on.
     pub(super) fn step(
         &mut self,
         is_wanted: bool,
@@ -74,7 +75,8 @@ impl ClockWatch {
         self.is_resting = !std::mem::take(&mut self.is_used);
         if self.is_resting && self.is_relied_on {
             self.suspend(functions, states);
-            // The last step of the ladder may have lowered further functions, or changed rates, after the clock was suspended.
+            // The last step of the ladder may have lowered further functions, or changed rates, after the clock was
+            // suspended.
             count_only(functions, states, false);
         }
     }

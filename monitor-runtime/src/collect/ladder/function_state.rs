@@ -1,4 +1,5 @@
-//! The ladder's state of each function: its rung, its rows that are still allowed, and its calls since the last look.
+//! The ladder's state of each function: its rung, the rows that it may still leave, and its calls since the last look.
+//! A look is the decision of the ladder about all functions, once a second.
 
 use super::super::function::Function;
 use super::super::functions::Functions;
@@ -28,7 +29,7 @@ pub(super) struct FunctionState {
     values: Values,
     /// The last row that was handed on to be written.
     stored: Option<RateRow>,
-    /// True if rate or fidelity had changed when the row `stored` was handed on.
+    /// True if the row `stored` was the first one, or has another rate or fidelity than the row before it.
     is_stored_after_change: bool,
     /// The row that waits for the next batch.
     due: Option<RateRow>,
@@ -108,8 +109,8 @@ impl FunctionState {
     pub(super) fn rate_row(&self, site: &CallSite, inputs: &ReasonInputs<'_>) -> RateRow {
         let rung = &self.rung;
         let asked = inputs.requested.0;
-        // The row shows the rate below other calls, because nearly all calls of a function that is only timed are
-        // there.
+        // A function that is only timed has no rows in the trees of other functions. Nearly all of its calls are in
+        // such trees, so its row shows the rate 0.
         let in_force = if rung.depth == Depth::TimedOnly { 0.0 } else { asked.min(rung.cap) };
         RateRow {
             function: site.id(),
@@ -205,7 +206,8 @@ impl Counts {
 pub(super) struct FunctionStates(Vec<Option<FunctionState>>);
 
 impl FunctionStates {
-    /// Returns the state of this function; `None` if there is no memory for a first one.
+    /// Returns the state of this function, which is created if there is none yet; `None` if there is no memory for
+    /// that.
     pub(super) fn get_or_create(&mut self, function: &Function) -> Option<&mut FunctionState> {
         let id = function.site.id() as usize;
         if self.0.len() <= id {

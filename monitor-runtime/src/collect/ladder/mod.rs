@@ -65,7 +65,8 @@ pub(super) struct Ladder {
 }
 
 impl Ladder {
-    /// Returns a ladder within these bounds: rows per second and function, 0 for no bound, and the share of CPU time.
+    /// Returns a ladder with two bounds: `max_rate` rows per second of each function, where 0 means no bound, and the
+    /// share `max_overhead` of CPU time.
     pub(super) fn new(rings: &'static ThreadPool, max_rate: u32, max_overhead: f64) -> Self {
         let now = monotonic();
         let accountant = rings.home.accountant;
@@ -126,8 +127,8 @@ impl Ladder {
         self.clock_watch.step(is_wanted, functions, &mut self.states)
     }
 
-    /// Prepares for a piece of work in which a disk may hold this thread up: no call relies on the coarse clock until it
-    /// is watched again.
+    /// Prepares for a piece of work in which a disk may hold this thread up: no call relies on the coarse clock until
+    /// it is watched again.
     pub(super) fn prepare_for_disk(&mut self, functions: &Functions) {
         self.clock_watch.suspend(functions, &mut self.states);
     }
@@ -265,8 +266,8 @@ impl Ladder {
         }
         self.looks += 1;
         let learned = &self.thread_costs;
-        // The cost that is shared out among functions is never more than the measured one. It may be less: the thread has other
-        // work, such as to delete old rows.
+        // The cost that is shared out among functions is never more than the measured one. It may be less: the thread
+        // has other work, such as deleting old rows.
         let scale = (own_ns / learned.weigh(&work).max(1.0)).min(1.0);
         self.costs = Costs {
             drained: scale * learned.record(),
@@ -323,8 +324,8 @@ fn note_figures(health: &mut Health, figures: &Figures) {
     health.budget_pct = percent_of_core(figures.budget);
 }
 
-/// Returns the cost of a function as it is recorded from now on: what is left of the cost if its calls are only counted
-/// or timed, else the cost so far.
+/// Returns the cost of recording a function from now on, in ns per second: the remaining cost if its calls are only
+/// counted or timed, otherwise the cost of the calls since the last look.
 fn cost_in_force(rung: &Rung, before: &Rung, load: &Load, costs: &Costs) -> f64 {
     match rung.reason {
         Reason::Counted(saving) | Reason::CountingAlone(saving) | Reason::TimedOnly(saving) => {
@@ -358,8 +359,9 @@ fn set_slow_threshold(function: &Function, state: &mut FunctionState, percentile
     function.site.set_slow_limit(state.slow.ns);
 }
 
-/// Returns the function's own 99th percentile if slow calls have a row for that. At rate 1 every call has a row, and at
-/// rate 0 no row was requested.
+/// Returns the 99th percentile of the function's durations, in ns, from which calls are kept as slow, or a longer
+/// duration if that would leave too many rows. Returns `None` if there were too few calls, at rate 1, because every
+/// call has a row, and at rate 0, because no row was requested.
 fn percentile(functions: &Functions, function: &Function, calls_per_s: f64) -> Option<u64> {
     let rate = function.site.rate();
     let stats = functions.stats_of(function).filter(|_| rate > 0.0 && rate < 1.0)?;

@@ -9,8 +9,8 @@ use crate::batch::decode::Times;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct SlowThreshold {
     pub(super) ns: u64,
-    /// Calls that ended before this moment are compared with `before_ns`, the threshold before, because by that one
-    /// their callers decided which unsampled calls leave a record.
+    /// Calls that ended before this moment are compared with the previous threshold, `before_ns`, because their callers
+    /// used that threshold to decide whether an unsampled call leaves a record.
     since_ns: i64,
     before_ns: u64,
     /// The rows that are left this second, if the threshold is the function's own percentile.

@@ -1,8 +1,8 @@
 //! Tail sampling of a drain: records that come faster than the ladder could act are cut down before they become rows.
 //!
-//! Takes drained records, and the calls in flight behind them; gives final records, with the weight and the reason that
-//! their rows will have. The share that may stay follows from `sampling::tail`. A function that exceeds its allowance is
-//! recorded less from this moment on.
+//! Takes drained records, and the calls in flight, among which are the callers of the drained calls; gives final
+//! records, with the weight and the reason that their rows will have. The share that may stay follows from
+//! `sampling::tail`. A function that exceeds its allowance is recorded less from this moment on.
 
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
@@ -126,7 +126,7 @@ impl Ladder {
         }
     }
 
-    /// Lowers the rates of trees from this moment on. Returns a sentence for each change.
+    /// Lowers the rates of the functions at which trees begin, from this moment on. Returns a sentence for each change.
     fn cut_roots(&mut self, roots: &HashMap<u32, RootBound>, functions: &Functions) -> Vec<String> {
         let Self { bounds, states, budget, .. } = self;
         if roots.is_empty() {
@@ -171,7 +171,7 @@ impl Ladder {
         }
         for state in self.rings.states() {
             let mut parent = 0;
-            // A call without a span is counted or timed by itself: its callees have the call around it as parent.
+            // A call without a span is only counted or timed, so the parent of its callees is the next call outside it.
             let kept = |frame: &Frame| frame.is_kept && frame.span != NO_SPAN;
             for frame in frames::under_way(state.page.words).into_iter().filter(kept) {
                 if calls.make_room(1) {
@@ -251,7 +251,8 @@ impl Ladder {
     }
 }
 
-/// A throttled function that makes fewer calls than this between two drains, a quarter of a ring, no longer overruns it.
+/// A throttled function that makes fewer calls than this between two drains, a quarter of a ring, no longer overruns
+/// it.
 const THROTTLED_CALLS_MAX: f64 = 1024.0;
 
 /// The sampled calls of a function in a drain.

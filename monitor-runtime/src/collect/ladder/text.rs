@@ -1,5 +1,5 @@
-//! The ladder's words: fidelity, rate and reason, as people read them in events and in the view `rates`. All costs are in
-//! percent of one core. Pure.
+//! The ladder's words: fidelity, rate and reason, as people read them in events and in the view `rates`. All costs are
+//! in percent of one core. Pure.
 
 use crate::sampling::Source;
 use crate::sampling::ladder::{Bounds, CORE, Depth, Reason, Rung, Saving};

@@ -1,8 +1,9 @@
-//! The calls that threads summed up themselves, because their rings were filling up.
+//! The calls that threads summed up themselves, because their rings were filling up. A slot holds the sum of the calls
+//! of one function below one caller.
 //!
-//! Takes the slots of all threads; gives the calls that were added to each since it was last taken, callers before callees.
-//! A slot whose caller shares a row itself is taken together with the caller's or later, so that the row of the caller is
-//! known. Each call is taken once.
+//! Takes the slots of all threads; gives the calls that were added to each slot since it was last taken, callers before
+//! callees. If the caller of a slot shares a row itself, the slot is taken in the same drain as that of the caller or
+//! in a later one, so that the row of the caller is known. Each call is taken once.
 
 use std::collections::{HashMap, HashSet};
 
@@ -19,11 +20,11 @@ use crate::thread::fold_slot::SharedCalls;
 /// The calls that were taken from slots.
 #[derive(Debug, Default)]
 pub(super) struct TakenBursts {
-    /// The calls of each slot as of the last time that it was taken, and their version, by the thread's place and the
-    /// slot's number.
+    /// The calls and the version of each slot when it was last taken, by the place of the thread and the number of the
+    /// slot.
     slots: HashMap<(usize, usize), (SharedCalls, u64)>,
-    /// The rows of the slots that were taken lately, by the span that their callees name: a callee may come to its slot
-    /// just after its caller's slot was taken.
+    /// The rows of the slots that were taken lately, by the span that their callees name as their caller. They are kept
+    /// because a callee may be added to its slot just after the slot of its caller was taken.
     young: FnvHashMap<u64, TakenRow>,
     old: FnvHashMap<u64, TakenRow>,
     /// The calls for whose row there was no memory in the last drain.
@@ -35,7 +36,7 @@ pub(super) struct TakenBursts {
 struct TakenRow {
     site: u32,
     row: u64,
-    /// The span of the caller above all slots.
+    /// The span of the nearest caller that is not in a slot itself.
     top: u64,
 }
 
@@ -60,7 +61,8 @@ impl TakenBursts {
 }
 
 impl Trees {
-    /// Takes the calls that threads have added to their slots, and gives their callers places.
+    /// Returns the calls that threads have added to their slots since the last drain, and adds their callers to
+    /// `parents`.
     pub(super) fn take_bursts(&mut self, moment: &Moment<'_>) -> Vec<SharedCalls> {
         let mut taken = std::mem::take(&mut self.bursts.waiting);
         for (place, state) in self.rings.states().enumerate() {
@@ -97,8 +99,8 @@ impl Trees {
         }
         for calls in taken.iter().filter(|calls| !calls.is_below) {
             let Some(parent) = self.parents.enter(calls.parent, calls.start, moment.now) else { continue };
-            // The callee is noted with no calls: the number of the burst would deny a row to the first calls, whose records
-            // may come later than these sums.
+            // The callee is noted with no calls: the number of the burst would deny a row to the first calls, whose
+            // records may come later than these sums.
             self.parents.get_mut(parent).count_all(calls.site, 0);
         }
         taken

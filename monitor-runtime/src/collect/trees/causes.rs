@@ -1,7 +1,7 @@
 //! The causes of failures that wait until the rows of their calls are written.
 //!
-//! Takes causes by the spans of the calls; gives each once. A failure without a cause began where it is. The number of
-//! causes is bounded: beyond it the older half is dropped, and each cause that is dropped unused is counted.
+//! Takes causes by the spans of the calls; gives each once. A failure without a cause began in its own call. The number
+//! of causes is bounded: beyond it the older half is dropped, and each cause that is dropped unused is counted.
 
 use fnv::FnvHashMap;
 

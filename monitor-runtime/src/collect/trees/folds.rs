@@ -1,7 +1,7 @@
 //! The rows that calls of one function below one caller share, while they are being summed up.
 //!
 //! Takes calls; gives the record of each such row when its caller has ended, when it has covered a window, or when
-//! somebody waits. Their number is bounded between drains: the oldest rows are closed, and the calls to come share others.
+//! somebody waits. Their number is bounded between drains: the oldest rows are closed, and later calls share new rows.
 
 use std::time::Duration;
 
@@ -47,16 +47,16 @@ impl Folds {
         self.open.is_empty() && self.closed.is_empty()
     }
 
-    /// Returns true if the machine has memory for this many more rows. Each open row has room among the closed ones, so that it
-    /// can be closed without memory.
+    /// Returns true if the machine has memory for this many more rows. Each open row has room among the closed ones, so
+    /// that it can be closed without memory.
     pub(super) fn make_room(&mut self, rows: usize) -> bool {
         self.open.make_room(rows)
             && self.below.make_room(rows)
             && self.closed.make_room(self.open.len() + rows)
     }
 
-    /// Returns the span of the row with this key. If there is none, one is opened that has the span of this call, unless the machine
-    /// has no memory for it.
+    /// Returns the span of the open row with this key. If there is none, opens a row with the span of this call.
+    /// Returns `None` if the machine has no memory for the row.
     pub(super) fn span_of(&mut self, key: Key, call: &Header, now: Duration) -> Option<u64> {
         if let Some(fold) = self.open.get(&key) {
             return Some(fold.header.span);
@@ -125,7 +125,7 @@ impl Folds {
     }
 
     /// Gives the shared row of this key another span if it has this one, because the call with this span gets a row of
-    /// its own.
+    /// its own. A shared row that has no calls yet is removed.
     pub(super) fn part_from(&mut self, key: Key, span: u64) {
         let Some(fold) = self.open.get_mut(&key).filter(|fold| fold.header.span == span) else { return };
         if fold.sums.calls == 0 {
@@ -213,7 +213,7 @@ impl Folds {
         self.closed.pop()
     }
 
-    /// Returns the records that the open rows would have now.
+    /// Returns the records that the open rows would have if they were closed now.
     pub(super) fn images(&self) -> impl Iterator<Item = ClosedFold> {
         let open = self.open.values().filter(|fold| fold.sums.calls > 0);
         open.map(|fold| (fold.thread, fold.sums.encode(&fold.header, &fold.args)))

@@ -8,9 +8,9 @@
 //! counted. It does not know the store.
 //!
 //! Once a caller has made a number of calls of one function, `fold_after`, its further calls of the function share a
-//! row, and so does everything below them. Failures and slow calls have a row of their own. So that no row names a
-//! caller without a row, a call has a row of its own if an earlier drain gave one to a callee of it. A call under way
-//! is expected to share a row if enough calls like it have ended.
+//! row, and so does everything below them. Failures and slow calls have a row of their own. A call has a row of its own
+//! if an earlier drain gave one to any of its callees, so that no row names a caller without a row. A call under way is
+//! expected to share a row if enough calls like it have ended.
 
 mod causes;
 mod costs;
@@ -51,8 +51,6 @@ pub(super) struct Trees {
     rings: &'static ThreadPool,
     /// The number of calls of one function below one caller that have a row each; 0 if all have.
     fold_after: u32,
-    /// The memory for the calls of a drain, kept from drain to drain, because the allocator takes long to grow it.
-    drained: Vec<Drained>,
     parents: Parents,
     folds: Folds,
     bursts: TakenBursts,
@@ -121,7 +119,6 @@ impl Trees {
         Self {
             rings,
             fold_after,
-            drained: Vec::new(),
             parents: Parents::default(),
             folds: Folds::default(),
             bursts: TakenBursts::default(),
@@ -146,8 +143,7 @@ impl Trees {
     pub(super) fn survey(&mut self, drained: DrainedRings<'_>, moment: &Moment<'_>, events: &mut Events) {
         let DrainedRings { rings, threads } = drained;
         self.causes.max = Some(self.items_max(CAUSES_SHARE, CAUSE_BYTES, limits::CAUSES_MAX));
-        let mut calls = std::mem::take(&mut self.drained);
-        read_in_order(&mut calls, rings, threads);
+        let mut calls = in_order(rings, threads);
         // Slots are read after the rings, because a caller's record comes after the last of its callees was added to a
         // slot.
         let bursts = self.take_bursts(moment);
@@ -174,10 +170,6 @@ impl Trees {
                 self.leave(own);
             }
         }
-        calls.clear();
-        if calls.capacity() <= DRAINED_KEPT {
-            self.drained = calls;
-        }
         self.folds.close_due(moment.now, self.items_max(FOLDS_SHARE, FOLD_BYTES, limits::FOLDS_MAX));
         self.forget(moment, events);
         self.rings.home.accountant.set(accountant::Part::Trees, self.bytes());
@@ -200,7 +192,6 @@ impl Trees {
             + self.causes.len() * CAUSE_BYTES / 2
             + self.failed * FAILED_BYTES
             + self.edges.len() * size_of::<(u32, u32)>() * 2
-            + self.drained.capacity() * size_of::<Drained>()
     }
 
     /// Learns which functions call which.
@@ -267,8 +258,8 @@ impl Trees {
     }
 
     /// Returns the records below each function at which trees begin, since they were last taken. A tree begins with a
-    /// call without a caller, or whose caller has been under way for longer than [`limits::LOOP_AGE`]. Of trees whose
-    /// root has not ended, the records so far are included.
+    /// call without a caller, or whose caller has been under way for longer than [`limits::LOOP_AGE`]. The records so
+    /// far of trees whose root has not ended are included.
     pub(super) fn take_costs(&mut self) -> HashMap<u32, TreeCost> {
         let mut costs = std::mem::take(&mut self.costs);
         if self.parents.iter_mut().any(|parent| !parent.below.is_empty()) {
@@ -349,19 +340,19 @@ impl Trees {
     }
 }
 
-/// The most calls whose memory is kept from drain to drain: 256 KiB.
-const DRAINED_KEPT: usize = (256 << 10) / size_of::<Drained>();
 /// The bytes of a caller that is remembered, with its callees. All callers may take the memory for
 /// trees divided by `PARENTS_SHARE`.
 const PARENT_BYTES: usize = size_of::<Parent>() + 128;
 const PARENTS_SHARE: usize = 2;
-/// The bytes of a row that calls share, and the part of the memory that such rows may take.
+/// The bytes of a row that calls share. All such rows may take the memory for trees divided by `FOLDS_SHARE`.
 const FOLD_BYTES: usize = 512 + limits::FOLD_ARGS_BYTES_MAX;
 const FOLDS_SHARE: usize = 8;
-/// The bytes of the cause of a failure, young and old, and the part of the memory that causes may take.
+/// The bytes of two causes of failures, a young one and an old one. All causes may take the memory for trees divided by
+/// `CAUSES_SHARE`.
 const CAUSE_BYTES: usize = 192;
 const CAUSES_SHARE: usize = 4;
-/// The bytes of a failed callee, most of whose texts are short, and the part of the memory that such callees may take.
+/// The estimated bytes of a failed callee, most of whose texts are short. All failed callees may take the memory for
+/// trees divided by `FAILED_SHARE`.
 const FAILED_BYTES: usize = 192;
 const FAILED_SHARE: usize = 8;
 
@@ -413,8 +404,9 @@ fn sort_by_end(calls: &mut [Drained]) {
     }
 }
 
-/// Adds the calls of a drain to an empty list, in the order of their ends. The calls of a ring are in that order already.
-fn read_in_order(calls: &mut Vec<Drained>, rings: &[(usize, Vec<u64>)], threads: &[u32]) {
+/// Returns the calls of a drain in the order of their ends. The calls of a ring are in that order already.
+fn in_order(rings: &[(usize, Vec<u64>)], threads: &[u32]) -> Vec<Drained> {
+    let mut calls = Vec::new();
     for (ring, (owner, words)) in rings.iter().enumerate() {
         let mut at = 0;
         let mut thread = threads.get(*owner).copied().unwrap_or(0);
@@ -440,8 +432,9 @@ fn read_in_order(calls: &mut Vec<Drained>, rings: &[(usize, Vec<u64>)], threads:
         }
     }
     if rings.len() > 1 {
-        sort_by_end(calls);
+        sort_by_end(&mut calls);
     }
+    calls
 }
 
 #[cfg(test)]

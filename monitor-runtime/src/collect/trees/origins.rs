@@ -1,8 +1,8 @@
-//! The causes of failures: which failed callee a failed call has its failure from.
+//! The causes of failures: which failed callee made a call fail.
 //!
-//! Takes failed calls, callees before their callers; gives causes for the rows of the callers. A callee is remembered at
-//! its caller until the caller's record comes. Where the caller's record comes first, because the two travelled through
-//! different rings, the caller is remembered for two drains.
+//! Takes failed calls, callees before their callers; gives causes for the rows of the callers. A failed callee is
+//! remembered at its caller until the caller's record comes. Where the caller's record comes first, because the two
+//! travelled through different rings, the caller is remembered for two drains.
 
 use fnv::FnvHashMap;
 

@@ -32,7 +32,7 @@ pub(super) enum Fate {
 pub(super) struct Parent {
     /// The start of the call's first callee, at which the call was under way already.
     pub(super) started: Ticks,
-    /// The records below the call that are not counted for a function yet.
+    /// The records below the call that are not yet counted for the function at which their tree begins.
     pub(super) below: TreeCost,
     /// The functions that the call has called, and how often.
     pub(super) callees: Vec<(u32, u32)>,
@@ -95,8 +95,8 @@ impl Parents {
         &mut self.places[slot as usize]
     }
 
-    /// Returns the place of a call, one of whose callees began at this moment. The call gets one if it has none. Returns `None`, and
-    /// counts the call as forgotten, if the machine has no memory for its place.
+    /// Returns the place of a call, and gives it one if it has none. `callee_start` is the start of one of its callees.
+    /// Returns `None`, and counts the call as forgotten, if the machine has no memory for its place.
     pub(super) fn enter(&mut self, span: u64, callee_start: Ticks, now: Duration) -> Option<Slot> {
         let found = self.last.filter(|(last, _)| *last == span).map(|(_, slot)| slot);
         let Some(slot) = found.or_else(|| self.find(span)).or_else(|| self.insert(span, callee_start)) else {

@@ -1,7 +1,7 @@
 //! The rows of calls: which calls have one of their own, and which share one.
 //!
-//! Takes the calls of a drain with their callers; decides for each, callers before callees. It also foresees the rows of
-//! calls under way, because their callees are decided before them.
+//! Takes the calls of a drain with their callers; decides for each, callers before callees. It also foresees the rows
+//! of calls under way, because their callees are decided before them.
 
 use std::sync::atomic::Ordering;
 
@@ -37,8 +37,8 @@ impl Trees {
         }
     }
 
-    /// Foresees which of the calls under way that have callees in this drain will share a row, because as many like them
-    /// have ended.
+    /// Foresees which of the calls under way that have callees in this drain will share a row, because as many like
+    /// them have ended.
     pub(super) fn predict(&mut self, calls: &[Drained], bursts: &[SharedCalls], moment: &Moment<'_>) {
         let ended_or_named = |parent: &Parent| parent.is_named || parent.fate != Fate::Own;
         let of_bursts = bursts.iter().filter_map(|calls| self.parents.find(calls.parent));
@@ -67,7 +67,7 @@ impl Trees {
         self.parents.iter_mut().any(|parent| parent.callees.iter().any(|(_, calls)| *calls >= limit))
     }
 
-    /// Returns what is foreseen for the callees of the call under way that has this header's span.
+    /// Returns the expected [`Fate`] of the call under way that has this header's span.
     fn fate_of(&mut self, call: &Header, calls: &CallsUnderWay, moment: &Moment<'_>, depth: usize) -> Fate {
         let known = self.parents.find(call.span).map(|slot| self.parents.get(slot));
         if let Some(parent) = known.filter(|parent| parent.fate != Fate::Own || parent.is_named) {

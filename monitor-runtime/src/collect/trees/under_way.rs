@@ -46,7 +46,8 @@ pub(super) fn calls(rings: &ThreadPool) -> CallsUnderWay {
     calls
 }
 
-/// Returns the function of the outermost call around this one, as far as callers are known.
+/// Returns the function of the outermost call around this one, as far as callers are known; `None` if this call is not
+/// under way.
 pub(super) fn root(calls: &CallsUnderWay, span: u64) -> Option<u32> {
     let mut call = calls.get(&span)?;
     // A circle is possible, because frames are read while they change.

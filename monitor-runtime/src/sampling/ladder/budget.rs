@@ -1,10 +1,10 @@
 //! The budget of all functions together: which functions are lowered when it is exceeded, and which rise when there is
 //! room.
 //!
-//! Takes the calls of all functions and the trees that begin with them; moves their rungs. No function is lowered for
-//! costs that no rung saves: the recorder's wake-ups and the counting of counted calls. Functions that are too
-//! expensive by themselves are lowered first, the largest saving first; the remaining excess is saved at the roots of the
-//! most expensive trees.
+//! Takes the calls of all functions and the trees that begin with them; moves their rungs. The ladder looks at them
+//! about once a second, and the comments call that a look. No function is lowered for costs that no rung saves: the
+//! recorder's wake-ups and the counting of counted calls. Functions that are too expensive by themselves are lowered
+//! first, the largest saving first; the remaining excess is saved at the roots of the most expensive trees.
 
 use super::costs::COUNTED_ROWS;
 use super::place::Place;
@@ -42,7 +42,8 @@ pub(crate) struct Figures {
 pub(crate) struct Budget {
     /// The CPU time of the process, smoothed.
     process: f64,
-    /// The part of the budget that the last seconds left, in ns, so that a moment's burst lowers no function.
+    /// The part of the budget that the last seconds left unused, in ns; negative after an excess. A short burst may
+    /// spend it without lowering any function. `None` without a bound, and before the first look.
     credit: Option<f64>,
     /// The number of consecutive looks that left room in the budget.
     calm: u32,
@@ -301,7 +302,7 @@ fn callees(places: &[Place<'_>], trees: &[Tree]) -> Option<Vec<Callee>> {
     collect_all(sums.into_iter().flatten())
 }
 
-/// Moves a root towards its rate.
+/// Moves the cap of a root towards this rate, and states the reason.
 fn move_root(place: &mut Place<'_>, target: f64, must_lower: bool, reason: Reason) {
     if place.rung.is_counted() {
         return;

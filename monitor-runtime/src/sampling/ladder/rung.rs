@@ -66,8 +66,8 @@ pub(crate) enum Depth {
 pub(crate) struct Rung {
     /// The highest rate of the trees that begin with the function, and of the rows of a function that is only counted.
     pub(crate) cap: f64,
-    /// The highest rate to which callers throttled the function below kept calls since the last step of the ladder; 1 if
-    /// none did.
+    /// The cap that callers have put on the function's calls below kept calls since the last look of the ladder,
+    /// because their rings overran; 1 if no caller has.
     pub(crate) throttled: f64,
     pub(crate) depth: Depth,
     /// True if the arguments of calls without a record are captured, in case such a call fails.

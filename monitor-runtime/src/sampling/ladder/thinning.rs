@@ -12,19 +12,19 @@ const FITS: f64 = 0.9;
 /// A root keeps at least this many trees per second, because a few trees are still worth reading.
 const TREES_MIN: f64 = 5.0;
 
-/// The trees of a look, and what their rows cost over timing the calls, in ns per second.
+/// The trees of a look, and the cost of their rows beyond that of timing the calls, in ns per second.
 pub(super) struct Thinning<'a> {
     trees: &'a [Tree],
-    /// The cost of all trees that were called, by root.
+    /// The cost of each root's trees if all of them were kept.
     full: Vec<f64>,
-    /// The cost of the trees that were kept.
+    /// The cost of each root's trees that were kept.
     kept: Vec<f64>,
     /// The cost of all functions that a lower rung could save.
     reducible: f64,
 }
 
 impl<'a> Thinning<'a> {
-    /// Returns `None` if there is no memory for the costs of all trees.
+    /// Sums up the costs of all trees. Returns `None` if there is no memory for them.
     pub(super) fn new(places: &[Place<'_>], trees: &'a [Tree], costs: &Costs) -> Option<Self> {
         let sum = |tree: &Tree| {
             tree.parts.iter().fold((0.0, 0.0), |(kept, full), part| {

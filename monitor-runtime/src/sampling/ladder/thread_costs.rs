@@ -1,9 +1,9 @@
 //! The costs of the recorder's thread, told apart by measurement: what its wake-ups and batches take whatever is
 //! recorded, and what each record, row and byte of values adds.
 //!
-//! Takes the work and the CPU time of one look after the other; gives the nanoseconds of each kind of work. It begins
-//! with estimates. Measurements move it away from them only as far as they tell the kinds of work apart, because a
-//! program whose load never changes shows nothing but the sum. Pure.
+//! Takes the work and the CPU time of one look after the other; gives the nanoseconds of each kind of work. The costs
+//! begin as estimates. Measurements move them away from the estimates only as far as they tell the kinds of work apart,
+//! because a program whose load never changes shows nothing but the sum. Pure.
 
 /// The kinds of work of the recorder's thread.
 const KINDS: usize = 6;
@@ -58,7 +58,8 @@ const FORGET: f64 = 1.0 - 1.0 / 60.0;
 /// The deviation of a measurement: a tenth of the CPU time, and what the system's own work on the thread takes.
 const DEVIATION_SHARE: f64 = 0.1;
 const DEVIATION_NS_MIN: f64 = 100_000.0;
-/// The sweeps over all factors after a measurement. They may be few, because the factors of the look before are close.
+/// The number of sweeps over all factors after a measurement. It may be small, because the sweeps begin with the
+/// factors of the look before, which are close.
 const SWEEPS: usize = 50;
 
 impl ThreadCosts {

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use crate::growth::MakeRoom as _;
 
-/// The latest probabilities by span, between one and two times as many as its bound.
+/// The probabilities of the latest decisions, by span: at least the last `max` decisions, if as many were made, and at
+/// most twice as many.
 #[derive(Debug)]
 pub(super) struct RecentDecisions {
     /// The largest number of young decisions.
@@ -29,7 +30,7 @@ impl RecentDecisions {
         self.young.get(&span).or_else(|| self.old.get(&span)).copied()
     }
 
-    /// Remembers a decision. If the machine has no memory for it, the decision is as good as forgotten.
+    /// Remembers a decision. If there is no memory for it, the decision is forgotten at once.
     pub(super) fn insert(&mut self, span: u64, probability: f64) {
         if self.young.len() >= self.max {
             self.age();

@@ -293,8 +293,8 @@ impl Awaited {
         if !self.spans.is_empty() {
             self.spans.remove(&span);
         }
-        // Most calls have the same caller as the call before.
-        // A caller for whom there is no memory is decided when its own record comes.
+        // Most calls have the same caller as the call before. A caller for which there is no memory is decided when its
+        // own record comes.
         if parent != 0 && parent != self.last && self.spans.make_room(1) {
             self.spans.insert(parent, trace);
         }

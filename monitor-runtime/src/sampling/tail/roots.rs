@@ -33,7 +33,8 @@ pub(crate) struct RootBound {
 
 /// A tree that holds more than this share of the rows that may stay is not kept or removed as a whole.
 const LOAD_MAX: f64 = 0.25;
-/// More callers than this around a call are not looked at. Frames change while they are read, so a circle is possible.
+/// The most callers around a call that are visited. The bound ends a circle, which is possible because frames change
+/// while they are read.
 const DEPTH_MAX: usize = 256;
 
 /// Returns the bounds of the trees that hold rows of functions with too many rows.

@@ -101,7 +101,7 @@ fn is_name(word: &str) -> bool {
     word == "Sept" || (word.len() >= 3 && MONTHS.iter().chain(&DAYS).any(|name| is_short_for(name)))
 }
 
-/// Returns true for a day, a year or a time, a day also as `1st`.
+/// Returns true for a day (`1` or `1st`), a year or a time.
 fn is_number(word: &str) -> bool {
     let digits = ["st", "nd", "rd", "th"].iter().find_map(|ending| word.strip_suffix(ending)).unwrap_or(word);
     !digits.is_empty()

@@ -1,9 +1,9 @@
-//! The pattern as it is written: placeholders that follow each other as a list become one.
+//! Collects the text of a pattern, and joins placeholders that follow each other as a list into one.
 //!
 //! Takes words, marks and placeholders in order; gives text. `[#, #, #]`, `IN (#, #)` and `('…', #), ('…', #)` have the
 //! same text whatever their lengths. The file does not know what a placeholder stands for.
 
-/// A part of the text.
+/// A part of the text, from byte `start` up to byte `end`.
 #[derive(Debug, Clone, Copy)]
 struct Part {
     start: usize,

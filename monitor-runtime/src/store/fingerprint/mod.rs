@@ -1,8 +1,8 @@
 //! Groups failures by kind.
 //!
-//! Takes a failure: function, outcome, message, type of the error. Gives its kind: the pattern of the message, for a panic
-//! with the place where it began, and the fingerprint of all of it. The same failure has the same fingerprint in every run
-//! of a version. It is pure.
+//! Takes a failure: function, outcome, message, type of the error. Gives its kind, which is the pattern of the message
+//! and, for a panic, the place where it began; and its fingerprint, which is a hash of function, outcome, kind and
+//! error type. The same failure has the same fingerprint in every run of a version. It is pure.
 
 mod piece;
 mod list;

@@ -6,10 +6,10 @@
 use super::piece::{Piece, belongs_to_word, peek};
 use super::word;
 
-/// Units that stand directly behind their number.
+/// Units that follow their number without a space.
 const UNITS_ATTACHED: [&str; 14] = ["h", "m", "d", "w", "y", "K", "M", "G", "T", "k", "st", "nd", "rd", "th"];
 
-/// Units that stand behind their number, with a space between or without.
+/// Units that follow their number with or without a space.
 const UNITS: [&str; 60] = [
     "ns",
     "us",

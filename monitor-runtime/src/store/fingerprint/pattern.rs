@@ -77,7 +77,8 @@ impl Scan<'_> {
         belongs_to_word(self.before) && !quotes::is_no_apostrophe(first)
     }
 
-    /// Reads what a placeholder stands for. Returns false if there is no such thing here.
+    /// Reads a word, a code or a part that a placeholder replaces, and writes the word, the code or the placeholder.
+    /// Returns false if none of them begins here.
     fn placeholder(&mut self, first: char) -> bool {
         let (rest, before) = (self.rest, self.before);
         if let Some(code) = self.code(first) {

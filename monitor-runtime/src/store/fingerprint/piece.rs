@@ -24,7 +24,7 @@ pub(super) fn belongs_to_word(char: char) -> bool {
     char.is_alphanumeric() || matches!(char, '_')
 }
 
-/// Returns the part of a text that may be looked at from here.
+/// Returns the first [`AHEAD_BYTES`] bytes of a text, or up to three fewer, so that no character is split.
 pub(super) fn peek(text: &str) -> &str {
     let mut end = text.len().min(AHEAD_BYTES);
     while !text.is_char_boundary(end) {

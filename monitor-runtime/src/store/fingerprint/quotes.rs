@@ -1,7 +1,7 @@
 //! Quoted words.
 //!
-//! Takes the text at a quotation mark; gives the quoted word that ends at its partner. Text in quotes that holds a space is not
-//! taken, because it is part of what is said. A mark after a letter is an apostrophe.
+//! Takes the text at a quotation mark; gives the quoted word that ends at its partner. Text in quotes that holds a
+//! space is not taken, because it is part of the wording of the message. A mark after a letter is an apostrophe.
 
 use super::piece::{Piece, belongs_to_word, peek};
 
@@ -67,7 +67,8 @@ fn word<'a>(inside: &str, closes: &[&'a str], is_ascii: bool) -> Option<(usize, 
     None
 }
 
-/// Returns true for the key of an entry in a JSON object, which is part of what is said.
+/// Returns true if a quoted word is the key of an entry in a JSON object, because a key is part of the wording of the
+/// message. `after` is the text behind the word, and `written` the pattern before it.
 fn is_key(after: &str, written: &str) -> bool {
     after.starts_with(':') && written.trim_end().ends_with(['{', ','])
 }

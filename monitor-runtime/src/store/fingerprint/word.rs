@@ -1,4 +1,4 @@
-//! Words: names that stay, ids that go, and codes that are part of what is said.
+//! Words: names and codes, which stay in the pattern, and ids, which a placeholder replaces.
 //!
 //! Takes the text at a letter or digit; gives the word, and its pattern. An id may be a part of a word (`task-<uuid>`),
 //! which is split at hyphens and underscores. The file does not know the words around, except that the last one
@@ -38,7 +38,7 @@ const ANNOUNCE: [&str; 16] = [
 ];
 /// The words that may stand between a word that announces a code and the code.
 const FILLERS: [&str; 9] = ["is", "was", "of", "with", "code", "status", "state", "number", "non-zero"];
-/// The words before `code` whose codes are ids, because there are as many of them as customers.
+/// The words before `code` that make it an id, because it differs between customers or products: `zip code 90210`.
 const OTHER_CODES: [&str; 11] = [
     "zip",
     "postal",
@@ -53,7 +53,7 @@ const OTHER_CODES: [&str; 11] = [
     "area",
 ];
 
-/// The role of a number that comes next, which may be a code: a code is part of what is said.
+/// The role of a number that comes next. A number that is a code stays in the pattern.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Code {
     No,
@@ -61,7 +61,7 @@ pub(super) enum Code {
     Announced,
     /// The last word announces a code, but may as well introduce a sentence: `error: 3 tests failed`.
     AfterColon,
-    /// The last word says that the word `code` announces something else: `zip code 90210`.
+    /// The last word means that the word `code` announces an id and not a code: `zip code 90210`.
     Refused,
 }
 
@@ -215,7 +215,7 @@ fn push_segment(shown: &mut String, segment: &str) {
     }
 }
 
-/// Returns whether a code may follow a word. `code` is what could follow the word before it.
+/// Returns the role of a number that follows `word`. `code` is the role of a number that would follow the word before.
 pub(super) fn announces(word: &str, code: Code) -> Code {
     let (before, last) = split_last(word);
     let last = last.to_ascii_lowercase();

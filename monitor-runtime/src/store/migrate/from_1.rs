@@ -18,9 +18,9 @@ pub(super) const WINDOWS_1: &str = "CREATE TABLE latency_window (
   PRIMARY KEY (window, function_id, process_id)
 ) STRICT, WITHOUT ROWID";
 
-/// Adds a histogram to windows, and one row that is shown for a window that several processes share. Stored windows have
-/// no histogram, so the percentiles of a shared one are the mean of those of its processes. `total` is used because it
-/// cannot overflow.
+/// Adds a histogram to windows, and one row that is shown for a window that several processes share. Stored windows
+/// have no histogram, so the percentiles of a shared window are the means of those of its processes, weighted by calls.
+/// The sums use SQL's `total`, because it cannot overflow.
 pub(super) const HISTOGRAMS_OF_WINDOWS: &str = "
 CREATE TABLE latency_window_1 AS SELECT * FROM latency_window;
 DROP TABLE latency_window;

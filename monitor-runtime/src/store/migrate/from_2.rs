@@ -156,11 +156,11 @@ pub(super) const ERROR_GROUPS_2: &str = "CREATE TABLE error_group (
   example_call_id INTEGER
 ) STRICT";
 
-/// Adds the identity of programs to processes; the type of the error and the number of failures that began there to
-/// kinds of failure; and the blocks from which span ids are taken. It is not known where stored failures began, so all
-/// count as having begun where they are. Fingerprints become short enough for a double. Stored calls keep their span
-/// ids, because the parents of all calls are relative to them; the first block lies far behind those of them that are
-/// small.
+/// Adds the identity of the program to processes; the type of the error, and the number of failures that began in the
+/// function, to kinds of failure; and the blocks from which span ids are taken. It is not known where stored failures
+/// began, so each counts as having begun in its own function. Fingerprints are cut to 53 bits, which a double holds
+/// exactly. Stored calls keep their span ids, because the parents of all calls are relative to them. The first new
+/// block follows after the span ids of all stored threads whose base is below 2^52.
 pub(super) const IDENTITIES: &str = "
 ALTER TABLE process RENAME TO process_2;
 CREATE TABLE process (
@@ -360,8 +360,8 @@ pub(super) const THREADS_2: &str = "CREATE TABLE thread (
   span_base INTEGER NOT NULL
 ) STRICT";
 
-/// Stores the span ids of calls themselves, which were relative to their thread's, so that calls can be joined to their
-/// callers. Calls keep their ids.
+/// Makes the span ids of calls absolute, which were relative to the base of their thread, so that calls can be joined
+/// to their callers. Calls keep their ids.
 pub(super) const SPANS_OF_CALLS: &str = "
 UPDATE call SET span = span + (SELECT span_base FROM thread WHERE id = call.thread_id)
 WHERE thread_id IN (SELECT id FROM thread);
@@ -389,7 +389,8 @@ pub(super) const RANGES_2: &str = "CREATE TABLE call_range (
   failed_only INTEGER NOT NULL DEFAULT 0
 ) STRICT";
 
-/// Adds zones to ranges. Those of stored calls are not known, so their ranges are read as a whole.
+/// Adds zones to ranges: summaries of a range's calls, by which readers skip ranges. The zones of stored calls are not
+/// known, so their ranges are read as a whole.
 pub(super) const ZONES: &str = "
 ALTER TABLE call_range RENAME TO call_range_2;
 CREATE TABLE call_range (
@@ -421,7 +422,7 @@ CREATE TABLE call_zone_span (
   PRIMARY KEY (first_call, block)
 ) STRICT, WITHOUT ROWID;";
 
-/// Adds rules on alerts, alerts, and what receivers of alerts know. The rules that are built in are written when all steps are done.
+/// Adds alert rules, alerts, and the state of the receivers of alerts. The built-in rules are written after all steps.
 pub(super) const ALERTS: &str = "
 CREATE TABLE alert_rule (
   name TEXT NOT NULL CHECK (length(trim(name)) > 0 AND length(CAST(name AS BLOB)) <= 200),
@@ -589,7 +590,7 @@ CREATE TABLE metric_window (
   PRIMARY KEY (window, metric_id, process_id)
 ) STRICT, WITHOUT ROWID;";
 
-/// Adds log lines, and the places that say them.
+/// Adds log lines, and the places in the source that write them.
 pub(super) const LOGS: &str = "
 CREATE TABLE log_target (
   id INTEGER PRIMARY KEY,

@@ -1,7 +1,7 @@
 //! Deletes calls by ranges of ids, the oldest first.
 //!
 //! Takes the cutoff of the age bound and the pages in use at which eviction begins; gives the calls to delete next, and
-//! deletes a bounded number of them. A range of ids frees whole pages and needs no index over time. For want of room
+//! deletes a bounded number of them. A range of ids frees whole pages and needs no index over time. When room is short,
 //! ordinary calls are deleted before failed ones: a range is emptied, and its few failed calls are put back under their
 //! own ids, which packs them into few pages. The file does not decide how many calls a transaction deletes.
 
@@ -15,9 +15,9 @@ use crate::store::zones;
 /// Ranges of which only failed calls are left are joined if they end within the same 10 min.
 const FAILED_RANGE_NS: i64 = 600 * 1_000_000_000;
 
-/// Calls that are deleted at once for want of room, for each page that the store may use, and at the least. A page holds
-/// some 16 to 60 calls, so this is an eighth of them or less: a store with a small bound holds fewer calls than a batch
-/// may delete, and would lose its whole history.
+/// Calls that are deleted at once to make room: [`PORTION_PER_PAGE`] for each page that the store may use, and at least
+/// [`PORTION_MIN`]. A page holds some 16 to 60 calls, so this is an eighth of them or less: a store with a small bound
+/// holds fewer calls than a batch may delete, and would lose its whole history.
 const PORTION_PER_PAGE: i64 = 2;
 const PORTION_MIN: i64 = 256;
 
@@ -44,8 +44,9 @@ pub(super) struct Due {
     portion: i64,
 }
 
-/// Returns the calls to delete next: those older than the cutoff; then, for want of room, ordinary ones, and failed ones
-/// when no others are left. There is want of room if more than `pages_evict` pages are in use, or if `is_pressed`.
+/// Returns the calls to delete next: those older than the cutoff; then, if room is short, ordinary ones, and failed
+/// ones when no others are left. Room is short if more than `pages_evict` pages are in use, or if `is_pressed`. Returns
+/// `None` if nothing is to be deleted.
 pub(super) fn find_due(
     connection: &Connection,
     pages_evict: u64,
@@ -201,8 +202,8 @@ fn read_rows<const N: usize>(
     collect_rows(rows)
 }
 
-/// Removes the deleted part from its range, and the zones, which were those of the whole. The newest range stays, even if it
-/// is empty, because the next id follows from its last one.
+/// Removes the deleted part from its range, and deletes the zones, because they describe the whole range. The newest
+/// range stays, even if it is empty, because the next id follows from its last one.
 fn shorten(transaction: &Connection, range: Range, until: i64) -> rusqlite::Result<()> {
     zones::delete(transaction, range.first)?;
     let newest: i64 =

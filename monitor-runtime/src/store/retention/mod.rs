@@ -1,7 +1,7 @@
 //! Deletes rows that are older than the age bound, and the oldest rows when the size bound is near.
 //!
 //! Takes a connection, the bounds and the time; gives the number of deleted rows. Each transaction is short, so that
-//! nobody waits long for the write lock. The room opens nothing.
+//! nobody waits long for the write lock. The module opens nothing.
 //!
 //! While batches come, each batch deletes about as many calls as it brings, in its own transaction: the freed pages are
 //! filled again before they are written, so expiry costs no writing of its own. A step in a transaction of its own would

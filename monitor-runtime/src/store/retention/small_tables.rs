@@ -102,7 +102,8 @@ pub(super) fn expire_slices(connection: &Connection, before: i64) -> rusqlite::R
     Ok(rows as u64)
 }
 
-/// Deletes the oldest windows, because no call is left to delete for want of room. Returns the rows that were deleted.
+/// Deletes the oldest windows to make room, because no call is left that could be deleted. Returns the rows that were
+/// deleted.
 pub(super) fn evict_windows(connection: &Connection) -> rusqlite::Result<u64> {
     let mut rows = 0;
     for table in ["latency_window", "metric_window"] {
@@ -218,6 +219,9 @@ fn delete_process(transaction: &Connection, cutoff: i64) -> rusqlite::Result<(us
         "alert_part",
         "flight",
         "event",
+        // A later process may get the number of this one, and must not find its breakers held.
+        "breaker",
+        "guard_hold",
     ] {
         rows += transaction.execute(&format!("DELETE FROM {table} WHERE process_id = ?1"), [id])?;
     }

@@ -435,8 +435,8 @@ SELECT r.*,
 FROM calls r
 LEFT JOIN calendar d ON d.day = CAST((r.start_ns - r.start_ns % 86400000000000) / 86400000000000 AS BIGINT)";
 
-/// Returns every view as its name and text, in the order in which they can be created. A text for which there is no
-/// memory is missing.
+/// Returns every view as its name and text, in the order in which they can be created. The text is `None` if there was
+/// no memory to put it together.
 pub fn views() -> impl Iterator<Item = (&'static str, Option<Cow<'static, str>>)> {
     let of_calls = VIEWS_OF_CALLS.iter().map(|&(name, filter)| {
         let text = join(&["CREATE VIEW ", name, " AS\nSELECT", CALL_COLUMNS, filter]);

@@ -10,7 +10,7 @@ use crate::limits::{CONTROL_TEXT_BYTES_MAX, GUARDS_MAX, PATTERN_BYTES_MAX, SET_R
 use crate::store::error::collect_rows;
 use crate::store::{Hold, SetHold, SetRate};
 
-/// The text that stands for one that is too long.
+/// The text that is returned in place of a text that is too long.
 const TOO_LONG: &str = "(a text that is too long)";
 
 /// Reads the hold on this process's breaker, or on every process's if this process has none of its own.
@@ -32,7 +32,7 @@ pub(super) fn read_guard_holds(
     connection: &Connection,
     run_uuid: &str,
 ) -> rusqlite::Result<Vec<(String, SetHold)>> {
-    // With `max`, the other columns are those of the row that has it.
+    // In a query with `max`, SQLite takes the other columns from the row that has the maximum.
     let mut select = connection.prepare(
         "SELECT name, iif(octet_length(hold) <= ?2, hold, 'auto'), iif(octet_length(reason) <= ?2, reason, ?3),
                 iif(octet_length(set_by) <= ?2, set_by, ?3), set_ns, max(process_id) FROM guard_hold

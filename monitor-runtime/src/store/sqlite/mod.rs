@@ -1,7 +1,7 @@
 //! The store on SQLite.
 //!
 //! Takes batches, and writes each as one transaction; gives what users set in the store. Before each use it checks that
-//! its file still lies at its path (`open_file`, `repair`), and after each error it decides by the error's class what
+//! its file is still at its path (`open_file`, `repair`), and after each error it decides by the error's class what
 //! becomes of connection and file (`repair`). It makes room for what it writes (`space`). It knows no threads and reads
 //! no clock: points in time are arguments.
 
@@ -33,7 +33,7 @@ use crate::batch::{Batch, Ending, ProcessRow};
 use crate::limits;
 use crate::platform::liveness;
 
-/// The age up to which a process leaves the log to a later one.
+/// The age up to which a process that ends leaves it to a later process to copy the log into the database.
 const SHORT_LIFE_NS: i64 = limits::SHORT_LIFE.as_nanos() as i64;
 
 /// Steps of retention that a short process takes at its end at most, if it takes any.
@@ -59,7 +59,7 @@ pub struct SqliteStore {
     /// The rules on alerts when they were last read.
     rules: Option<Vec<Rule>>,
     notices: Vec<Notice>,
-    /// Rows that were evicted for want of room since the last write that succeeded.
+    /// Rows that were evicted to make room since the last write that succeeded.
     evicted_in_vain: u64,
     /// Consecutive writes that found a key twice that the store gives out itself.
     contradictions: u32,

@@ -64,8 +64,8 @@ impl OpenFile {
         is_intact
     }
 
-    /// Returns true if nobody has put other files in the place of log and index, and the index is not cut. Files that are
-    /// missing are allowed.
+    /// Returns true if nobody has put other files in the place of log and index, and the index is not cut. Files that
+    /// are missing are allowed. Returns false if log and index were never seen.
     pub(super) fn has_no_other_log(&self) -> bool {
         let Some((wal, shm)) = &self.log else { return false };
         file::read_state(&self.wal).is_none_or(|seen| seen.identity == *wal)

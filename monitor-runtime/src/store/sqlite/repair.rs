@@ -1,4 +1,4 @@
-//! Decides what becomes of connection and file when the file at the path has changed, or when an error says so.
+//! Decides what becomes of connection and file when the file at the path has changed, or when an error requires it.
 //!
 //! Takes errors and the state of the file; gives an open store, or an error that says what the caller can do. A bad file
 //! is moved away and never deleted. Damaged pages count only after a fresh connection has found them too.
@@ -74,8 +74,8 @@ impl SqliteStore {
         self.notices.push(Notice { kind: "store", detail });
     }
 
-    /// Closes the connection to a file that does not lie at its path any more. Its log is copied into it first, because
-    /// the file may have been moved, and a log that stays behind would be applied to the file that has the name now.
+    /// Closes the connection to a file that is not at its path any more. Its log is copied into it first, because the
+    /// file may have been moved, and a log that stays behind would be applied to the file that has the name now.
     fn leave_lost_file(&mut self) {
         let Some(open) = self.open.take() else { return };
         let _ = open.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));

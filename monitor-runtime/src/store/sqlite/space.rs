@@ -15,8 +15,8 @@ use crate::store::transaction::{self, Committed};
 /// The number of times that a write that found no room evicts rows and tries again.
 const EVICTIONS_PER_WRITE: usize = 4;
 
-/// Rows that are evicted for want of room between two writes that succeed. If the rows of four full batches made no room,
-/// the disk is filled by something else, and the stored rows are worth more than the new ones.
+/// The most rows that are evicted to make room between two writes that succeed. If the rows of four full batches made
+/// no room, the disk is filled by something else, and the stored rows are worth more than the new ones.
 const EVICTED_IN_VAIN_MAX: u64 = 4 * 4096;
 
 impl SqliteStore {

@@ -181,7 +181,7 @@ impl OpenFile {
         self.level
     }
 
-    /// Returns true if the file does not lie at its path any more.
+    /// Returns true if the file is not at its path any more.
     pub(super) fn has_moved(&self) -> bool {
         !self.file.is_at(&self.path)
     }

@@ -24,9 +24,10 @@ use crate::platform::descriptor::KnownFile;
 /// The place of the first of SQLite's eight locks on an index.
 const FIRST_LOCK: i64 = 120;
 const LOCKS: c_int = 8;
-/// Every connection shares this byte. A connection that finds no other one there begins the index anew.
+/// Every connection holds a shared lock on this byte. A connection that finds no lock of another one begins the index
+/// anew.
 const ALIVE: (i64, i64) = (FIRST_LOCK + 8, 1);
-/// The size of an index that is to be built anew.
+/// The size, in bytes, to which an index is cut before it is built anew.
 const BEGUN_BYTES: u64 = 3;
 /// The smallest page of a file system: one byte of each is written, so that a full disk is an error and not a signal.
 const DISK_PAGE: u64 = 4096;

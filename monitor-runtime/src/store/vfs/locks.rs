@@ -52,7 +52,7 @@ fn describe(lock: Lock, (start, length): (i64, i64)) -> libc::flock {
 /// Sets a lock on a range of bytes, a start and a length, without waiting for it.
 ///
 /// # Errors
-/// SQLite's result code, which is `SQLITE_BUSY` if somebody else holds a lock that stands against this one.
+/// SQLite's result code, which is `SQLITE_BUSY` if another open file holds a conflicting lock.
 pub(super) fn set(file: &File, lock: Lock, range: (i64, i64)) -> Result<(), c_int> {
     let described = describe(lock, range);
     // SAFETY: takes an open descriptor and a valid description.
@@ -68,7 +68,8 @@ pub(super) fn set(file: &File, lock: Lock, range: (i64, i64)) -> Result<(), c_in
     })
 }
 
-/// Returns the lock of somebody else that stands against a lock of the whole range, if the system reports it.
+/// Returns the lock of another open file that conflicts with an exclusive lock on the range, or [`Lock::None`] if there
+/// is none; `None` if the system does not report it.
 pub(super) fn find_other(file: &File, range: (i64, i64)) -> Option<Lock> {
     let mut described = describe(Lock::Alone, range);
     // SAFETY: takes an open descriptor and a valid description, which is filled.

@@ -235,7 +235,7 @@ unsafe extern "C" fn sector_size(_: *mut sqlite3_file) -> c_int {
 }
 
 unsafe extern "C" fn characteristics(_: *mut sqlite3_file) -> c_int {
-    // A write that power failure interrupts leaves the bytes beside it alone: what SQLite's own VFS says too.
+    // A write that a power failure interrupts does not change the bytes beside it. SQLite's own VFS reports the same.
     ffi::SQLITE_IOCAP_POWERSAFE_OVERWRITE
 }
 

@@ -1,8 +1,8 @@
 //! Pictures, drawn by the server as SVG: readable without a script, in both colour schemes, and on paper. `series` draws
 //! those over time.
 //!
-//! Takes figures; gives markup. Sizes are attributes and colours are classes, because the security policy forbids styles
-//! within a page. Each picture has its meaning as a text for readers of the screen.
+//! Takes figures; gives markup. Sizes are attributes and colours are classes, because the security policy forbids
+//! styles within a page. Each picture states its meaning in a text for screen readers.
 
 mod series;
 

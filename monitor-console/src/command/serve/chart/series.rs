@@ -1,9 +1,9 @@
-//! Series over time: a picture with scales, drawn by the server, and the same figures for the script that lets a reader point at
-//! them.
+//! Series over time: a picture with scales, drawn by the server, and the same figures for the script that lets a
+//! reader point at them.
 //!
-//! Takes figures at equal steps; gives markup. The picture reads by itself: without a script, on paper, and by readers of the
-//! screen. A script lays a chart of uPlot over it, with the words that the server formats, so that each unit is formatted in one
-//! place.
+//! Takes figures at equal steps; gives markup. The picture can be read without a script, on paper, and with a screen
+//! reader. A script lays a chart of uPlot over it, with texts that the server has formatted, so that each unit is
+//! formatted in one place.
 
 use maud::{Markup, html};
 use serde_json::json;
@@ -12,7 +12,7 @@ use super::{draw_path, place_figure, to_f64};
 use crate::command::serve::text;
 use crate::units;
 
-/// The width of a picture's own units.
+/// The width of a picture in units of its view box.
 const WIDTH: f64 = 600.0;
 /// The height of the figures, and that of the line of times below them, in pixels.
 const HEIGHT: f64 = 130.0;
@@ -44,9 +44,9 @@ pub(in crate::command::serve) struct Series<'a> {
     pub(in crate::command::serve) span_ns: (i64, i64),
     /// The function that writes a figure with its unit.
     pub(in crate::command::serve) format: fn(f64) -> String,
-    /// The figure that must not be passed.
+    /// The threshold, drawn as a horizontal line; `None` for no line.
     pub(in crate::command::serve) threshold: Option<f64>,
-    /// Moments with a name.
+    /// Moments to mark with a vertical line: ns since the Unix epoch, and the label.
     pub(in crate::command::serve) marks: &'a [(i64, String)],
 }
 
@@ -221,7 +221,7 @@ fn place(ns: i64, span_ns: (i64, i64)) -> f64 {
     (share * 1e4).round() / 1e4
 }
 
-/// Returns the side of a label that stands at its place, so that none is cut by the border.
+/// Returns the `text-anchor` of a label at a place from 0 to 1, so that the border cuts no label.
 fn anchor(part: f64) -> &'static str {
     match part {
         part if part < 0.04 => "start",

@@ -184,7 +184,7 @@ struct Drawn {
     course: Course,
 }
 
-/// Reads the courses of the first alerts of whose measure the store has a history.
+/// Reads the courses of the first alerts for which the store has a history of the measure, at most [`COURSES_SHOWN`].
 fn read_courses<'a>(
     context: &Context<'_>,
     all: impl Iterator<Item = &'a Alert>,
@@ -291,7 +291,8 @@ fn condition_to_edit(rule: &Rule) -> String {
     format!("{} {} {}{unit}{time}", rule.measure, rule.op, rule.threshold)
 }
 
-/// Returns false for a rule with a text that acts on a reader: a form cannot send it as it is.
+/// Returns true if a form can send the texts of a rule unchanged, because they hold no control or invisible
+/// characters.
 fn can_be_sent(rule: &Rule) -> bool {
     ![&rule.name, &rule.pattern, &rule.level].iter().any(|text| text.contains(terminal::is_unsafe))
 }

@@ -241,7 +241,8 @@ pub(in super::super) async fn value_as_text(
     }
 }
 
-/// Returns the parameters of an address that an address of calls understands, for links from a drawn box.
+/// Returns the parameters that describe a box in a heat map. The page of calls takes them too, so a link from a box
+/// to its calls carries them.
 pub(super) fn box_parameters(parameters: &Parameters) -> Vec<(&str, &str)> {
     ["from", "to", "min", "max"].into_iter().filter_map(|name| Some((name, parameters.text(name)?))).collect()
 }

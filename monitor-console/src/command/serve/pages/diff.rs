@@ -17,7 +17,7 @@ use crate::report::Report;
 use crate::store::Store;
 use crate::terminal;
 
-/// The default sides, in ns before now.
+/// The lengths of the default sides, in ns: the last ten minutes, and the hour before them.
 const RECENT_NS: i64 = 600_000_000_000;
 const EARLIER_NS: i64 = 3_600_000_000_000;
 /// The least change of a typical duration that matters.
@@ -120,7 +120,7 @@ fn show_form(context: &Context<'_>) -> Result<Markup> {
         suggestions.push(format!("process:{}", process.process_id));
     }
     let mut seen = std::collections::HashSet::new();
-    // A form cannot send a name that acts on a reader as it is.
+    // A form cannot send control or invisible characters unchanged, so names with them are left out.
     suggestions.retain(|text| !text.contains(terminal::is_unsafe) && seen.insert(text.clone()));
     suggestions.truncate(SUGGESTIONS_MAX);
     let value = |name: &str| context.parameters.text(name).unwrap_or_default().to_owned();

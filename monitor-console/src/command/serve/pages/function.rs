@@ -190,7 +190,7 @@ fn rate_form(context: &Context<'_>, figures: &Figures) -> Markup {
     let address = context.links.to("/rates", &[]);
     let rate = figures.rate.map(units::format_rate).unwrap_or_default();
     html! {
-        // A form cannot send a name that acts on a reader as it is.
+        // A form cannot send control or invisible characters unchanged, so a name with them gets no form.
         @if !figures.name.contains(terminal::is_unsafe) {
             form.box method="get" action=(path_of(&address)) {
                 @for (name, kept) in context.links.hidden_fields(&["q"]) { input type="hidden" name=(name) value=(kept); }

@@ -1,4 +1,4 @@
-//! The log lines of programs, the newest first, with links to the calls that said them.
+//! The log lines of programs, the newest first, with links to the calls that wrote them.
 
 use anyhow::Result;
 use maud::{Markup, html};

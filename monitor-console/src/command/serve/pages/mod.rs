@@ -60,8 +60,8 @@ pub(super) const WITH_SUBJECT: &[(&str, Render)] = &[
     ("/series/{id}", metrics::page_of_one),
 ];
 
-/// Shows rows with links to the calls and functions that they name. `function` returns the name of a row's function, if it has one;
-/// `caption` and `empty` stand above the table and in its place.
+/// Shows rows with links to the calls and functions that they name. `function` returns the name of a row's function,
+/// if it has one. `caption` is shown above the table; `empty` replaces a table without rows.
 fn show_with_links<'a>(
     context: &Context<'_>,
     report: &'a Report,

@@ -23,7 +23,7 @@ const CALLS_MAX: usize = 10_000;
 const LINES_MAX: usize = 300;
 /// The deepest level that is indented further than its caller.
 const DEPTH_MAX: usize = 24;
-/// The width of the picture's own units.
+/// The width of the picture in units of its view box.
 const WIDTH: f64 = 1000.0;
 
 pub(super) fn page(context: &Context<'_>) -> Result<Page> {
@@ -208,10 +208,10 @@ fn show_call(
     }
 }
 
-/// The log lines of a call that are shown below it, the latest ones; all of them are on the page of the call.
+/// The most log lines of a call that are shown below it, the latest ones; the page of the call shows all of them.
 const SAID_SHOWN: usize = 20;
 
-/// Shows the log lines that a call said, as rows below it.
+/// Shows the log lines that a call wrote, as rows below it.
 fn show_said(loaded: &Loaded, of_span: Option<i64>, depth: usize, span: (i64, i64)) -> Markup {
     let said: Vec<_> = loaded.said.iter().filter(|line| line.span == of_span && of_span.is_some()).collect();
     html! {

@@ -85,7 +85,7 @@ impl Canvas<'_> {
         self.buffer.area.width
     }
 
-    /// Draws a text from the left in a room, cut at its end. Returns the column behind the text.
+    /// Draws a text that begins at a place, its end cut to fit `room` columns. Returns the column after the text.
     pub(super) fn text(&mut self, (x, y): (u16, u16), room: u16, text: &str, style: Style) -> u16 {
         let area = self.buffer.area;
         if y >= area.height || x >= area.width {

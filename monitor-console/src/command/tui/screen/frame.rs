@@ -11,7 +11,8 @@ use crate::units::{self, format_quantity};
 pub(in crate::command::tui) const TABS_ROW: u16 = 1;
 /// The smallest width of a screen at which the titles of tabs are not shortened.
 const LONG_TITLES_FROM: u16 = 100;
-/// The time since the last write up to which the store counts as live. Reports come every few seconds.
+/// The time since the last write up to which the store counts as live. A recorder whose figures change reports every
+/// 12 s.
 const LIVE_NS: i64 = 15_000_000_000;
 
 pub(super) fn draw(canvas: &mut Canvas<'_>, state: &State) {

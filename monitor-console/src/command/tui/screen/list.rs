@@ -54,7 +54,7 @@ fn place(columns: &[Column], screen: u16) -> Vec<Option<(u16, u16)>> {
     places
 }
 
-/// Draws the titles, and the rows that the cursor shows.
+/// Draws the titles, and as many rows as fit, from the cursor's first row on.
 pub(super) fn draw(
     canvas: &mut Canvas<'_>,
     state: &State,

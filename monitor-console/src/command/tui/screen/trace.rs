@@ -17,7 +17,7 @@ const DEPTH_SHOWN_MAX: usize = 24;
 /// The width of the waterfall on a narrow and on a wide screen.
 const BAR_COLUMNS: [u16; 2] = [22, 46];
 
-/// The last lines that a call said, as far as they are shown.
+/// The most log lines of a call that are shown, the latest ones.
 const SAID_SHOWN: usize = 5;
 
 const NARROW: [Column; 4] = columns(BAR_COLUMNS[0]);

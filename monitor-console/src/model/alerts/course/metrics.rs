@@ -12,8 +12,9 @@ use crate::model::period::Period;
 use crate::model::scope::Scope;
 use crate::store::Store;
 
-/// Reads the values, and the unit if all series have the same. As a process does, the rule takes the increments a second of all
-/// counters; else the gauge that passes the threshold first; else the values of all histograms.
+/// Reads the value of each window, and the unit if all series have the same one. As in a process, the rule measures
+/// one kind of series: the increments a second of all counters; without counters, the highest gauge (the lowest if
+/// the rule fires below its threshold); without gauges, the values of all histograms.
 pub(super) fn read(store: &Store, rule: &Rule, span: Span) -> Result<(Vec<Option<f64>>, Option<String>)> {
     let period = Period { from_ns: span.0 * WINDOW_NS, until_ns: (span.1 + 1) * WINDOW_NS - 1 };
     // A gauge that did not change within the span keeps its value.
@@ -38,7 +39,7 @@ pub(super) fn read(store: &Store, rule: &Rule, span: Span) -> Result<(Vec<Option
     Ok((values, unit))
 }
 
-/// Combines counters by their sum, and gauges by the value that passes the threshold first.
+/// Combines counters by their sum, and gauges by the highest value if `is_above`, else by the lowest.
 fn combine(
     store: &Store,
     series: &[Metric],
@@ -64,7 +65,7 @@ fn combine(
     Ok(values)
 }
 
-/// Merges histograms, and takes the figure of the measure of each window.
+/// Merges the histograms of each window, and computes the measure from the merged one.
 fn merge_histograms(
     store: &Store,
     series: &[Metric],

@@ -50,7 +50,7 @@ fn count(times: &[(i64, i64)], span: Span) -> Vec<Option<f64>> {
         .collect()
 }
 
-/// Reads from when to when calls that have ended were stuck.
+/// Reads the calls that were stuck and have ended: for each, the times from which and until which it was stuck.
 fn read_ended(store: &Store, function: &str, limit_ns: i64, span: Span) -> Result<Vec<(i64, i64)>> {
     // A name may hold characters that no pattern has.
     let Ok(pattern) = function.parse::<Pattern>() else { return Ok(Vec::new()) };
