@@ -46,6 +46,7 @@ pub struct Answer<T, E> {
 }
 
 impl<T, E> Answer<T, E> {
+    #[inline]
     pub(crate) const fn new(guard: &'static Guard, result: Result<T, Why<E>>) -> Self {
         Self { guard, result, source: Source::Call }
     }
@@ -76,6 +77,7 @@ impl<T, E> Answer<T, E> {
     }
 
     /// Returns the value of the call, or `value` in the place of a failure.
+    #[inline]
     #[must_use]
     pub fn or_value(self, value: T) -> T {
         let Self { guard, result, .. } = self;
@@ -90,6 +92,7 @@ impl<T, E> Answer<T, E> {
     ///
     /// # Errors
     /// The error of `other`, if the call has no value and `other` fails as well.
+    #[inline]
     pub fn or_else<F>(self, other: impl FnOnce(&Why<E>) -> Result<T, F>) -> Result<T, F> {
         let Self { guard, result, .. } = self;
         result.or_else(|why| {
@@ -108,6 +111,7 @@ impl<T, E> Answer<T, E> {
     ///
     /// # Errors
     /// [`Why`]: the reason for which the call has no answer.
+    #[inline]
     pub fn into_result(self) -> Result<T, Why<E>> {
         if self.result.is_err() {
             self.guard.note_level(Level::Unavailable);

@@ -20,6 +20,7 @@ pub struct Classified<C> {
 
 impl<C> Classified<C> {
     /// Makes a call as [`Guard::call`] does; the classifier decides which errors are failures of the part.
+    #[inline]
     pub fn call<T, E: Display>(&self, body: impl FnOnce() -> Result<T, E>) -> Answer<T, E>
     where
         C: Fn(&E) -> Verdict,

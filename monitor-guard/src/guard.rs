@@ -129,6 +129,7 @@ impl Guard {
 
     /// Makes a call, unless the breaker is open. Every error is a failure of the part; [`Self::classify`] and [`Self::ignore`]
     /// tell errors apart. A panic is a failure too, and goes on.
+    #[inline]
     pub fn call<T, E: Display>(&'static self, body: impl FnOnce() -> Result<T, E>) -> Answer<T, E> {
         self.call_once(body, |_| Verdict::Retry).0
     }
@@ -269,11 +270,12 @@ impl Guard {
         body: impl FnOnce() -> Result<T, E>,
         classify: impl Fn(&E) -> Verdict,
     ) -> (Answer<T, E>, Option<Verdict>) {
-        let permit = match self.admit() {
-            Ok(permit) => permit,
-            Err(why) => return (Answer::new(self, Err(why.into_why())), None),
+        let ticket = match self.admit() {
+            Ok(ticket) => ticket,
+            Err(rejection) => return (Answer::new(self, Err(rejection.into_why())), None),
         };
-        let permit = Permit { is_running: true, ..permit };
+        let mut permit = self.begin(ticket);
+        permit.is_running = true;
         let result = body();
         permit.conclude(result, classify)
     }
@@ -284,10 +286,11 @@ impl Guard {
         future: impl Future<Output = Result<T, E>>,
         classify: impl Fn(&E) -> Verdict,
     ) -> (Answer<T, E>, Option<Verdict>) {
-        let mut permit = match self.admit() {
-            Ok(permit) => permit,
-            Err(why) => return (Answer::new(self, Err(why.into_why())), None),
+        let ticket = match self.admit() {
+            Ok(ticket) => ticket,
+            Err(rejection) => return (Answer::new(self, Err(rejection.into_why())), None),
         };
+        let mut permit = self.begin(ticket);
         let mut future = pin!(future);
         let result = poll_fn(|context| {
             // If a poll unwinds, `is_running` stays true, so the drop of the permit can tell a panic from a dropped
@@ -302,19 +305,24 @@ impl Guard {
     }
 
     #[inline]
-    fn admit(&'static self) -> Result<Permit, Rejection> {
-        let ticket = match self.machine.admit_fast() {
-            Some(ticket) => ticket,
-            None => self.admit_slow()?,
-        };
+    fn admit(&'static self) -> Result<Ticket, Box<Rejection>> {
+        match self.machine.admit_fast() {
+            Some(ticket) => Ok(ticket),
+            None => self.admit_slow(),
+        }
+    }
+
+    /// Counts a call that may pass.
+    #[inline]
+    fn begin(&'static self, ticket: Ticket) -> Permit {
         self.counters.calls.count();
         let begun = self.slow.map(|_| Instant::now());
-        Ok(Permit { guard: self, ticket, begun, is_running: false, is_over: false })
+        Permit { guard: self, ticket, begun, is_running: false, is_over: false }
     }
 
     #[cold]
     #[inline(never)]
-    fn admit_slow(&'static self) -> Result<Ticket, Rejection> {
+    fn admit_slow(&'static self) -> Result<Ticket, Box<Rejection>> {
         self.list();
         let now = now();
         let (answer, transition) = self.machine.admit(now);
@@ -329,7 +337,7 @@ impl Guard {
             Err(refusal) => {
                 self.counters.rejected.add();
                 let Statistics { held, last_failure: last, .. } = self.machine.statistics(now);
-                Err(Rejection { guard: self.name, refusal, held, last })
+                Err(Box::new(Rejection { guard: self.name, refusal, held, last }))
             }
         }
     }
@@ -370,7 +378,8 @@ impl Rejection {
     }
 }
 
-/// A call under way. Its drop ends a call that was not ended otherwise.
+/// A call under way. Its drop ends a call that was not ended otherwise. No function takes it by reference, so it lies in
+/// registers while the call is under way.
 struct Permit {
     guard: &'static Guard,
     ticket: Ticket,
@@ -387,67 +396,86 @@ impl Permit {
         result: Result<T, E>,
         classify: impl Fn(&E) -> Verdict,
     ) -> (Answer<T, E>, Option<Verdict>) {
-        let guard = self.guard;
+        let Self { guard, ticket, begun, .. } = self;
+        self.is_over = true;
         match result {
             Ok(value) => {
-                if self.begun.is_some() || !guard.machine.succeed_fast(self.ticket) {
-                    self.succeed();
+                if begun.is_some() || !guard.machine.succeed_fast(ticket) {
+                    guard.end_with_value(ticket, begun);
                 }
-                self.is_over = true;
                 (Answer::new(guard, Ok(value)), None)
             }
             Err(error) => {
-                let verdict = self.fail(&error, classify);
+                let verdict = guard.end_with_error(ticket, &error, classify);
                 (Answer::new(guard, Err(Why::Failed(error))), Some(verdict))
             }
         }
     }
-
-    /// Ends a call that returned a value: as a success, or as a failure if the call took longer than `slow`.
-    #[cold]
-    fn succeed(&mut self) {
-        let slow = self.guard.slow.unwrap_or(Duration::MAX);
-        match self.begun.map(|begun| begun.elapsed()) {
-            Some(taken) if taken > slow => self.end(End::Failure(&format!("a call took {taken:.1?}"))),
-            _ => self.end(End::Success),
-        }
-    }
-
-    #[cold]
-    fn fail<E: Display>(&mut self, error: &E, classify: impl Fn(&E) -> Verdict) -> Verdict {
-        // The classifier and the error's `Display` are code of the program and may panic; the drop of the permit then
-        // ends the call.
-        self.is_running = true;
-        let verdict = classify(error);
-        let text = error.to_string();
-        let text = bounded(&text);
-        match verdict {
-            Verdict::Retry => self.end(End::Failure(text)),
-            Verdict::Wait(_) if self.ticket.is_try => self.end(End::Failure(text)),
-            Verdict::Wait(_) => self.end(End::Nothing),
-            Verdict::DoNotRetry => self.end(End::Success),
-            Verdict::Fatal => self.end(End::Fatal(text)),
-        }
-        verdict
-    }
-
-    fn end(&mut self, end: End<'_>) {
-        self.is_over = true;
-        if matches!(end, End::Failure(_) | End::Fatal(_)) {
-            self.guard.counters.failures.add();
-        }
-        let transition = self.guard.machine.end(self.ticket, now(), end);
-        self.guard.notify(transition);
-    }
 }
 
 impl Drop for Permit {
+    #[inline]
     fn drop(&mut self) {
-        match (self.is_over, self.is_running) {
-            (true, _) => {}
-            (false, true) => self.end(End::Failure("a call panicked")),
-            (false, false) => self.end(End::Nothing),
+        if !self.is_over {
+            self.guard.abandon(self.ticket, self.is_running);
         }
+    }
+}
+
+impl Guard {
+    /// Ends a call that returned a value: as a success, or as a failure if the call took longer than `slow`.
+    #[cold]
+    #[inline(never)]
+    fn end_with_value(&self, ticket: Ticket, begun: Option<Instant>) {
+        let slow = self.slow.unwrap_or(Duration::MAX);
+        match begun.map(|begun| begun.elapsed()) {
+            Some(taken) if taken > slow => {
+                self.end(ticket, End::Failure(&format!("a call took {taken:.1?}")));
+            }
+            _ => self.end(ticket, End::Success),
+        }
+    }
+
+    /// Ends a call that returned an error. Returns the error's class.
+    #[cold]
+    #[inline(never)]
+    fn end_with_error<E: Display>(
+        &'static self,
+        ticket: Ticket,
+        error: &E,
+        classify: impl Fn(&E) -> Verdict,
+    ) -> Verdict {
+        // The classifier and the error's `Display` are code of the program and may panic; the drop of the permit then
+        // ends the call.
+        let mut permit = Permit { guard: self, ticket, begun: None, is_running: true, is_over: false };
+        let verdict = classify(error);
+        let text = error.to_string();
+        permit.is_over = true;
+        let text = bounded(&text);
+        let end = match verdict {
+            Verdict::Retry => End::Failure(text),
+            Verdict::Wait(_) if ticket.is_try => End::Failure(text),
+            Verdict::Wait(_) => End::Nothing,
+            Verdict::DoNotRetry => End::Success,
+            Verdict::Fatal => End::Fatal(text),
+        };
+        self.end(ticket, end);
+        verdict
+    }
+
+    /// Ends a call that neither returned nor failed: its code panicked, or its future was dropped.
+    #[cold]
+    #[inline(never)]
+    fn abandon(&self, ticket: Ticket, is_running: bool) {
+        self.end(ticket, if is_running { End::Failure("a call panicked") } else { End::Nothing });
+    }
+
+    fn end(&self, ticket: Ticket, end: End<'_>) {
+        if matches!(end, End::Failure(_) | End::Fatal(_)) {
+            self.counters.failures.add();
+        }
+        let transition = self.machine.end(ticket, now(), end);
+        self.notify(transition);
     }
 }
 
