@@ -17,19 +17,13 @@ use crate::stores::Stores;
 use crate::units::{self, format_quantity};
 use crate::{find, terminal};
 
-/// The lengths of the default sides, in ns: the last ten minutes, and the hour before them.
-const RECENT_NS: i64 = 600_000_000_000;
-const EARLIER_NS: i64 = 3_600_000_000_000;
 /// The functions that the sentence names.
 const NAMES_SHOWN: usize = 3;
 
 pub(super) fn run(common: &Common, arguments: &Diff) -> Result<()> {
-    let now = units::now_ns();
-    let default = |from: i64, until: i64| {
-        SideName::Span(Period { from_ns: now.saturating_sub(from), until_ns: now.saturating_sub(until) })
-    };
-    let before = arguments.before.clone().unwrap_or_else(|| default(RECENT_NS + EARLIER_NS, RECENT_NS));
-    let after = arguments.after.clone().unwrap_or_else(|| default(RECENT_NS, 0));
+    let [earlier, recent] = Period::earlier_and_recent(units::now_ns()).map(SideName::Span);
+    let before = arguments.before.clone().unwrap_or(earlier);
+    let after = arguments.after.clone().unwrap_or(recent);
     let (first, last_write, _) = read_side(common, &before, arguments)?;
     let (second, last_write_after, edges) = read_side(common, &after, arguments)?;
     let mut changes = compare::compare(&first, &second, arguments.min_change);

@@ -9,7 +9,6 @@ use std::io::{self, Write as _};
 
 use anyhow::Result;
 use monitor_runtime::batch::{HEALTH_COLUMNS, HealthUnit};
-use monitor_runtime::platform::liveness;
 use monitor_runtime::{HealthStatus, recover};
 use rusqlite::types::Value;
 
@@ -23,9 +22,6 @@ use crate::store::Store;
 use crate::terminal;
 use crate::units::{self, format_quantity};
 
-/// The time since the last committed batch after which a process counts as silent. A process that records nothing
-/// commits a batch only every five minutes, so it counts as silent too.
-const SILENT_AFTER_NS: i64 = 60_000_000_000;
 /// The number of latest events shown for each process.
 const EVENTS_SHOWN: i64 = 5;
 /// The number of runs that a table shows without `--limit`, running ones first.
@@ -194,17 +190,10 @@ fn judge_state(process: &Process<'_>, now_ns: i64) -> &'static str {
     match process.read_text("ending").as_str() {
         "exit" => "exit",
         "crash" => "crash",
-        _ if is_gone(process) => "gone",
-        _ if now_ns.saturating_sub(process.read_time("last_seen_ns")) > SILENT_AFTER_NS => "silent",
+        _ if health::is_gone(&process.read_text("host"), process.read_time("pid")) => "gone",
+        _ if now_ns.saturating_sub(process.read_time("last_seen_ns")) > health::SILENT_AFTER_NS => "silent",
         _ => "running",
     }
-}
-
-/// Returns true if the process ran on this host and no longer exists; false if the system does not show whether it
-/// exists.
-fn is_gone(process: &Process<'_>) -> bool {
-    let pid = process.find_cell("pid").and_then(Cell::to_integer).and_then(|pid| u32::try_from(pid).ok());
-    pid.is_some_and(|pid| liveness::is_running_on(&process.read_text("host"), pid) == Some(false))
 }
 
 fn write_process(store: &Store, process: &Process<'_>, text: &mut String) -> Result<()> {

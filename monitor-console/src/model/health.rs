@@ -20,9 +20,9 @@ use crate::units;
 /// The age of the last sign of life in the ring file from which a process counts as stopped: three times the longest
 /// pause between two looks of an idle recorder.
 const STOPPED_AFTER_NS: i64 = 15_000_000_000;
-/// The age of the last report from which a process without a ring file that can be read counts as silent: idle
-/// processes report every five minutes.
-const SILENT_AFTER_NS: i64 = 600_000_000_000;
+/// The age of the last report from which a process counts as silent, unless its ring file shows whether it is alive: an idle
+/// process reports every five minutes, so one that is silent has missed two reports.
+pub(crate) const SILENT_AFTER_NS: i64 = 600_000_000_000;
 /// The reason why a store is failing, without names and paths, for readers that must not see them.
 const CANNOT_READ: &str = "it cannot be opened or read";
 /// Rings count as degraded if more than one row in this many was lost.
@@ -225,8 +225,7 @@ fn read_facts(store: &Store, living: &[LiveProcess]) -> Result<Vec<Facts>> {
         let number = |at: usize| cells[at].to_integer().unwrap_or(0);
         let text = |at: usize| cells[at].as_text().unwrap_or_default().to_owned();
         let alive = living.iter().find(|living| Some(living.process.run_uuid.as_str()) == cells[1].as_text());
-        let pid = u32::try_from(number(4)).ok();
-        let is_gone = pid.is_some_and(|pid| liveness::is_running_on(&text(3), pid) == Some(false));
+        let is_gone = is_gone(&text(3), number(4));
         found.push(Facts {
             process_id: number(0),
             service: text(2),
@@ -248,6 +247,11 @@ fn read_facts(store: &Store, living: &[LiveProcess]) -> Result<Vec<Facts>> {
         Ok(())
     })?;
     Ok(found)
+}
+
+/// Returns true if a process ran on this host and no longer exists; false if the system does not show whether it exists.
+pub(crate) fn is_gone(host: &str, pid: i64) -> bool {
+    u32::try_from(pid).is_ok_and(|pid| liveness::is_running_on(host, pid) == Some(false))
 }
 
 /// Counts the alerts that fire. Older stores have none.

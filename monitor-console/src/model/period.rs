@@ -2,12 +2,17 @@
 
 use std::time::Duration;
 
+use monitor_runtime::store::schema::WINDOW_NS;
+
 use crate::moment::Moment;
 use crate::units;
 
 const SECOND_NS: i64 = 1_000_000_000;
 /// The time on either side of the moment that `--at` names.
 const MARGIN_NS: i64 = 60 * SECOND_NS;
+/// The lengths of the two spans that are compared unless others are named: the last ten minutes, and the hour before them.
+const RECENT_NS: i64 = 600 * SECOND_NS;
+const EARLIER_NS: i64 = 3600 * SECOND_NS;
 
 /// A span of time from `from_ns` to `until_ns`, both included, in ns since the Unix epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,8 +41,41 @@ impl Period {
         Self { from_ns: units::start_of_span(since), until_ns }
     }
 
+    /// Returns the two spans that are compared unless others are named: the hour before the last ten minutes, and the last ten
+    /// minutes before `end_ns`.
+    pub(crate) fn earlier_and_recent(end_ns: i64) -> [Self; 2] {
+        Self { from_ns: end_ns.saturating_sub(RECENT_NS), until_ns: end_ns }.with_earlier(EARLIER_NS)
+    }
+
+    /// Returns the span of this length before this span, and this span. This span begins up to a window earlier than it did, so
+    /// that the two meet between two windows and none counts on both sides.
+    pub(crate) fn with_earlier(self, length_ns: i64) -> [Self; 2] {
+        let from_ns = self.from_ns.saturating_sub(self.from_ns.rem_euclid(WINDOW_NS));
+        let earlier =
+            Self { from_ns: from_ns.saturating_sub(length_ns), until_ns: from_ns.saturating_sub(1) };
+        [earlier, Self { from_ns, ..self }]
+    }
+
     /// Returns true if the span has neither start nor end.
     pub(crate) fn is_whole(self) -> bool {
         self == Self::WHOLE
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn compared_spans_meet_between_two_windows() {
+        for end_ns in [0, 7, 7_000 * SECOND_NS, 7_003 * SECOND_NS + 1, i64::MAX] {
+            let [earlier, recent] = Period::earlier_and_recent(end_ns);
+            assert_eq!(earlier.until_ns + 1, recent.from_ns);
+            assert_eq!(recent.from_ns.rem_euclid(WINDOW_NS), 0);
+            assert_eq!((recent.until_ns, earlier.from_ns), (end_ns, recent.from_ns - EARLIER_NS));
+            assert!((RECENT_NS..RECENT_NS + WINDOW_NS).contains(&(end_ns - recent.from_ns)));
+        }
+        let [earlier, whole] = Period::WHOLE.with_earlier(EARLIER_NS);
+        assert_eq!((earlier.until_ns, whole.until_ns), (i64::MIN, i64::MAX));
     }
 }

@@ -10,18 +10,15 @@ use super::period::Period;
 use crate::report::{self, Cell};
 use crate::store::Store;
 
-/// The time since the last committed batch after which a process that has not ended counts as stale. A process that
-/// records nothing commits a batch only every five minutes, so it counts as stale too.
-const STALE_AFTER_NS: i64 = 60_000_000_000;
 /// The windows before the present one over which the rate of calls is measured: a minute.
 const RATE_WINDOWS: i64 = 6;
 
 /// The state of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum State {
-    /// The process has not ended, and was seen within a minute.
+    /// The process has not ended, as far as anybody knows.
     Running,
-    /// The process has neither ended nor been seen for a minute.
+    /// The process no longer exists on this host, or has not reported for ten minutes, and its end is not known.
     Stale,
     /// The process ended by itself.
     Exit,
@@ -40,11 +37,13 @@ impl State {
         }
     }
 
-    fn judge(ending: &str, last_seen_ns: i64, now_ns: i64) -> Self {
+    /// Judges by the ending in the store, and by the time since the last report. `is_gone` is asked about a process that has not
+    /// ended.
+    fn judge(ending: &str, silent_ns: i64, is_gone: impl FnOnce() -> bool) -> Self {
         match ending {
             "exit" => Self::Exit,
             "crash" => Self::Crash,
-            _ if now_ns.saturating_sub(last_seen_ns) > STALE_AFTER_NS => Self::Stale,
+            _ if silent_ns > health::SILENT_AFTER_NS || is_gone() => Self::Stale,
             _ => Self::Running,
         }
     }
@@ -106,7 +105,10 @@ pub(crate) fn read(store: &Store, period: Period, now_ns: i64) -> Result<Vec<Pro
     let memory = read_memory(store)?;
     for process in &mut processes {
         (process.calls, process.failed) = counts.get(&process.process_id).copied().unwrap_or_default();
-        process.calls_per_s = measure_rate(store, process)?;
+        // A process that runs and has committed nothing for a minute had no call in that minute.
+        let is_idle = process.state == State::Running
+            && now_ns.saturating_sub(process.last_seen_ns) > RATE_WINDOWS * WINDOW_NS;
+        process.calls_per_s = if is_idle { 0.0 } else { measure_rate(store, process)? };
         if let Some(figures) = reports.get(&process.process_id) {
             let lost = figures.iter().filter(|(name, _)| health::counts_lost_rows(name));
             let lost = lost.filter_map(|(_, cell)| cell.to_integer()).fold(0_i64, i64::saturating_add);
@@ -197,16 +199,19 @@ fn read_rows(store: &Store, period: Period, now_ns: i64) -> Result<Vec<Process>>
 fn to_process(cells: &[Cell], now_ns: i64) -> Process {
     let number = |at: usize| cells[at].to_integer();
     let text = |at: usize| cells[at].as_text().map(str::to_owned);
+    let (host, pid) = (text(2).unwrap_or_default(), number(3).unwrap_or(0));
     let last_seen_ns = number(5).unwrap_or(0);
+    let ending = cells[7].as_text().unwrap_or_default();
+    let state = State::judge(ending, now_ns.saturating_sub(last_seen_ns), || health::is_gone(&host, pid));
     Process {
         process_id: number(0).unwrap_or(0),
         service: text(1).unwrap_or_default(),
-        host: text(2).unwrap_or_default(),
-        pid: number(3).unwrap_or(0),
+        host,
+        pid,
         started_ns: number(4).unwrap_or(0),
         last_seen_ns,
         ended_ns: number(6),
-        state: State::judge(cells[7].as_text().unwrap_or_default(), last_seen_ns, now_ns),
+        state,
         executable: text(8),
         program_version: text(9),
         build: text(10),
@@ -267,10 +272,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_process_that_is_not_seen_is_stale() {
-        assert_eq!(State::judge("running", 0, STALE_AFTER_NS), State::Running);
-        assert_eq!(State::judge("running", 0, STALE_AFTER_NS + 1), State::Stale);
-        assert_eq!(State::judge("exit", 0, i64::MAX), State::Exit);
-        assert_eq!(State::judge("crash", 0, 0), State::Crash);
+    fn a_process_is_stale_if_it_is_no_more_or_has_missed_two_reports_of_an_idle_one() {
+        let (there, gone) = (|| false, || true);
+        assert_eq!(State::judge("running", 300_000_000_000, there), State::Running);
+        assert_eq!(State::judge("running", health::SILENT_AFTER_NS, there), State::Running);
+        assert_eq!(State::judge("running", health::SILENT_AFTER_NS + 1, there), State::Stale);
+        assert_eq!(State::judge("running", 0, gone), State::Stale);
+        assert_eq!(State::judge("exit", i64::MAX, gone), State::Exit);
+        assert_eq!(State::judge("crash", 0, there), State::Crash);
     }
 }

@@ -134,9 +134,13 @@ fn processes_show_state_rates_losses_and_memory() {
         table.contains("0123456789ab") && table.contains("50.0 MiB") && table.contains("5.00 %"),
         "{table}"
     );
-    let stale = "UPDATE progress SET at_ns = at_ns - 120000000000 WHERE process_id = 1";
-    fixture.db.execute(stale, []).unwrap();
+    let idle = "UPDATE progress SET at_ns = at_ns - 120000000000 WHERE process_id = 1";
+    fixture.db.execute(idle, []).unwrap();
     let rows = monitor(&fixture.path, &["processes", "--since", "10m", "--format", "json"]).json();
+    assert_eq!((&rows[0]["state"], &rows[0]["calls_per_s"]), (&json!("running"), &json!(0.0)));
+    let stale = "UPDATE progress SET at_ns = at_ns - 601000000000 WHERE process_id = 1";
+    fixture.db.execute(stale, []).unwrap();
+    let rows = monitor(&fixture.path, &["processes", "--since", "20m", "--format", "json"]).json();
     assert_eq!(column(&rows, "state"), ["stale"]);
 }
 

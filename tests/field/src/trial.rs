@@ -321,6 +321,9 @@ impl Outcome {
     pub(crate) fn faults(&self, subject: &Crate) -> Vec<String> {
         let mut faults: Vec<String> =
             self.after.errors.iter().skip(self.before.errors.len()).cloned().collect();
+        if let Some(error) = self.before.errors.first() {
+            faults.push(format!("its tests do not compile as they are, so nothing was tried: {error}"));
+        }
         if self.after.errors.is_empty() {
             faults.extend(
                 self.different_tests()

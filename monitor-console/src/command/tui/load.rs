@@ -258,8 +258,7 @@ fn read_page(store: &Store, question: &Question, now_ns: i64) -> Result<Page> {
 /// Compares a span with the time before it, six times as long, as `monitor diff` does by default.
 fn compare_with_past(store: &Store, shown: Period) -> Result<Changes> {
     let length = shown.until_ns.saturating_sub(shown.from_ns);
-    let from_ns = shown.from_ns.saturating_sub(length.saturating_mul(PAST_FACTOR));
-    let past = Period { from_ns, until_ns: shown.from_ns - 1 };
+    let [past, shown] = shown.with_earlier(length.saturating_mul(PAST_FACTOR));
     let read = |period| Side::read(store, &SideName::Span(period), Period::WHOLE, None);
     let (before, after) = (read(past)?, read(shown)?);
     let mut changes = compare::compare(&before, &after, CHANGE_MIN);

@@ -26,9 +26,6 @@ use crate::report::{self, Cell};
 use crate::store::Store;
 use crate::units::format_quantity;
 
-/// The sides of the comparison: the last ten minutes, and the hour before.
-const RECENT_NS: i64 = 600_000_000_000;
-const EARLIER_NS: i64 = 3_600_000_000_000;
 /// The newest rows whose values are searched for secrets.
 const VALUES_MAX: i64 = 3_000;
 /// The change of a typical duration that matters.
@@ -112,12 +109,10 @@ pub(crate) fn gather(
         repetitions.push((repetition, same));
     }
     let end = if period.until_ns == i64::MAX { now_ns } else { period.until_ns.min(now_ns) };
-    let span = |from: i64, until: i64| {
-        SideName::Span(Period { from_ns: end.saturating_sub(from), until_ns: end.saturating_sub(until) })
-    };
     // A store of an old version has no histograms: nothing is compared.
-    let read_side = |name: SideName| Side::read(store, &name, Period::WHOLE, None).unwrap_or_default();
-    let sides = [read_side(span(RECENT_NS + EARLIER_NS, RECENT_NS)), read_side(span(RECENT_NS, 0))];
+    let read_side =
+        |period| Side::read(store, &SideName::Span(period), Period::WHOLE, None).unwrap_or_default();
+    let sides = Period::earlier_and_recent(end).map(read_side);
     let mut facts = Facts {
         basis: rows.basis().with_last_write(store)?,
         repetitions,

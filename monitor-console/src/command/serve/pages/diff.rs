@@ -17,9 +17,6 @@ use crate::report::Report;
 use crate::store::Store;
 use crate::terminal;
 
-/// The lengths of the default sides, in ns: the last ten minutes, and the hour before them.
-const RECENT_NS: i64 = 600_000_000_000;
-const EARLIER_NS: i64 = 3_600_000_000_000;
 /// The least change of a typical duration that matters.
 const CHANGE_MIN: f64 = 0.1;
 /// The ratio at the ends of the picture of an interval.
@@ -29,12 +26,9 @@ const SUGGESTIONS_MAX: usize = 30;
 
 pub(super) fn page(context: &Context<'_>) -> Result<Page> {
     let end = super::functions::end_of_courses(context);
-    let default = |from: i64, until: i64| {
-        SideName::Span(Period { from_ns: end.saturating_sub(from), until_ns: end.saturating_sub(until) })
-    };
-    let before =
-        read_side_name(context, "before")?.unwrap_or_else(|| default(RECENT_NS + EARLIER_NS, RECENT_NS + 1));
-    let after = read_side_name(context, "after")?.unwrap_or_else(|| default(RECENT_NS, 0));
+    let [earlier, recent] = Period::earlier_and_recent(end).map(SideName::Span);
+    let before = read_side_name(context, "before")?.unwrap_or(earlier);
+    let after = read_side_name(context, "after")?.unwrap_or(recent);
     let mut page = Page {
         title: "Diff".to_owned(),
         sql: Some(schema::select("latency", Some("start_ns"), &context.scope, &[], "ORDER BY start_ns DESC")),
