@@ -28,6 +28,27 @@ struct OpenFold {
     opened: Duration,
 }
 
+impl OpenFold {
+    /// Adds the sums of calls like this one.
+    fn add(&mut self, call: &Header, thread: u32, more: &Fold) {
+        let Self { header, thread: first_thread, sums, last_span, .. } = self;
+        if sums.calls == 0 {
+            *first_thread = thread;
+            *header = Header { span: header.span, parent: header.parent, args_bytes: 0, ..*call };
+            sums.end = more.end;
+        }
+        *last_span = call.span;
+        let is_later = |a: u64, b: u64| a.wrapping_sub(b).cast_signed() > 0;
+        header.start = if is_later(header.start, call.start) { call.start } else { header.start };
+        sums.end = if is_later(more.end, sums.end) { more.end } else { sums.end };
+        sums.calls += more.calls;
+        sums.total = sums.total.saturating_add(more.total);
+        sums.longest = sums.longest.max(more.longest);
+        sums.busy = sums.busy.saturating_add(more.busy);
+        sums.weight += more.weight;
+    }
+}
+
 /// A row that is complete: its thread and its record.
 pub(super) type ClosedFold = (u32, Vec<u64>);
 
@@ -90,38 +111,22 @@ impl Folds {
             busy: if call.is_async { call.busy } else { duration },
             weight: f64::from(weight),
         };
-        self.add_all(key, call, thread, &fold);
+        let Some(open) = self.open.get_mut(&key) else { return };
+        open.add(call, thread, &fold);
         // A later call than the first may bring the arguments, because calls that were summed up on their thread come
         // without.
-        if (1..=limits::FOLD_ARGS_BYTES_MAX).contains(&usize::from(call.args_bytes))
-            && let Some(fold) = self.open.get_mut(&key)
-            && fold.args.is_empty()
-        {
-            fold.header.args_bytes = call.args_bytes;
+        if open.args.is_empty() && (1..=limits::FOLD_ARGS_BYTES_MAX).contains(&usize::from(call.args_bytes)) {
+            open.header.args_bytes = call.args_bytes;
             let args = args.iter().take(usize::from(call.args_bytes).div_ceil(8));
-            fold.args = args.map(|word| word.to_le_bytes()).collect();
+            open.args = args.map(|word| word.to_le_bytes()).collect();
         }
     }
 
     /// Adds the sums of calls like this one to the row with this key, which is open.
     pub(super) fn add_all(&mut self, key: Key, call: &Header, thread: u32, more: &Fold) {
-        let Some(OpenFold { header, thread: of, sums, last_span, .. }) = self.open.get_mut(&key) else {
-            return;
-        };
-        if sums.calls == 0 {
-            *of = thread;
-            *header = Header { span: header.span, parent: header.parent, args_bytes: 0, ..*call };
-            sums.end = more.end;
+        if let Some(open) = self.open.get_mut(&key) {
+            open.add(call, thread, more);
         }
-        *last_span = call.span;
-        let is_later = |a: u64, b: u64| a.wrapping_sub(b).cast_signed() > 0;
-        header.start = if is_later(header.start, call.start) { call.start } else { header.start };
-        sums.end = if is_later(more.end, sums.end) { more.end } else { sums.end };
-        sums.calls += more.calls;
-        sums.total = sums.total.saturating_add(more.total);
-        sums.longest = sums.longest.max(more.longest);
-        sums.busy = sums.busy.saturating_add(more.busy);
-        sums.weight += more.weight;
     }
 
     /// Gives the shared row of this key another span if it has this one, because the call with this span gets a row of
