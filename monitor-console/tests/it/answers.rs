@@ -141,7 +141,7 @@ fn processes_show_state_rates_losses_and_memory() {
     let stale = "UPDATE progress SET at_ns = at_ns - 601000000000 WHERE process_id = 1";
     fixture.db.execute(stale, []).unwrap();
     let rows = monitor(&fixture.path, &["processes", "--since", "20m", "--format", "json"]).json();
-    assert_eq!(column(&rows, "state"), ["stale"]);
+    assert_eq!(column(&rows, "state"), ["crash", "stale"]);
 }
 
 /// Writes a sample of process 1 every 10 s up to now.
