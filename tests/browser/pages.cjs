@@ -164,6 +164,8 @@ const nameOf = (target) => (target.replace(/[^a-z0-9]+/gi, "-").replace(/^-|-$/g
   const expect = (what, end) => { if (!new URL(tab.url()).pathname.endsWith(end)) fault(what, `leads to ${tab.url()}`); };
   await open(tab, "/functions");
   await tab.click("nav a[href*='/calls']");
+  // While the click still loads a page, there is no page to go back from.
+  await tab.waitForURL("**/calls**", { timeout: 60000 });
   await tab.goBack();
   expect("back", "/functions");
   await tab.goForward();

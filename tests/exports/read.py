@@ -124,7 +124,7 @@ def check_partitions(exports):
     hour = "strftime('%H', start_ns / 1000000000, 'unixepoch') AS hour"
     for by, names, computed in (("hour", "date, hour", f", {hour}"), ("day", "date", "")):
         folder = exports.export("parquet", "calls", "--by", by, name=f"calls by {by}")
-        files = f"read_parquet('{folder}/**/calls.parquet', hive_partitioning = true)"
+        files = f"read_parquet('{folder}/**/calls.parquet', hive_partitioning = true, hive_types_autocast = false)"
         read = f"SELECT {names}, count(*), sum(call_id)::BIGINT FROM {files} GROUP BY {names} ORDER BY {names}"
         found = [(str(row[0]), *row[1:]) for row in duck.execute(read).fetchall()]
         stored = f"SELECT date(start_ns / 1000000000, 'unixepoch') AS date{computed}, call_id FROM calls"
