@@ -378,8 +378,8 @@ impl Rejection {
     }
 }
 
-/// A call under way. Its drop ends a call that was not ended otherwise. No function takes it by reference, so it lies in
-/// registers while the call is under way.
+/// A call under way. Its drop ends a call that was not ended otherwise. Only functions that are inlined take it, so the
+/// compiler keeps it in registers; the others take its parts.
 struct Permit {
     guard: &'static Guard,
     ticket: Ticket,
