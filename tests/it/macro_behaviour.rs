@@ -877,3 +877,50 @@ fn a_function_is_placed_where_it_is_written() {
     assert!(file.ends_with("macro_behaviour.rs"), "{file}");
     assert_eq!((found, group.as_str()), (LINE, "placed"));
 }
+
+/// Code that may be interrupted by a signal handler, or forked in the middle, takes the locks that a thread's first state needs.
+#[test]
+fn within_guarded_code_a_thread_gets_no_state_for_a_context_or_a_poll() {
+    use monitor_runtime::bridge::run_guarded;
+    use monitored::Context as Call;
+
+    #[monitor]
+    async fn waiting() -> Call {
+        let mut is_first = true;
+        std::future::poll_fn(|_| if std::mem::take(&mut is_first) { Poll::Pending } else { Poll::Ready(()) })
+            .await;
+        Call::current()
+    }
+    #[monitor]
+    fn caller() -> Call {
+        Call::current()
+    }
+    let begin = || {
+        let mut future = Box::pin(waiting());
+        assert!(future.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        future
+    };
+    let goes_on = |mut future: Pin<Box<dyn Future<Output = Call> + Send>>| {
+        std::thread::spawn(move || {
+            let none = Call::current();
+            let mut poll = || future.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+            let guarded = run_guarded(&mut poll).unwrap();
+            (guarded, Poll::Ready(none))
+        })
+        .join()
+        .unwrap()
+    };
+    let test = "within_guarded_code_a_thread_gets_no_state_for_a_context_or_a_poll";
+    recorded(test, 2, || {
+        let (guarded, none) = goes_on(begin());
+        assert_eq!(guarded, none, "a poll");
+        let call = caller();
+        std::thread::spawn(move || {
+            let none = Call::current();
+            assert_eq!(run_guarded(|| call.scope(Call::current)), Some(none), "a context");
+            assert_eq!(call.scope(Call::current), call);
+        })
+        .join()
+        .unwrap();
+    });
+}
