@@ -402,6 +402,46 @@ fn a_command_gets_the_alert_on_its_input_and_in_its_environment() {
 
 #[cfg(unix)]
 #[test]
+fn an_alert_that_is_refused_for_good_holds_up_the_others_for_a_while_only_and_is_told_once_it_is_taken() {
+    let fixture = Fixture::new();
+    for id in 1..=4 {
+        put(&fixture.db, id, "info", "firing", None);
+    }
+    let told = |refused: &str| {
+        let out = fixture.folder.path().join("told");
+        let text = format!("case \"$ALERT_RULE\" in {refused}) exit 5;; esac; echo \"$ALERT_RULE\" >> '{}'", out.display());
+        let run = monitor(&fixture.path, &["watch", "--exec", &text, "--once", "--name", "x"]);
+        (run, std::fs::read_to_string(&out).unwrap_or_default())
+    };
+    // The first two are refused. At first nothing is told, because a receiver that is away looks the same.
+    let refused = "'rule 1' | 'rule 2'";
+    for _ in 0..10 {
+        let (run, told) = told(refused);
+        assert!(run.failed(1).contains("the command ended with exit status: 5") && told.is_empty(), "{told}");
+    }
+    let mut lines = String::new();
+    for _ in 0..3 {
+        let (run, told) = told(refused);
+        run.failed(1);
+        lines = told;
+    }
+    assert_eq!(lines, "rule 3\nrule 4\n");
+    assert_eq!(read(&fixture.db, CURSOR), "4 1 the command ended with exit status: 5");
+    // A new alert is told before those that are still refused.
+    put(&fixture.db, 5, "info", "firing", None);
+    put(&fixture.db, 2, "info", "resolved", Some(1_709_210_196_250_000_000));
+    let (run, lines) = told("'rule 1'");
+    run.failed(1);
+    assert_eq!(lines, "rule 3\nrule 4\nrule 5\nrule 2\n");
+    let (run, lines) = told("nothing");
+    run.ok();
+    assert_eq!(lines, "rule 3\nrule 4\nrule 5\nrule 2\nrule 1\n");
+    assert_eq!(read(&fixture.db, CURSOR), "6 0 -");
+    assert_eq!(read(&fixture.db, "SELECT group_concat(alert_id, ' ') FROM alert_told"), "1 3 4 5");
+}
+
+#[cfg(unix)]
+#[test]
 fn a_command_that_hangs_is_ended_with_all_that_it_started() {
     let fixture = Fixture::new();
     put(&fixture.db, 1, "critical", "firing", None);

@@ -28,6 +28,11 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// The pause between two searches for ring files of processes that died: their alerts end with them.
 const RECOVER_PAUSE: Duration = Duration::from_secs(10);
 
+/// The failures in a row until which alerts are told in their order. With growing pauses, these take five minutes.
+const FAILURES_IN_ORDER: i64 = 10;
+/// The most alerts that are passed over in a look. Each may take the time limit of a delivery.
+const PASSED_OVER_MAX: usize = 20;
+
 /// The receiver of alerts.
 enum Receiver {
     Command(exec::Command),
@@ -92,6 +97,13 @@ pub(super) fn run(common: &Common, arguments: &Watch) -> Result<()> {
     }
     terminal::end_on_interrupt()?;
     watch.deliver_forever()
+}
+
+/// Returns the number of refused alerts that may be passed over in a look, after this many failures in a row. The number
+/// grows with the failures, so that no number of such alerts holds up the others for good. It is zero at first, because a
+/// receiver that is away refuses all alerts, and those are to be told in their order.
+fn passed_over_max(failures: i64) -> usize {
+    usize::try_from(failures.saturating_sub(FAILURES_IN_ORDER)).unwrap_or(0).min(PASSED_OVER_MAX)
 }
 
 /// Returns a hash of a text that is the same in all versions: FNV-1a.
@@ -178,26 +190,43 @@ impl Watcher<'_> {
         Ok(store)
     }
 
-    /// Hands all alerts that wait to the receiver.
+    /// Hands all alerts that wait to the receiver. After many failures, alerts that the receiver refuses are passed over if
+    /// it takes later ones: they are refused for what they hold, and would hold up all others.
     fn deliver(&mut self, store: &Store) -> Result<Look> {
         loop {
             let pending = alerts::read_pending(store, &self.name)?;
+            let passed_over_max = passed_over_max(pending.failures);
+            let batch_max = if passed_over_max > 0 { 1 } else { self.receiver.batch() };
             let mut told = pending.told;
-            for batch in pending.alerts.chunks(self.receiver.batch()) {
+            let (mut passed_over, mut refusal) = (Vec::new(), None);
+            for batch in pending.alerts.chunks(batch_max) {
                 let Some(last) = batch.last() else { continue };
-                if let Err(refusal) = self.receiver.deliver(batch, store.path()) {
-                    alerts::note_failure(store, &self.name, &refusal.why)?;
-                    return Ok(Look::Refused(refusal));
+                match self.receiver.deliver(batch, store.path()) {
+                    Ok(()) => {}
+                    Err(refused) if passed_over.len() < passed_over_max => {
+                        passed_over.extend_from_slice(batch);
+                        refusal = Some(refused);
+                        continue;
+                    }
+                    Err(refused) => {
+                        refusal = Some(refused);
+                        break;
+                    }
                 }
-                alerts::note_delivered(store, &self.name, batch, last.change, units::now_ns())?;
-                (told, self.last_failure) = (last.change, None);
+                alerts::note_delivered(store, &self.name, batch, &passed_over, last.change, units::now_ns())?;
+                passed_over.clear();
+                (told, self.last_failure) = (told.max(last.change), None);
                 let sentences = batch.iter().map(|alert| format!("told: {}", alert.sentence));
                 let text = sentences.collect::<Vec<_>>().join("\n");
                 print_note(self.common, &text);
             }
+            if let Some(refusal) = refusal {
+                alerts::note_failure(store, &self.name, &refusal.why)?;
+                return Ok(Look::Refused(refusal));
+            }
             // Changes that are no news to the receiver count as taken, so the next look begins after them.
             if pending.change > told {
-                alerts::note_delivered(store, &self.name, &[], pending.change, units::now_ns())?;
+                alerts::note_delivered(store, &self.name, &[], &[], pending.change, units::now_ns())?;
             }
             if !pending.has_more {
                 return Ok(Look::Done);

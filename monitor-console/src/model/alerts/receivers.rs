@@ -74,7 +74,8 @@ pub(crate) fn enter_receiver(store: &Store, name: &str) -> Result<()> {
 /// The alerts that wait for a receiver.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Pending {
-    /// The alerts that are news to the receiver, in the order of their changes.
+    /// The alerts that are news to the receiver, in the order of their changes. Behind them those that were passed over
+    /// before, because the receiver refused them and took later ones.
     pub(crate) alerts: Vec<Alert>,
     /// The latest change that the receiver has taken.
     pub(crate) told: i64,
@@ -82,16 +83,27 @@ pub(crate) struct Pending {
     pub(crate) change: i64,
     /// True if there are later changes.
     pub(crate) has_more: bool,
+    /// The deliveries that failed since the receiver last took an alert.
+    pub(crate) failures: i64,
 }
 
-/// Reads the alerts that changed since the receiver's cursor was last moved, as far as they are news to the receiver.
+/// Reads the alerts that changed since the receiver's cursor was last moved, as far as they are news to the receiver, and
+/// those that it still has to take.
 pub(crate) fn read_pending(store: &Store, name: &str) -> Result<Pending> {
     let cursor = |column: &str| {
-        store.read_integer(&format!("SELECT {column} FROM alert_cursor WHERE receiver = ?1"), [name])
+        let sql = format!("SELECT {column} FROM alert_cursor WHERE receiver = ?1");
+        store.read_integer(&sql, [name]).map(|number| number.unwrap_or(0))
     };
-    let (told_change, first_change) = (cursor("change")?.unwrap_or(0), cursor("first_change")?.unwrap_or(0));
+    let (told_change, first_change) = (cursor("change")?, cursor("first_change")?);
     let sql = format!("SELECT {COLUMNS} FROM alerts WHERE change > ?1 ORDER BY change LIMIT ?2");
-    let alerts = read_alerts(store, &sql, (told_change, PENDING_MAX))?;
+    let mut alerts = read_alerts(store, &sql, (told_change, PENDING_MAX))?;
+    let has_more = i64::try_from(alerts.len()).unwrap_or(0) == PENDING_MAX;
+    let change = alerts.last().map_or(told_change, |alert| alert.change);
+    let sql = format!(
+        "SELECT {COLUMNS} FROM alerts WHERE change <= ?1
+           AND alert_id IN (SELECT alert_id FROM alert_told WHERE receiver = ?2 AND level = '') ORDER BY change LIMIT ?3"
+    );
+    alerts.extend(read_alerts(store, &sql, (told_change, name, PENDING_MAX))?);
     let mut told = HashMap::new();
     store.read_rows("SELECT alert_id, level FROM alert_told WHERE receiver = ?1", [name], |row| {
         let cells = report::read_cells(row, 2)?;
@@ -100,10 +112,9 @@ pub(crate) fn read_pending(store: &Store, name: &str) -> Result<Pending> {
         }
         Ok(())
     })?;
-    let has_more = i64::try_from(alerts.len()).unwrap_or(0) == PENDING_MAX;
-    let change = alerts.last().map_or(told_change, |alert| alert.change);
     let is_due = |alert: &Alert| is_due(alert, told.get(&alert.id).map(String::as_str), first_change);
-    Ok(Pending { alerts: alerts.into_iter().filter(is_due).collect(), told: told_change, change, has_more })
+    let alerts = alerts.into_iter().filter(is_due).collect();
+    Ok(Pending { alerts, told: told_change, change, has_more, failures: cursor("failures")? })
 }
 
 /// Returns true if an alert is news to a receiver: an alert that fires, or fires at another level than before, and an
@@ -118,15 +129,21 @@ fn is_due(alert: &Alert, told: Option<&str>, first_change: i64) -> bool {
     }
 }
 
-/// Notes that a receiver took these alerts, and that all changes up to `change` are settled for it.
+/// Notes that a receiver took these alerts, that it refused those of `passed_over`, which it still has to take, and that
+/// all other changes up to `change` are settled for it.
 pub(crate) fn note_delivered(
     store: &Store,
     name: &str,
     alerts: &[Alert],
+    passed_over: &[Alert],
     change: i64,
     now_ns: i64,
 ) -> Result<()> {
     store.write_together(|| {
+        for alert in passed_over {
+            let sql = "INSERT OR REPLACE INTO alert_told VALUES (?1, ?2, '')";
+            store.execute(sql, (name, alert.id))?;
+        }
         for alert in alerts {
             if alert.is_live() {
                 let sql = "INSERT OR REPLACE INTO alert_told VALUES (?1, ?2, ?3)";
