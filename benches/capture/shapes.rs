@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use monitor_benches::Case;
 use serde::Serialize;
 
-/// A value, and the loops that call the functions with it.
+/// A value, with one loop for each of its two monitored functions, and functions that write it as JSON and by `Debug`.
 pub(crate) struct Shape {
     pub(crate) name: &'static str,
     /// Set if writing the whole value takes milliseconds.

@@ -61,7 +61,7 @@ impl Table {
         row.floors.push(floor);
     }
 
-    /// Adds one round of a figure: a case with a unit of its own that is compared with nothing.
+    /// Adds one round of a figure. A figure is a case that has its own unit and no floor.
     pub fn figure(&mut self, case: &str, value: f64, unit: &str) {
         let row = self.row_of(case, unit);
         unit.clone_into(&mut row.unit);

@@ -23,7 +23,7 @@ type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 const ATTEMPT: Duration = Duration::from_micros(50);
 
 /// The measured queries, and the goals in milliseconds for queries and commands. `{recent}` stands for the start of the last ten
-/// minutes, `{rare}` for the name of a function that is called five times, `{span}` for the id of a call with a caller.
+/// minutes, `{rare}` for the name of a function that is called five times, `{trace}` for the id of a trace of several calls.
 const VIEWS: [(&str, &str, f64); 15] = [
     ("functions", "SELECT * FROM functions", AGGREGATE_MS),
     ("latency of the last minutes", "SELECT * FROM latency WHERE start_ns > {recent}", VIEW_MS),
@@ -41,7 +41,7 @@ const VIEWS: [(&str, &str, f64); 15] = [
         AGGREGATE_MS,
     ),
     ("slowest calls", "SELECT call_id, duration_ms FROM calls ORDER BY duration_ms DESC LIMIT 50", AGGREGATE_MS),
-    ("a tree by its id", "SELECT * FROM calls WHERE trace_id = {span}", AGGREGATE_MS),
+    ("a tree by its id", "SELECT * FROM calls WHERE trace_id = {trace}", VIEW_MS),
     (
         "callers of the last 100 000 calls",
         "WITH recent AS MATERIALIZED (SELECT * FROM calls WHERE call_id > (SELECT max(call_id) - 100000 FROM calls))
@@ -109,12 +109,12 @@ fn nanoseconds(span: Duration) -> i64 {
     i64::try_from(span.as_nanos()).unwrap_or(i64::MAX)
 }
 
-/// Returns the id of a call in the middle of the store that has a caller.
-fn find_span(path: &Path, rows: usize) -> Result<i64> {
+/// Returns the ids of a call in the middle of the store that has a caller, and of its trace.
+fn find_callee(path: &Path, rows: usize) -> Result<(i64, i64)> {
     Ok(open_read_only(path)?.query_row(
-        "SELECT span_id FROM calls WHERE call_id BETWEEN ?1 AND ?1 + 1000 AND parent_id IS NOT NULL LIMIT 1",
+        "SELECT span_id, trace_id FROM calls WHERE call_id BETWEEN ?1 AND ?1 + 1000 AND parent_id IS NOT NULL LIMIT 1",
         [i64::try_from(rows / 2)?],
-        |row| row.get(0),
+        |row| Ok((row.get(0)?, row.get(1)?)),
     )?)
 }
 
@@ -122,11 +122,12 @@ fn find_span(path: &Path, rows: usize) -> Result<i64> {
 fn time_views(path: &Path, size: &Size, table: &mut Table) -> Result<()> {
     let connection = open_read_only(path)?;
     let recent = (size.end_ns() - nanoseconds(Duration::from_mins(10))).to_string();
-    let span = find_span(path, size.rows)?.to_string();
+    let (_, trace) = find_callee(path, size.rows)?;
+    let trace = trace.to_string();
     let floor = milliseconds(|| read_all(&connection, "SELECT SUM(duration) FROM call"))?;
     for (view, sql, goal) in VIEWS {
         let case = format!("{view}, {}", size.label());
-        let sql = sql.replace("{recent}", &recent).replace("{rare}", &size.rare).replace("{span}", &span);
+        let sql = sql.replace("{recent}", &recent).replace("{rare}", &size.rare).replace("{trace}", &trace);
         table.record_in(&case, milliseconds(|| read_all(&connection, &sql))?, floor, "ms");
         table.row_with_value_goal(&case, goal);
     }
@@ -149,7 +150,8 @@ fn read_all(connection: &Connection, sql: &str) -> Result<()> {
 /// Measures the command from its start to its end. The floor is a run that only prints the version.
 fn time_commands(monitor: &Path, path: &Path, size: &Size, table: &mut Table) -> Result<()> {
     let common = load::function_name(7);
-    let span = find_span(path, size.rows)?.to_string();
+    let (span, _) = find_callee(path, size.rows)?;
+    let span = span.to_string();
     let commands: [(&str, &[&str]); 21] = [
         ("top", &["top"]),
         ("top --since 1h", &["top", "--since", "1h"]),

@@ -266,7 +266,8 @@ impl Argument {
     }
 }
 
-/// Returns a generated name with the text and the place of `name`. Lints do not blame the user for its use.
+/// Returns an identifier with the text of `name` at the same place in the source. Lints do not report its use, because
+/// its span says that a macro made it.
 pub(crate) fn generated_name(name: &Ident) -> Ident {
     let mut generated = name.clone();
     generated.set_span(generated_span(name.span()));

@@ -15,7 +15,7 @@ pub(crate) struct Gauge {
     /// The bounds since the last read, as numbers in the order of the values; see [`to_order`].
     min: AtomicU64,
     max: AtomicU64,
-    /// The number of times that the gauge was set.
+    /// The number of changes: each time that the gauge was set, raised or lowered.
     sets: AtomicU64,
     /// True if the gauge was raised or lowered. Its value then has a meaning even while nobody holds the gauge.
     is_relative: AtomicBool,

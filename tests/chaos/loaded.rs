@@ -1,5 +1,6 @@
-//! Several copies of the recorder in one process: libraries with monitored functions that a program with monitored functions
-//! loads, and those that an interpreter loads before it makes processes.
+//! The recorder in libraries that are loaded at run time: a monitored program loads two monitored libraries, so that
+//! the process has several recorders; and Python loads one library, and then starts processes by fork, spawn and
+//! forkserver.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

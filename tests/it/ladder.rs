@@ -128,7 +128,8 @@ fn check_sentences(store: &Store) {
     }
 }
 
-/// Asserts that `monitor health` tells the costs that the view has: their sum, and what is saved.
+/// Asserts that the line `own cost` of `monitor health` shows the six figures of the view `health`: cost, budget, cost
+/// without the fixed part, fixed part, saved cost, and the CPU time of the recorder's own thread.
 fn check_health(stage: &Stage) {
     let shown = stage.monitor(&["health"]);
     let line = shown.lines().find(|line| line.trim_start().starts_with("own cost")).unwrap();

@@ -21,7 +21,8 @@ fn caught<R>(run: impl FnOnce() -> R) -> Option<R> {
     catch_unwind(AssertUnwindSafe(run)).ok()
 }
 
-/// Makes the first monitored call while another thread is in the program's hook, which waits until that call was made.
+/// Makes the first monitored call while another thread is in the program's panic hook. The hook waits until that call
+/// has been made.
 pub(crate) fn hook_waits_for_first_call() {
     let (made, wait) = channel::<()>();
     let (entered, wait_entered) = channel::<()>();

@@ -284,8 +284,8 @@ fn read_where(
     Ok(found)
 }
 
-/// Parses the tags of a series, which anybody may have written: text that is not a JSON object has no tags, and a
-/// value that is not a text is kept as JSON.
+/// Parses the tags of a series. Anybody may have written them: text that is not a JSON object gives no tags, and a
+/// value that is not a string is kept as JSON.
 fn parse_tags(json: &str) -> Vec<(String, String)> {
     let parsed: BTreeMap<String, serde_json::Value> = serde_json::from_str(json).unwrap_or_default();
     let to_text = |value: serde_json::Value| match value {

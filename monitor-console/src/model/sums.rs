@@ -198,7 +198,8 @@ pub(crate) fn merge(parts: Vec<Vec<Sums>>) -> Vec<(Sums, Vec<usize>)> {
     merged
 }
 
-/// Reads the durations of each function over the span.
+/// Reads a histogram of durations for each function, by the function's id in the store. For a span of windows the pattern
+/// is not used, because the caller takes the histograms of the functions that it has selected.
 fn read_histograms(store: &Store, pattern: Option<&Pattern>, span: Span) -> Result<HashMap<i64, Histogram>> {
     match span {
         Span::Windows(first, last) => read_histograms_of_windows(store, (first, last)),

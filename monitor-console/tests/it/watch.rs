@@ -409,7 +409,10 @@ fn an_alert_that_is_refused_for_good_holds_up_the_others_for_a_while_only_and_is
     }
     let told = |refused: &str| {
         let out = fixture.folder.path().join("told");
-        let text = format!("case \"$ALERT_RULE\" in {refused}) exit 5;; esac; echo \"$ALERT_RULE\" >> '{}'", out.display());
+        let text = format!(
+            "case \"$ALERT_RULE\" in {refused}) exit 5;; esac; echo \"$ALERT_RULE\" >> '{}'",
+            out.display()
+        );
         let run = monitor(&fixture.path, &["watch", "--exec", &text, "--once", "--name", "x"]);
         (run, std::fs::read_to_string(&out).unwrap_or_default())
     };

@@ -9,7 +9,7 @@
 
 use crate::growth::{collect_all, collect_most};
 
-/// A call is stuck after this time at the earliest.
+/// The shortest time, in ns, after which a call counts as stuck.
 pub const STUCK_NS_MIN: u64 = 10_000_000_000;
 /// A call is stuck after this many times the 99th percentile of its function.
 const STUCK_FACTOR: u64 = 20;

@@ -70,7 +70,8 @@ fn write(thread: &'static ThreadState, current: u64, at: u64, known: &KnownPlace
     };
     let words = LogLine::count_words(line.body_bytes) + LogLine::count_words(line.fields_bytes);
     let values = memory.as_chunks().0.get(..words).unwrap_or_default();
-    // This gives the call around the line a row of its own, so that the line can refer to it.
+    // While calls of this thread share rows, the calls under way keep rows of their own, because the line names the
+    // innermost of them. A call that is sampled out has no row all the same.
     thread.keep_rows_under_way();
     thread.suppress();
     publish(thread, &line, values);

@@ -15,7 +15,7 @@ use crate::limits;
 pub enum Location {
     /// This file; the path is absolute.
     File(PathBuf),
-    /// The memory of the process: the store ends with it.
+    /// The memory of the process. Such a store ends with the process.
     Memory,
 }
 

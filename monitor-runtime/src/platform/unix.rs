@@ -120,7 +120,8 @@ pub(crate) fn read_identity(path: &Path) -> Option<Identity> {
     Some(Identity { device: found.dev(), inode: found.ino() })
 }
 
-/// Returns a number that another file of the same name does not have.
+/// Returns the file's inode number. It usually differs for a file that has taken the place of another one, but the
+/// system may give the number of a deleted file to a new one.
 pub(crate) fn file_number(found: &Metadata) -> u64 {
     found.ino()
 }

@@ -318,7 +318,8 @@ pub(super) fn identity_of(file: &File) -> Option<Identity> {
     (result != 0).then_some(Identity { device: found.volume.into(), inode })
 }
 
-/// Returns a number that another file of the same name does not have: the time of its creation.
+/// Returns the time at which the file was made. It usually differs for a file that has taken the place of another one,
+/// but the system may give the time of a deleted file to a new one of the same name.
 pub(crate) fn file_number(found: &Metadata) -> u64 {
     found.creation_time()
 }

@@ -84,7 +84,8 @@ fn is_cause(seen: &SeenPanic<'_>, exit: Option<Exit>, reported: SystemReport, di
         Stage::InHook | Stage::Aborting => {
             !matches!(reported, SystemReport::BecameAnother | SystemReport::Signal(SIGKILL))
         }
-        // The thread had no frame that catches, so the panic could not even begin to unwind.
+        // A panic that aborts at once after its hook found no frame that catches: the hook had noted that the panic
+        // would unwind, but there was nothing to unwind to.
         Stage::Unwinding => {
             reported == SystemReport::Signal(SIGABRT) && died_ns.saturating_sub(seen.at_ns) < AT_ONCE_NS
         }

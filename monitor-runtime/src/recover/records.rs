@@ -33,7 +33,7 @@ pub(crate) struct Place {
     at: usize,
 }
 
-/// The records that a store lacks, a portion at a time.
+/// The records of a dead process that its store lacks. Only one portion of them is loaded at a time.
 #[derive(Debug)]
 pub(crate) struct Records {
     /// The words of the portion.

@@ -76,7 +76,7 @@ struct Source {
     pull: Box<dyn FnMut(&mut Sink<'_>) + Send>,
 }
 
-/// The sources of the process, each until it panics.
+/// The sources of metrics that the program has registered. A source that panics is removed.
 static SOURCES: Mutex<Vec<Source>> = Mutex::new(Vec::new());
 
 /// Registers a source of metrics, and starts the recorder. The recorder's thread calls `pull` when a window of 10 s is

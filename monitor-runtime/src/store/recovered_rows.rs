@@ -192,7 +192,8 @@ fn write_in(
     transaction.commit()
 }
 
-/// Notes how far a ring is recovered. Fails if the stored position is not the expected one.
+/// Stores the position up to which a ring is recovered. Fails if the store has another position than `span.from`,
+/// because another recoverer was faster.
 fn advance(
     transaction: &Connection,
     process_id: i64,

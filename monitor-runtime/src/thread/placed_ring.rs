@@ -49,7 +49,7 @@ impl Reserve {
     }
 
     /// Makes all of the ring usable. Returns true if part of it was not usable before and now is. If the memory
-    /// refuses, the ring stays small and another ring takes the records that this one cannot.
+    /// refuses, the ring stays small, and another ring takes the records for which this one has no room.
     pub(super) fn complete(&self, ring: &Ring, memory: &Memory) -> bool {
         if ring.is_complete() || self.stays_small.load(Ordering::Relaxed) {
             return false;

@@ -152,8 +152,8 @@ pub(super) async fn accept(listener: &Listener, router: Router) {
     }
 }
 
-/// Serves the requests of one connection. A request that breaks a limit is answered by hyper: 431 for a head that is too
-/// large, 408 for one that is too slow. A client that does not read its answer loses the connection.
+/// Serves the requests of one connection. hyper answers 431 to a head that is too large. A client that sends its head
+/// too slowly, or that does not read its answer, loses the connection without an answer.
 async fn serve(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     router: Router,

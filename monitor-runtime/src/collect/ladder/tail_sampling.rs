@@ -255,7 +255,7 @@ impl Ladder {
 /// it.
 const THROTTLED_CALLS_MAX: f64 = 1024.0;
 
-/// The sampled calls of a function in a drain.
+/// The number of sampled calls of a function in a drain: of their rows, and of the calls that these rows stand for.
 #[derive(Debug, Clone, Copy, Default)]
 struct Offered {
     rows: u64,

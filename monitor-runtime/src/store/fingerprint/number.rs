@@ -1,7 +1,8 @@
-//! Numbers with sign, point, exponent, separators and units; addresses that consist of numbers.
+//! Reads numbers with sign, point, exponent, separators and unit, and addresses that consist of numbers.
 //!
-//! Takes the text at a digit, a sign or a mark of currency; gives the number that begins there. A word that only begins with
-//! digits is not a number. Digits are those of every script.
+//! Takes the text where a number or an address may begin: at a digit, a hexadecimal letter, a sign, a mark of currency,
+//! `.`, `:` or `[`. Gives the number that begins there. A word that only begins with digits is not a number. Digits
+//! are those of every script.
 
 use super::piece::{Piece, belongs_to_word, peek};
 use super::word;

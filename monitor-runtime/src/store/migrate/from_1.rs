@@ -1,4 +1,4 @@
-//! The step from version 1 to version 2: tables as they were, and the statements that change them.
+//! The migration of a store from schema version 1 to 2: the old tables, and the SQL statements that change them.
 
 /// The table of windows in version 1.
 pub(super) const WINDOWS_1: &str = "CREATE TABLE latency_window (

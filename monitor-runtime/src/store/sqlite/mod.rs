@@ -172,7 +172,8 @@ impl SqliteStore {
         transaction.commit()
     }
 
-    /// Marks all processes that died as crashed, once, and not in a process that may be a short one.
+    /// Marks all processes that died as crashed. It does so once, and only after this process has run for
+    /// [`SHORT_LIFE_NS`], because each of many short processes would otherwise read the rows of all others.
     fn mark_all_crashed(&mut self, now_ns: i64) -> Result<(), StoreError> {
         if self.has_marked_all || now_ns.saturating_sub(self.process.started_ns) < SHORT_LIFE_NS {
             return Ok(());

@@ -110,7 +110,7 @@ pub(super) fn heat(grid: &Grid, label: &str) -> Markup {
     }
 }
 
-/// A box of a flame graph, in thousandths of the width.
+/// A box of a flame graph. `start` and `width` are in thousandths of the picture's width.
 struct FlameBox {
     frame: usize,
     start: f64,
