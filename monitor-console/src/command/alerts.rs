@@ -1,21 +1,17 @@
 //! `monitor alerts`: lists the alerts of a store, firing ones first. `--watch` prints each change of an alert until
 //! Ctrl-C.
 
-use std::time::Duration;
-
 use anyhow::Result;
 
+use super::follow::{self, Feed};
 use super::{open_store, print_heading};
 use crate::arguments::{Alerts, Common};
-use crate::format::{self, Pace};
+use crate::format::{self, Format};
 use crate::model::alerts;
 use crate::report::{self, Column, Unit};
 use crate::store::Store;
-use crate::terminal;
 use crate::units::{self, format_quantity};
 
-/// The pause between two looks of `--watch`.
-const PAUSE: Duration = Duration::from_secs(1);
 /// The alerts that a table shows without `--limit`.
 const SHOWN: u32 = 20;
 
@@ -23,11 +19,11 @@ const COLUMNS: &str = "level, state, since_ns, until_ns, function, sentence, rul
                        process_id, alert_id, change";
 
 pub(super) fn run(common: &Common, arguments: &Alerts) -> Result<()> {
+    if arguments.watch {
+        return follow::run(common, &Changes);
+    }
     let store = open_store(common)?;
     alerts::require(&store)?;
-    if arguments.watch {
-        return watch(common, &store);
-    }
     let firing = "SELECT count(*) FROM alerts WHERE state IN ('firing', 'recovering')";
     let firing = format_quantity(store.read_integer(firing, [])?.unwrap_or(0), "alert fires", "alerts fire");
     let sql = format!(
@@ -61,23 +57,34 @@ fn columns() -> Vec<Column> {
     ]
 }
 
-/// Prints each change of an alert until Ctrl-C, or until nobody reads the output any more.
-fn watch(common: &Common, store: &Store) -> Result<()> {
-    terminal::end_on_interrupt()?;
-    print_heading(common, store, "alerts as they change; Ctrl-C ends");
-    let mut last = store.read_integer("SELECT max(change) FROM alerts", [])?.unwrap_or(0);
-    let columns = columns();
-    let mut format = format::create_for_stdout(common.style(), Pace::Following);
-    format.write_columns(&columns)?;
-    format.flush()?;
-    let sql = format!("SELECT {COLUMNS} FROM alerts WHERE change > ?1 ORDER BY change");
-    while !terminal::is_closed_within(PAUSE) {
-        store.read_rows(&sql, [last], |row| {
-            let cells = report::read_cells(row, columns.len())?;
-            last = cells.last().and_then(report::Cell::to_integer).unwrap_or(last);
-            format.write_row(&cells)
-        })?;
-        format.flush()?;
+/// A feed of the changes of alerts.
+struct Changes;
+
+impl Feed for Changes {
+    fn title(&self) -> &'static str {
+        "alerts as they change"
     }
-    Ok(())
+
+    fn columns(&self) -> Vec<Column> {
+        columns()
+    }
+
+    fn explain(&self, _: &Store) -> Result<Option<String>> {
+        Ok(None)
+    }
+
+    fn newest_id(&self, store: &Store) -> Result<i64> {
+        alerts::require(store)?;
+        Ok(store.read_integer("SELECT max(change) FROM alerts", [])?.unwrap_or(0))
+    }
+
+    fn find_start(&self, _: &Store, newest: i64) -> Result<i64> {
+        Ok(newest)
+    }
+
+    fn print(&self, store: &Store, (last, newest): (i64, i64), format: &mut dyn Format) -> Result<()> {
+        let sql = format!("SELECT {COLUMNS} FROM alerts WHERE change > ?1 AND change <= ?2 ORDER BY change");
+        let columns = columns().len();
+        store.read_rows(&sql, [last, newest], |row| format.write_row(&report::read_cells(row, columns)?))
+    }
 }

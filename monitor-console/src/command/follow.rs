@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::Result;
 use monitor_runtime::platform::file_system::file_identity;
 
-use super::{print_heading, print_note};
+use super::{print_heading, print_note, recover_rings};
 use crate::arguments::Common;
 use crate::format::{self, Format, Pace};
 use crate::report::Column;
@@ -22,6 +22,9 @@ use crate::{find, terminal};
 const PAUSE: Duration = Duration::from_millis(200);
 /// The number of pauses between two checks of which file programs use at the path.
 const PAUSES_PER_LOOK: u64 = 10;
+/// The number of pauses between two searches for ring files of processes that died: their last calls and the end of their
+/// alerts are news too.
+const PAUSES_PER_RECOVERY: u64 = 50;
 
 /// The rows of a store that are followed.
 pub(super) trait Feed {
@@ -47,6 +50,7 @@ pub(super) trait Feed {
 pub(super) fn run(common: &Common, feed: &dyn Feed) -> Result<()> {
     terminal::end_on_interrupt()?;
     let mut path = find::find_store(common.store_path())?;
+    recover_rings(common, &path);
     let mut follower = Follower::start(Store::open(&path)?, feed)?;
     print_heading(common, &follower.store, &format!("{}; Ctrl-C ends", feed.title()));
     if let Some(explanation) = feed.explain(&follower.store)? {
@@ -69,6 +73,9 @@ pub(super) fn run(common: &Common, feed: &dyn Feed) -> Result<()> {
         pauses += 1;
         if pauses.is_multiple_of(PAUSES_PER_LOOK) {
             path = find::follow_programs(&path);
+        }
+        if pauses.is_multiple_of(PAUSES_PER_RECOVERY) {
+            recover_rings(common, &path);
         }
         follower.reopen_if_replaced(common, &path);
     }

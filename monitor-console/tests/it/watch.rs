@@ -429,8 +429,8 @@ fn an_alert_that_is_refused_for_good_holds_up_the_others_for_a_while_only_and_is
         lines = told;
     }
     assert_eq!(lines, "rule 3\nrule 4\n");
-    assert_eq!(read(&fixture.db, CURSOR), "4 1 the command ended with exit status: 5");
-    // A new alert is told before those that are still refused.
+    assert_eq!(read(&fixture.db, CURSOR), "4 0 the command ended with exit status: 5");
+    // A new alert is told before those that are still refused, and one of those that changes stays among them.
     put(&fixture.db, 5, "info", "firing", None);
     put(&fixture.db, 2, "info", "resolved", Some(1_709_210_196_250_000_000));
     let (run, lines) = told("'rule 1'");
@@ -441,6 +441,50 @@ fn an_alert_that_is_refused_for_good_holds_up_the_others_for_a_while_only_and_is
     assert_eq!(lines, "rule 3\nrule 4\nrule 5\nrule 2\nrule 1\n");
     assert_eq!(read(&fixture.db, CURSOR), "6 0 -");
     assert_eq!(read(&fixture.db, "SELECT group_concat(alert_id, ' ') FROM alert_told"), "1 3 4 5");
+}
+
+#[cfg(unix)]
+#[test]
+fn no_number_of_refused_alerts_holds_up_one_that_is_taken() {
+    const REFUSED: i64 = 45;
+    let fixture = Fixture::new();
+    for id in 1..=REFUSED + 1 {
+        put(&fixture.db, id, if id > REFUSED { "critical" } else { "info" }, "firing", None);
+    }
+    let out = fixture.folder.path().join("told");
+    let text = format!("[ \"$ALERT_LEVEL\" = critical ] && echo told >> '{}'", out.display());
+    let looks = (0..100).take_while(|_| !out.exists()).inspect(|_| {
+        monitor(&fixture.path, &["watch", "--exec", &text, "--once", "--name", "x"]).failed(1);
+    });
+    assert!(looks.count() < 50);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_receiver_whose_row_is_deleted_is_told_again_of_what_fires_and_of_nothing_else() {
+    let fixture = Fixture::new();
+    put(&fixture.db, 1, "info", "firing", None);
+    put(&fixture.db, 2, "info", "resolved", Some(1_709_210_196_250_000_000));
+    let out = fixture.folder.path().join("told");
+    let text = format!("echo \"$ALERT_RULE\" >> '{}'", out.display());
+    let told = || std::fs::read_to_string(&out).unwrap_or_default();
+    let delete = || fixture.db.execute("DELETE FROM alert_cursor", []).unwrap();
+    let once = || monitor(&fixture.path, &["watch", "--exec", &text, "--once", "--name", "x"]).ok();
+    once();
+    once();
+    assert_eq!(told(), "rule 1\n");
+    delete();
+    once();
+    assert_eq!(told(), "rule 1\nrule 1\n");
+    // The same while a receiver is being told.
+    let _watching = Watching::start(&fixture, &["--exec", &text, "--name", "x"]);
+    put(&fixture.db, 3, "info", "firing", None);
+    wait_for("the new alert", || told().lines().count() == 3);
+    delete();
+    wait_for("what fires", || told() == "rule 1\nrule 1\nrule 3\nrule 1\nrule 3\n");
+    put(&fixture.db, 4, "info", "firing", None);
+    wait_for("the last alert", || told().ends_with("rule 4\n"));
+    assert_eq!(told(), "rule 1\nrule 1\nrule 3\nrule 1\nrule 3\nrule 4\n");
 }
 
 #[cfg(unix)]

@@ -727,7 +727,7 @@ const BASE_TABLES: &[(&str, &str)] = &[
     ("alert_part", "The processes for which an alert fires, with the state that each has of it."),
     (
         "alert_told",
-        "Alerts that fire and that a receiver was told of, with the level that it was told; empty for those that it is to be told of.",
+        "Alerts that fire and that a receiver was told of, with the level that it was told; empty for those that it is to be told of, `refused` for those that it refused while it took later ones.",
     ),
     ("calendar", "Dates of the days on which stored calls started."),
     (

@@ -10,7 +10,7 @@ mod message;
 mod pauses;
 mod webhook;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
@@ -30,8 +30,10 @@ const RECOVER_PAUSE: Duration = Duration::from_secs(10);
 
 /// The failures in a row until which alerts are told in their order. With growing pauses, these take five minutes.
 const FAILURES_IN_ORDER: i64 = 10;
-/// The most alerts that are passed over in a look. Each may take the time limit of a delivery.
-const PASSED_OVER_MAX: usize = 20;
+/// The most alerts that the receiver may refuse in a look.
+const REFUSED_MAX: usize = 20;
+/// The time after which a look passes over no further alert, because each may take the time limit of a delivery.
+const PASSING_MAX: Duration = Duration::from_secs(60);
 
 /// The receiver of alerts.
 enum Receiver {
@@ -86,9 +88,11 @@ pub(super) fn run(common: &Common, arguments: &Watch) -> Result<()> {
     let name = arguments.name.clone().unwrap_or_else(|| format!("{kind} {:016x}", hash(target)));
     let mut watch = Watcher {
         common,
+        path: find::find_store(common.store_path())?,
         receiver,
         name,
         pauses: Pauses::new(arguments.max_pause),
+        refused: RefusedBefore { pauses: Pauses::new(arguments.max_pause), next: Instant::now(), first: 0 },
         next_recovery: Instant::now(),
         last_failure: None,
     };
@@ -99,11 +103,12 @@ pub(super) fn run(common: &Common, arguments: &Watch) -> Result<()> {
     watch.deliver_forever()
 }
 
-/// Returns the number of refused alerts that may be passed over in a look, after this many failures in a row. The number
-/// grows with the failures, so that no number of such alerts holds up the others for good. It is zero at first, because a
-/// receiver that is away refuses all alerts, and those are to be told in their order.
-fn passed_over_max(failures: i64) -> usize {
-    usize::try_from(failures.saturating_sub(FAILURES_IN_ORDER)).unwrap_or(0).min(PASSED_OVER_MAX)
+/// Returns how many refused alerts a look may pass over, after this many failures in a row, and how many of them it does
+/// not even try, because looks before it did. So no number of such alerts holds up the others for good. The first
+/// failures allow none, because a receiver that is away refuses all alerts, and those are to be told in their order.
+fn passed_over(failures: i64) -> (usize, usize) {
+    let looks = usize::try_from(failures.saturating_sub(FAILURES_IN_ORDER)).unwrap_or(0);
+    (looks.min(REFUSED_MAX), looks.saturating_sub(REFUSED_MAX).saturating_mul(REFUSED_MAX))
 }
 
 /// Returns a hash of a text that is the same in all versions: FNV-1a.
@@ -115,20 +120,35 @@ fn hash(text: &str) -> u64 {
 /// The state of the command.
 struct Watcher<'a> {
     common: &'a Common,
+    /// The store that was found at the start. Another one may become the newest of its folder meanwhile.
+    path: PathBuf,
     receiver: Receiver,
     name: String,
     pauses: Pauses,
     next_recovery: Instant,
     /// The last failure that was printed, so that an outage is one line.
     last_failure: Option<String>,
+    refused: RefusedBefore,
+}
+
+/// The alerts that the receiver refused while it took later ones. They are tried again with pauses of their own, so that
+/// news is told at once.
+struct RefusedBefore {
+    pauses: Pauses,
+    /// The time of the next attempt.
+    next: Instant,
+    /// The alert to begin with, so that each has its turn.
+    first: usize,
 }
 
 /// The result of a look at the store.
 enum Look {
     /// Nothing waits.
     Done,
-    /// The receiver did not take alerts.
-    Refused(Refusal),
+    /// The receiver did not take news.
+    Refused { refusal: Refusal, has_told: bool },
+    /// The receiver did not take alerts that it had refused before.
+    RefusedAgain(Refusal),
 }
 
 impl Watcher<'_> {
@@ -136,7 +156,9 @@ impl Watcher<'_> {
         let store = self.open()?;
         match self.deliver(&store)? {
             Look::Done => Ok(()),
-            Look::Refused(refusal) => bail!("an alert was not taken, and waits: {}", refusal.why),
+            Look::Refused { refusal, .. } | Look::RefusedAgain(refusal) => {
+                bail!("an alert was not taken, and waits: {}", refusal.why)
+            }
         }
     }
 
@@ -149,7 +171,14 @@ impl Watcher<'_> {
             if let Some(store) = &open {
                 match self.deliver(store) {
                     Ok(Look::Done) => self.pauses.reset(),
-                    Ok(Look::Refused(refusal)) => {
+                    Ok(Look::RefusedAgain(refusal)) => {
+                        self.pauses.reset();
+                        self.print_failure(&format!("not taken, is tried again: {}", refusal.why));
+                    }
+                    Ok(Look::Refused { refusal, has_told }) => {
+                        if has_told {
+                            self.pauses.reset();
+                        }
                         pause = self.pauses.next(refusal.retry_after);
                         self.print_failure(&format!("not taken, is tried again: {}", refusal.why));
                     }
@@ -162,9 +191,7 @@ impl Watcher<'_> {
             }
             std::thread::sleep(pause);
             // A program that finds its file altered continues in a new one.
-            let path = find::find_store(self.common.store_path()).map(|path| find::follow_programs(&path));
-            let Ok(path) = path else { continue };
-            let found = file_identity(&path);
+            let found = file_identity(&find::follow_programs(&self.path));
             if open.is_some() && found == identity && Instant::now() < self.next_recovery {
                 continue;
             }
@@ -180,58 +207,118 @@ impl Watcher<'_> {
 
     /// Opens the store, after the ring files of processes that died are recovered into it.
     fn open(&mut self) -> Result<Store> {
-        let path = find::find_store(self.common.store_path())?;
-        let path = find::follow_programs(&path);
+        let path = find::follow_programs(&self.path);
         recover_rings(self.common, &path);
         self.next_recovery = Instant::now() + RECOVER_PAUSE;
         let store = Store::open_for_control(&path)?;
         alerts::require(&store)?;
-        alerts::enter_receiver(&store, &self.name)?;
         Ok(store)
     }
 
     /// Hands all alerts that wait to the receiver. After many failures, alerts that the receiver refuses are passed over if
     /// it takes later ones: they are refused for what they hold, and would hold up all others.
     fn deliver(&mut self, store: &Store) -> Result<Look> {
+        let (mut has_told, mut passed) = (false, None);
         loop {
-            let pending = alerts::read_pending(store, &self.name)?;
-            let passed_over_max = passed_over_max(pending.failures);
+            // The user deletes the receiver's row to have the alerts that fire told again.
+            alerts::enter_receiver(store, &self.name)?;
+            let mut pending = alerts::read_pending(store, &self.name)?;
+            let (passed_over_max, untried) = passed_over(pending.failures);
             let batch_max = if passed_over_max > 0 { 1 } else { self.receiver.batch() };
+            let untried = untried.checked_rem(pending.alerts.len()).unwrap_or(0);
+            let news = pending.alerts.split_off(untried);
+            let (mut passed_over, mut tried, mut refusal) = (pending.alerts, 0, None);
+            let began = Instant::now();
             let mut told = pending.told;
-            let (mut passed_over, mut refusal) = (Vec::new(), None);
-            for batch in pending.alerts.chunks(batch_max) {
+            for batch in news.chunks(batch_max) {
                 let Some(last) = batch.last() else { continue };
-                match self.receiver.deliver(batch, store.path()) {
-                    Ok(()) => {}
-                    Err(refused) if passed_over.len() < passed_over_max => {
-                        passed_over.extend_from_slice(batch);
-                        refusal = Some(refused);
-                        continue;
-                    }
-                    Err(refused) => {
-                        refusal = Some(refused);
+                if let Err(refused) = self.receiver.deliver(batch, store.path()) {
+                    tried += 1;
+                    let is_last = tried > passed_over_max
+                        || refused.retry_after.is_some()
+                        || began.elapsed() > PASSING_MAX;
+                    refusal = Some(refused);
+                    if is_last {
                         break;
                     }
+                    passed_over.extend_from_slice(batch);
+                    continue;
                 }
-                alerts::note_delivered(store, &self.name, batch, &passed_over, last.change, units::now_ns())?;
+                self.note_delivered(store, batch, &passed_over, last.change)?;
                 passed_over.clear();
-                (told, self.last_failure) = (told.max(last.change), None);
-                let sentences = batch.iter().map(|alert| format!("told: {}", alert.sentence));
-                let text = sentences.collect::<Vec<_>>().join("\n");
-                print_note(self.common, &text);
+                (told, has_told, tried) = (last.change, true, 0);
+                passed = refusal.take().or(passed);
             }
             if let Some(refusal) = refusal {
                 alerts::note_failure(store, &self.name, &refusal.why)?;
-                return Ok(Look::Refused(refusal));
+                return Ok(Look::Refused { refusal, has_told });
             }
             // Changes that are no news to the receiver count as taken, so the next look begins after them.
             if pending.change > told {
                 alerts::note_delivered(store, &self.name, &[], &[], pending.change, units::now_ns())?;
             }
-            if !pending.has_more {
-                return Ok(Look::Done);
+            if pending.has_more {
+                continue;
+            }
+            return match passed {
+                Some(refusal) => self.note_refused_again(store, refusal),
+                None => self.deliver_refused(store, &pending.refused),
+            };
+        }
+    }
+
+    /// Hands the alerts over that the receiver refused before, each in its turn.
+    fn deliver_refused(&mut self, store: &Store, alerts: &[Alert]) -> Result<Look> {
+        if alerts.is_empty() || Instant::now() < self.refused.next {
+            return Ok(Look::Done);
+        }
+        let (began, mut refusals, mut last_refusal) = (Instant::now(), 0, None);
+        let first = self.refused.first % alerts.len();
+        let (before, from_first) = alerts.split_at(first);
+        for alert in from_first.iter().chain(before) {
+            self.refused.first += 1;
+            match self.receiver.deliver(std::slice::from_ref(alert), store.path()) {
+                Ok(()) => self.note_delivered(store, std::slice::from_ref(alert), &[], 0)?,
+                Err(refused) => {
+                    refusals += 1;
+                    let is_last = refusals >= REFUSED_MAX
+                        || refused.retry_after.is_some()
+                        || began.elapsed() > PASSING_MAX;
+                    last_refusal = Some(refused);
+                    if is_last {
+                        break;
+                    }
+                }
             }
         }
+        let Some(refusal) = last_refusal else {
+            self.refused.pauses.reset();
+            return Ok(Look::Done);
+        };
+        self.note_refused_again(store, refusal)
+    }
+
+    /// Notes that the receiver refuses alerts for what they hold, and when they are tried again.
+    fn note_refused_again(&mut self, store: &Store, refusal: Refusal) -> Result<Look> {
+        self.refused.next = Instant::now() + self.refused.pauses.next(refusal.retry_after);
+        alerts::note_refused_again(store, &self.name, &refusal.why)?;
+        Ok(Look::RefusedAgain(refusal))
+    }
+
+    /// Notes that the receiver took these alerts, and says so.
+    fn note_delivered(
+        &mut self,
+        store: &Store,
+        taken: &[Alert],
+        passed_over: &[Alert],
+        change: i64,
+    ) -> Result<()> {
+        alerts::note_delivered(store, &self.name, taken, passed_over, change, units::now_ns())?;
+        self.last_failure = None;
+        let sentences = taken.iter().map(|alert| format!("told: {}", alert.sentence));
+        let text = sentences.collect::<Vec<_>>().join("\n");
+        print_note(self.common, &text);
+        Ok(())
     }
 
     fn print_failure(&mut self, text: &str) {
@@ -245,6 +332,16 @@ impl Watcher<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn alerts_are_passed_over_after_many_failures_and_none_of_them_is_never_tried() {
+        for (failures, expected) in
+            [(0, (0, 0)), (10, (0, 0)), (11, (1, 0)), (30, (20, 0)), (31, (20, 20)), (33, (20, 60))]
+        {
+            assert_eq!(passed_over(failures), expected, "{failures}");
+        }
+        assert_eq!(passed_over(i64::MAX).0, REFUSED_MAX);
+    }
 
     #[test]
     fn the_name_of_a_receiver_is_the_same_in_all_versions() {

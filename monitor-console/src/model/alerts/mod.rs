@@ -15,7 +15,7 @@ use crate::store::Store;
 
 pub(crate) use course::{Course, read_course};
 pub(crate) use receivers::{
-    Receiver, enter_receiver, note_delivered, note_failure, read_pending, read_receivers,
+    Receiver, enter_receiver, note_delivered, note_failure, note_refused_again, read_pending, read_receivers,
 };
 pub(crate) use rules::{Condition, NewRule, Rule, parse, read_rules, remove_rule, set_rule, switch_rule};
 

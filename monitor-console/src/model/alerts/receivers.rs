@@ -64,6 +64,8 @@ pub(crate) fn enter_receiver(store: &Store, name: &str) -> Result<()> {
             [name],
         )?;
         if entered > 0 {
+            // Rows that are left of a cursor that the user has deleted would say that its alerts were told.
+            store.execute("DELETE FROM alert_told WHERE receiver = ?1", [name])?;
             let live = "INSERT OR IGNORE INTO alert_told SELECT ?1, id, '' FROM alert WHERE until_ns IS NULL";
             store.execute(live, [name])?;
         }
@@ -71,24 +73,28 @@ pub(crate) fn enter_receiver(store: &Store, name: &str) -> Result<()> {
     })
 }
 
+/// The level in `alert_told` of an alert that the receiver refused, and that no longer holds up later ones.
+const REFUSED: &str = "refused";
+
 /// The alerts that wait for a receiver.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Pending {
-    /// The alerts that are news to the receiver, in the order of their changes. Behind them those that were passed over
-    /// before, because the receiver refused them and took later ones.
+    /// The alerts that are news to the receiver, in the order of their changes.
     pub(crate) alerts: Vec<Alert>,
+    /// The alerts that the receiver refused while it took later ones.
+    pub(crate) refused: Vec<Alert>,
     /// The latest change that the receiver has taken.
     pub(crate) told: i64,
     /// The latest change that was looked at for the receiver.
     pub(crate) change: i64,
     /// True if there are later changes.
     pub(crate) has_more: bool,
-    /// The deliveries that failed since the receiver last took an alert.
+    /// The deliveries of news that failed since the receiver last took an alert.
     pub(crate) failures: i64,
 }
 
 /// Reads the alerts that changed since the receiver's cursor was last moved, as far as they are news to the receiver, and
-/// those that it still has to take.
+/// those that it refused before.
 pub(crate) fn read_pending(store: &Store, name: &str) -> Result<Pending> {
     let cursor = |column: &str| {
         let sql = format!("SELECT {column} FROM alert_cursor WHERE receiver = ?1");
@@ -99,11 +105,6 @@ pub(crate) fn read_pending(store: &Store, name: &str) -> Result<Pending> {
     let mut alerts = read_alerts(store, &sql, (told_change, PENDING_MAX))?;
     let has_more = i64::try_from(alerts.len()).unwrap_or(0) == PENDING_MAX;
     let change = alerts.last().map_or(told_change, |alert| alert.change);
-    let sql = format!(
-        "SELECT {COLUMNS} FROM alerts WHERE change <= ?1
-           AND alert_id IN (SELECT alert_id FROM alert_told WHERE receiver = ?2 AND level = '') ORDER BY change LIMIT ?3"
-    );
-    alerts.extend(read_alerts(store, &sql, (told_change, name, PENDING_MAX))?);
     let mut told = HashMap::new();
     store.read_rows("SELECT alert_id, level FROM alert_told WHERE receiver = ?1", [name], |row| {
         let cells = report::read_cells(row, 2)?;
@@ -112,9 +113,14 @@ pub(crate) fn read_pending(store: &Store, name: &str) -> Result<Pending> {
         }
         Ok(())
     })?;
-    let is_due = |alert: &Alert| is_due(alert, told.get(&alert.id).map(String::as_str), first_change);
-    let alerts = alerts.into_iter().filter(is_due).collect();
-    Ok(Pending { alerts, told: told_change, change, has_more, failures: cursor("failures")? })
+    let told = |alert: &Alert| told.get(&alert.id).map(String::as_str);
+    alerts.retain(|alert| told(alert) != Some(REFUSED) && is_due(alert, told(alert), first_change));
+    let sql = format!(
+        "SELECT {COLUMNS} FROM alerts
+         WHERE alert_id IN (SELECT alert_id FROM alert_told WHERE receiver = ?1 AND level = ?2) ORDER BY change"
+    );
+    let refused = read_alerts(store, &sql, (name, REFUSED))?;
+    Ok(Pending { alerts, refused, told: told_change, change, has_more, failures: cursor("failures")? })
 }
 
 /// Returns true if an alert is news to a receiver: an alert that fires, or fires at another level than before, and an
@@ -129,7 +135,7 @@ fn is_due(alert: &Alert, told: Option<&str>, first_change: i64) -> bool {
     }
 }
 
-/// Notes that a receiver took these alerts, that it refused those of `passed_over`, which it still has to take, and that
+/// Notes that a receiver took these alerts, that it refused those of `passed_over`, which are tried again later, and that
 /// all other changes up to `change` are settled for it.
 pub(crate) fn note_delivered(
     store: &Store,
@@ -141,8 +147,8 @@ pub(crate) fn note_delivered(
 ) -> Result<()> {
     store.write_together(|| {
         for alert in passed_over {
-            let sql = "INSERT OR REPLACE INTO alert_told VALUES (?1, ?2, '')";
-            store.execute(sql, (name, alert.id))?;
+            let sql = "INSERT OR REPLACE INTO alert_told VALUES (?1, ?2, ?3)";
+            store.execute(sql, (name, alert.id, REFUSED))?;
         }
         for alert in alerts {
             if alert.is_live() {
@@ -163,9 +169,16 @@ pub(crate) fn note_delivered(
     })
 }
 
-/// Notes that a delivery to a receiver failed.
+/// Notes that a delivery of news to a receiver failed.
 pub(crate) fn note_failure(store: &Store, name: &str, why: &str) -> Result<()> {
     let sql = "UPDATE alert_cursor SET failures = failures + 1, last_failure = ?2 WHERE receiver = ?1";
+    store.execute(sql, (name, why)).map(|_| ())
+}
+
+/// Notes that a receiver refuses an alert again that it refused before. This is no failure in the row of failures that news
+/// waits for.
+pub(crate) fn note_refused_again(store: &Store, name: &str, why: &str) -> Result<()> {
+    let sql = "UPDATE alert_cursor SET last_failure = ?2 WHERE receiver = ?1";
     store.execute(sql, (name, why)).map(|_| ())
 }
 
