@@ -389,7 +389,42 @@ fn a_file_that_may_hold_values_is_for_its_user_alone() {
     let fixture = trees();
     let path = fixture.folder.path().join("calls.csv");
     export(&fixture, &["csv", "calls", "-o", path.to_str().unwrap()]);
-    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    let mode = |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&path), 0o600);
+    // A file that is replaced keeps its readers, and a link to it stays a link.
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
+    let link = fixture.folder.path().join("link.csv");
+    std::os::unix::fs::symlink(&path, &link).unwrap();
+    std::fs::write(&path, "old").unwrap();
+    export(&fixture, &["csv", "calls", "--force", "-o", link.to_str().unwrap()]);
+    assert!(link.is_symlink() && std::fs::read_to_string(&path).unwrap().starts_with("call_id"));
+    assert_eq!(mode(&path), 0o640);
+    // Figures without values are for the programs that collect them.
+    let metrics = fixture.folder.path().join("shop.prom");
+    export(&fixture, &["prometheus", "-o", metrics.to_str().unwrap()]);
+    let usual = fixture.folder.path().join("usual");
+    std::fs::write(&usual, "").unwrap();
+    assert_eq!(mode(&metrics), mode(&usual));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_pipe_and_a_device_are_written_to_as_they_are() {
+    use std::os::unix::fs::FileTypeExt as _;
+    let fixture = trees();
+    let pipe = fixture.folder.path().join("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let reading = std::thread::spawn({
+        let pipe = pipe.clone();
+        move || std::fs::read_to_string(pipe).unwrap()
+    });
+    export(&fixture, &["csv", "calls", "-o", pipe.to_str().unwrap()]);
+    assert!(reading.join().unwrap().starts_with("call_id"));
+    assert!(std::fs::symlink_metadata(&pipe).unwrap().file_type().is_fifo());
+    let shown = export(&fixture, &["csv", "calls", "-o", "/dev/stdout"]);
+    assert!(shown.starts_with("call_id"), "{shown}");
+    let err = monitor(&fixture.path, &["export", "sqlite", pipe.to_str().unwrap(), "--force"]).failed(1);
+    assert!(err.contains("cannot hold a database"), "{err}");
 }
 
 #[test]

@@ -15,7 +15,7 @@ use std::io::{IsTerminal as _, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use monitor_runtime::recover;
 
 use super::{open_stores, require_known_in, trace};
@@ -39,7 +39,7 @@ use crate::stores::Stores;
 use crate::units::{self, format_quantity};
 use crate::{arguments::FormatName, terminal};
 use rows::{Rows, Written};
-use target::Target;
+use target::{Readers, Target};
 
 /// The time limit of a statement that reads everything.
 const TIME_LIMIT: Duration = Duration::from_secs(3600);
@@ -191,7 +191,13 @@ fn write_metrics(stores: &Stores, export: &PrometheusExport) -> Result<()> {
     let progress = Progress::show(|| "reading metrics".to_owned());
     let metrics = prometheus::write(store, &living, form, options, now_ns)?;
     drop(progress);
-    write(stores, &export.output, |out| Ok(out.write_all(&metrics)?))
+    let OutputOptions { output: Some(path), force, .. } = &export.output else {
+        return target::write_stdout(|out| Ok(out.write_all(&metrics)?));
+    };
+    // The collector of node_exporter, which reads such files, often runs as another user.
+    let (target, mut file) = reserve(stores, path, *force, Readers::Others)?;
+    file.write_all(&metrics).with_context(|| format!("cannot write {}", path.display()))?;
+    target.commit(file)
 }
 
 /// Loads the trees that the options select, and says on standard error on how much they rest.
@@ -258,18 +264,23 @@ pub(super) fn write_file(
     is_forced: bool,
     fill: impl FnOnce(&mut (dyn Write + Send)) -> Result<()>,
 ) -> Result<()> {
-    let (target, written) = reserve(stores, path, is_forced)?;
+    let (target, written) = reserve(stores, path, is_forced, Readers::User)?;
     let mut out = std::io::BufWriter::new(written);
     fill(&mut out)?;
     target.commit(out)
 }
 
-/// Creates the file at the path, or one beside it that will replace it. Fails if the file is part of a store.
-fn reserve(stores: &Stores, path: &Path, is_forced: bool) -> Result<(Target, std::fs::File)> {
+/// Creates the file that will have this path. Fails if the file is part of a store.
+fn reserve(
+    stores: &Stores,
+    path: &Path,
+    is_forced: bool,
+    readers: Readers,
+) -> Result<(Target, std::fs::File)> {
     for store in stores.list() {
         target::refuse_store(path, store.path())?;
     }
-    Target::reserve(path, stores.get_or_first(0).path(), is_forced)
+    Target::reserve(path, stores.get_or_first(0).path(), is_forced, readers)
 }
 
 /// Describes how much of a store is copied. The copy is smaller than the store by its free pages.

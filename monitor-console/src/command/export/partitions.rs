@@ -45,7 +45,7 @@ pub(super) fn write(
     for part in &parts {
         let folder = folder.join(part.folder(by));
         folders.create(&folder)?;
-        let (target, _) = reserve(stores, &folder.join(file_name(rows.view)), is_forced)?;
+        let (target, _) = reserve(stores, &folder.join(file_name(rows.view)), is_forced, Readers::User)?;
         targets.push(target);
     }
     for (part, target) in parts.iter().zip(&targets) {
