@@ -59,15 +59,14 @@ impl Sites {
         let address = std::ptr::from_ref(metadata).addr();
         // Metadata takes more than 64 bytes, so callsites next to each other differ in these bits.
         let place = (address >> 6) % REMEMBERED;
-        LAST_USED.with(|sites| {
-            let (of, layer, site) = sites[place].get();
-            if of == address && layer == self.layer {
-                return site;
-            }
-            let site = self.find_or_make(address, metadata, name);
-            sites[place].set((address, self.layer, site));
-            site
-        })
+        // The closure is this small because the compiler then inlines it.
+        let (of, layer, site) = LAST_USED.with(|sites| sites[place].get());
+        if of == address && layer == self.layer {
+            return site;
+        }
+        let site = self.find_or_make(address, metadata, name);
+        LAST_USED.with(|sites| sites[place].set((address, self.layer, site)));
+        site
     }
 
     #[cold]
