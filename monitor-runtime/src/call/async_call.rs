@@ -402,24 +402,10 @@ impl AsyncCall {
     /// Writes the record of a sampled `ok` call without values and flags. Returns false if the ring is at a limit.
     #[inline]
     fn write_ok(&self, thread: &ThreadState, end: Ticks) -> bool {
-        let current = thread.current.load(Ordering::Relaxed);
-        thread.suppress();
-        let room = thread.ring.room(EXTENSION_WORDS);
-        let is_written = room.is_some();
-        if let Some(room) = room {
-            let first = first_word(EXTENSION_WORDS, Outcome::Ok, Kept::Sampled, false, self.site.id());
-            room.put(place::FIRST, of_async(first));
-            room.put(place::START, self.start);
-            room.put(place::DURATION, elapsed(self.start, end));
-            room.put(place::SPAN, self.span);
-            room.put(place::PARENT, self.parent);
-            room.put(place::TRACE, self.trace);
-            room.put(place::SIZES, sizes_word(self.weight, 0, 0));
-            let Spent { busy, self_ticks, .. } = self.spent(0);
-            room.commit_extension(busy, self_ticks);
-        }
-        thread.restore(current);
-        is_written
+        let Self { span, trace, weight, parent, start, .. } = *self;
+        let context = Context { span, trace, weight };
+        PlainCall { site: self.site.id(), context, parent, start, busy: self.busy, callees: self.callees }
+            .write_ok(thread, end)
     }
 
     /// Gives the call's slot among the suspended calls back, if the call has one.
@@ -560,10 +546,45 @@ impl AsyncCall {
     }
 }
 
-// These functions serve calls whose polls are begun and ended by hand: see `open`.
+/// The parts of a sampled call without values and flags whose last poll is over.
+#[derive(Debug)]
+pub(super) struct PlainCall {
+    pub(super) site: u32,
+    pub(super) context: Context,
+    pub(super) parent: u64,
+    pub(super) start: Ticks,
+    pub(super) busy: Ticks,
+    /// The part of `busy` that was spent in callees.
+    pub(super) callees: Ticks,
+}
+
+impl PlainCall {
+    /// Writes the record of the call, which ended at `end` as `ok`. Returns false if the ring is at a limit.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(super) fn write_ok(&self, thread: &ThreadState, end: Ticks) -> bool {
+        let current = thread.current.load(Ordering::Relaxed);
+        thread.suppress();
+        let room = thread.ring.room(EXTENSION_WORDS);
+        let is_written = room.is_some();
+        if let Some(room) = room {
+            let first = first_word(EXTENSION_WORDS, Outcome::Ok, Kept::Sampled, false, self.site);
+            room.put(place::FIRST, of_async(first));
+            room.put(place::START, self.start);
+            room.put(place::DURATION, elapsed(self.start, end));
+            room.put(place::SPAN, self.context.span);
+            room.put(place::PARENT, self.parent);
+            room.put(place::TRACE, self.context.trace);
+            room.put(place::SIZES, sizes_word(self.context.weight, 0, 0));
+            room.commit_extension(self.busy, self.busy.saturating_sub(self.callees));
+        }
+        thread.restore(current);
+        is_written
+    }
+}
+
+// This function serves calls whose polls are begun and ended by hand: see `open`.
 impl AsyncCall {
     /// Returns a call of these parts, whose last poll is over.
-    #[inline]
     pub(super) fn from_parts(
         site: &'static CallSite,
         (state, Context { span, trace, weight }, parent, start): Begun,
@@ -572,24 +593,6 @@ impl AsyncCall {
         values: Option<Box<Values>>,
     ) -> Self {
         Self { site, span, trace, weight, slot, parent, start, busy, callees, values, state }
-    }
-
-    /// Ends the call as `ok` and returns true if it is sampled, so that it leaves a record without values. Returns
-    /// false, and changes nothing, for any other call, or if the ring is at a limit.
-    #[inline]
-    pub(super) fn end_open_sampled(&mut self, thread: &ThreadState, end: Ticks) -> bool {
-        let is_over = self.state == State::SAMPLED && self.write_ok(thread, end);
-        if is_over {
-            self.leave_slot(thread);
-            self.state = State::ENDED;
-        }
-        is_over
-    }
-
-    /// Ends a call that was counted when it began, and needs nothing else.
-    pub(super) fn end_open_counted(&mut self, thread: &ThreadState) {
-        self.leave_slot(thread);
-        self.state = State::ENDED;
     }
 }
 

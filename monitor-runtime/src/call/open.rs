@@ -14,13 +14,14 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
-use super::async_call::{AsyncCall, Begun};
+use super::async_call::{AsyncCall, Begun, PlainCall};
 use super::async_state::State;
 use super::async_values::Values;
 use super::captured::is_recorders;
 use super::context::Context;
 use super::direct;
 use super::out_of_order;
+use super::timed::remember_durations;
 use super::visit::{ColdState, Visit};
 use crate::platform::clock::{Ticks, counter, elapsed};
 use crate::platform::coarse_clock::coarse;
@@ -218,6 +219,12 @@ impl Open {
         if course == ASSUMED && is_next {
             return start;
         }
+        self.enter_time_read(course, start, is_next)
+    }
+
+    /// Reads the moment at which the call is entered.
+    #[inline(never)]
+    fn enter_time_read(&self, course: u32, start: Ticks, is_next: bool) -> Ticks {
         let now = counter();
         if course != WINDING && !(is_next && direct::is_gap_short(elapsed(start, now))) {
             self.note_winding();
@@ -276,22 +283,81 @@ impl Open {
         }
         let thread = local::current_if_marked();
         let end = self.end_time(thread);
-        if let Some(mut call) = self.to_call(self.busy(), None) {
-            let is_over = thread.is_some_and(|thread| call.end_open_sampled(thread, end));
-            if !is_over {
-                call.end(end, Outcome::Ok, None);
-            }
+        let is_over = |thread: &ThreadState| match self.state() {
+            State::SAMPLED => self.end_sampled(thread, end),
+            State::UNSAMPLED => self.end_timed(thread, end),
+            _ => false,
+        };
+        if !thread.is_some_and(is_over) {
+            self.end_with_decision(end);
         }
         self.vacate(thread);
+    }
+
+    /// Ends a sampled call and returns true. Returns false, and changes nothing, if the ring is at a limit.
+    #[inline]
+    fn end_sampled(&self, thread: &ThreadState, end: Ticks) -> bool {
+        let (busy, callees) = self.busy();
+        let (context, parent) = (self.context(), self.parent.load(Ordering::Relaxed));
+        let site = self.site.load(Ordering::Relaxed);
+        let call = PlainCall { site, context, parent, start: self.start(), busy, callees };
+        let is_over = call.write_ok(thread, end);
+        if is_over {
+            self.leave_slot(thread);
+        }
+        is_over
+    }
+
+    /// Ends an unsampled call that was neither slow nor waited, and returns true. Returns false, and changes nothing,
+    /// for any other call, and for the first one of its function that the thread counts.
+    #[inline]
+    fn end_timed(&self, thread: &ThreadState, end: Ticks) -> bool {
+        let (busy, callees) = self.busy();
+        let durations = local::countdown_table()
+            .filter(|_| busy == elapsed(self.start(), end))
+            .and_then(|table| table.durations(self.site.load(Ordering::Relaxed)));
+        let (Some(durations), Some(site)) = (durations, self.site()) else { return false };
+        if busy >= site.slow_ticks.load(Ordering::Relaxed) {
+            return false;
+        }
+        self.leave_slot(thread);
+        let current = thread.current.load(Ordering::Relaxed);
+        thread.suppress();
+        durations.count_sampled_out(busy, busy.saturating_sub(callees), false);
+        thread.restore(current);
+        true
     }
 
     /// Ends a call that was counted when it began, and that was not slow.
     fn end_counted(&self) {
         let thread = local::current();
-        if let (Some(thread), Some(mut call)) = (thread, self.to_call((0, 0), None)) {
-            call.end_open_counted(thread);
+        if let Some(thread) = thread {
+            self.leave_slot(thread);
         }
         self.vacate(thread);
+    }
+
+    /// Ends an `ok` call for which no faster end fits.
+    #[inline(never)]
+    fn end_with_decision(&self, end: Ticks) {
+        if let Some(mut call) = self.to_call(self.busy(), None) {
+            call.end(end, Outcome::Ok, None);
+        }
+        if self.state() == State::UNSAMPLED
+            && let (Some(thread), Some(site)) = (local::current(), self.site())
+        {
+            remember_durations(thread, site);
+        }
+    }
+
+    /// Gives the call's slot among the calls in flight back, if the call has one.
+    #[inline]
+    fn leave_slot(&self, thread: &ThreadState) {
+        let slot = self.slot.load(Ordering::Relaxed);
+        if slot != 0 {
+            let span = self.shown_span();
+            thread.home.suspended.give_back(&thread.spare_slots, slot, self.start(), span);
+        }
     }
 
     /// Returns the moment at which the call ends on this thread, and notes whether the call was direct.
@@ -303,14 +369,19 @@ impl Open {
         };
         let is_next = left != 0 && thread.is_some_and(is_next);
         let course = self.course.load(Ordering::Relaxed);
-        let site = self.site.load(Ordering::Relaxed);
         if course == ASSUMED && is_next {
-            direct::note(site, true);
+            direct::note(self.site.load(Ordering::Relaxed), true);
             return left;
         }
+        self.end_time_read(course, left, is_next)
+    }
+
+    /// Reads the moment at which the call ends, and notes whether the call was direct.
+    #[inline(never)]
+    fn end_time_read(&self, course: u32, left: Ticks, is_next: bool) -> Ticks {
         let now = counter();
         let is_direct = course == LOOKED_AT && is_next && direct::is_gap_short(elapsed(left, now));
-        direct::note(site, is_direct);
+        direct::note(self.site.load(Ordering::Relaxed), is_direct);
         now
     }
 

@@ -43,8 +43,7 @@ pub(super) fn note(span: u64, outer: Context) {
 pub(super) fn forget(span: u64) {
     CALLS.with(|out_of_order| {
         if out_of_order.count.get() > 0 {
-            let is_it = |call: &&Cell<(u64, Context)>| call.get().0 == span & !NOT_KEPT;
-            out_of_order.calls.iter().filter(is_it).for_each(|call| call.set((0, Context::NONE)));
+            out_of_order.forget(span & !NOT_KEPT);
         }
     });
 }
@@ -60,6 +59,12 @@ pub(super) fn settle() {
 }
 
 impl OutOfOrder {
+    #[cold]
+    fn forget(&self, span: u64) {
+        let is_it = |call: &&Cell<(u64, Context)>| call.get().0 == span;
+        self.calls.iter().filter(is_it).for_each(|call| call.set((0, Context::NONE)));
+    }
+
     #[cold]
     fn pass_over(&self) {
         let Some(thread) = local::current().filter(|thread| !is_recorders(thread)) else { return };
