@@ -144,6 +144,14 @@ impl Places {
     }
 }
 
+/// Makes a place for a span that has none among those of its thread. This is a function of its own because the place
+/// lies in its stack frame first.
+#[cold]
+#[inline(never)]
+fn make_elsewhere() -> Arc<Open> {
+    Arc::new(Open::vacant())
+}
+
 /// Returns the thread and the place that an id contains.
 #[inline]
 fn parts(id: u64) -> (usize, usize) {
@@ -167,7 +175,7 @@ impl Spans {
     pub(crate) fn insert(&self, id: &Id, begin: impl FnOnce(&Open) -> bool) {
         let id = id.into_u64();
         let place = self.vacant_place(id);
-        let other = if place.is_none() { Some(Arc::new(Open::vacant())) } else { None };
+        let other = if place.is_none() { Some(make_elsewhere()) } else { None };
         let is_recorded = place.map(|place| &place.open).or(other.as_deref()).is_some_and(begin);
         match (place, other) {
             // Publishes the call to other threads.

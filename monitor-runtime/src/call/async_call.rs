@@ -83,7 +83,7 @@ impl AsyncCall {
     /// Begins a call that is recorded like the call around it or as a root. Returns `None`, and changes nothing, for
     /// any other call.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    fn begin_recorded(site: &'static CallSite) -> Option<Begun> {
+    pub(super) fn begin_recorded(site: &'static CallSite) -> Option<Begun> {
         if site.epoch().fidelity() != Fidelity::RECORDED {
             return None;
         }
@@ -106,7 +106,7 @@ impl AsyncCall {
 
     /// Begins a call that [`Self::begin_recorded`] does not begin.
     #[inline(never)]
-    fn begin_unless_recorded(site: &'static CallSite) -> Begun {
+    pub(super) fn begin_unless_recorded(site: &'static CallSite) -> Begun {
         let epoch = site.epoch();
         if epoch.fidelity() == Fidelity::OFF {
             return PASS;

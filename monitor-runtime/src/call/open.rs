@@ -118,7 +118,16 @@ impl Open {
     #[must_use]
     pub fn begin(&self, site: &'static CallSite) -> bool {
         out_of_order::settle();
-        self.take(site, AsyncCall::begin(site))
+        match AsyncCall::begin_recorded(site) {
+            Some(begun) => self.take(site, begun),
+            None => self.begin_unless_recorded(site),
+        }
+    }
+
+    /// Begins a call that is not simply recorded.
+    #[inline(never)]
+    fn begin_unless_recorded(&self, site: &'static CallSite) -> bool {
+        self.take(site, AsyncCall::begin_unless_recorded(site))
     }
 
     /// Begins a call whose parent is the call of this context. Its time starts. Returns false if the call passes
@@ -283,15 +292,20 @@ impl Open {
         }
         let thread = local::current_if_marked();
         let end = self.end_time(thread);
-        let is_over = |thread: &ThreadState| match self.state() {
-            State::SAMPLED => self.end_sampled(thread, end),
-            State::UNSAMPLED => self.end_timed(thread, end),
-            _ => false,
-        };
+        let is_over = |thread: &ThreadState| self.state() == State::SAMPLED && self.end_sampled(thread, end);
+        if !thread.is_some_and(is_over) {
+            self.end_unless_sampled(thread, end);
+        }
+        self.vacate(thread);
+    }
+
+    /// Ends an `ok` call that is not simply recorded.
+    #[inline(never)]
+    fn end_unless_sampled(&self, thread: Option<&'static ThreadState>, end: Ticks) {
+        let is_over = |thread: &ThreadState| self.state() == State::UNSAMPLED && self.end_timed(thread, end);
         if !thread.is_some_and(is_over) {
             self.end_with_decision(end);
         }
-        self.vacate(thread);
     }
 
     /// Ends a sampled call and returns true. Returns false, and changes nothing, if the ring is at a limit.
@@ -338,6 +352,7 @@ impl Open {
     }
 
     /// Ends an `ok` call for which no faster end fits.
+    #[cold]
     #[inline(never)]
     fn end_with_decision(&self, end: Ticks) {
         if let Some(mut call) = self.to_call(self.busy(), None) {
@@ -362,7 +377,7 @@ impl Open {
 
     /// Returns the moment at which the call ends on this thread, and notes whether the call was direct.
     #[inline]
-    fn end_time(&self, thread: Option<&ThreadState>) -> Ticks {
+    pub(super) fn end_time(&self, thread: Option<&ThreadState>) -> Ticks {
         let left = self.left.load(Ordering::Relaxed);
         let is_next = |thread: &ThreadState| {
             self.is_at_home(thread) && thread.last_span() == self.left_span.load(Ordering::Relaxed)
