@@ -217,11 +217,17 @@ impl Spans {
     /// Runs a closure on the call of an open span. Returns `None` if the span is not recorded.
     #[inline]
     pub(crate) fn access<R>(&self, id: &Id, run: impl FnOnce(&Open) -> R) -> Option<R> {
-        match self.place(id.into_u64()) {
-            Some(place) => Some(run(&place.open)),
-            None if self.others_count.load(Ordering::Relaxed) == 0 => None,
-            None => Some(run(&*self.find_elsewhere(id.into_u64())?)),
-        }
+        let other;
+        // There is one call of the closure, because the compiler then inlines it.
+        let open = match self.place(id.into_u64()) {
+            Some(place) => &place.open,
+            None if self.others_count.load(Ordering::Relaxed) == 0 => return None,
+            None => {
+                other = self.find_elsewhere(id.into_u64())?;
+                &*other
+            }
+        };
+        Some(run(open))
     }
 
     #[cold]

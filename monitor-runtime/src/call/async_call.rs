@@ -22,6 +22,7 @@ use crate::record::{
     EXTENSION_WORDS, Header, Kept, NOT_KEPT, Outcome, first_word, of_async, place, sizes_word,
 };
 use crate::ring::frames;
+use crate::ring::spsc::Room;
 use crate::ring::suspended::Suspended;
 use crate::site::{CallSite, Fidelity};
 use crate::thread::local::{self, Lease};
@@ -402,10 +403,13 @@ impl AsyncCall {
     /// Writes the record of a sampled `ok` call without values and flags. Returns false if the ring is at a limit.
     #[inline]
     fn write_ok(&self, thread: &ThreadState, end: Ticks) -> bool {
-        let Self { span, trace, weight, parent, start, .. } = *self;
-        let context = Context { span, trace, weight };
-        PlainCall { site: self.site.id(), context, parent, start, busy: self.busy, callees: self.callees }
-            .write_ok(thread, end)
+        write_ok(thread, self.site.id(), (self.start, end), |room| {
+            room.put(place::SPAN, self.span);
+            room.put(place::PARENT, self.parent);
+            room.put(place::TRACE, self.trace);
+            room.put(place::SIZES, sizes_word(self.weight, 0, 0));
+            self.spent(0)
+        })
     }
 
     /// Gives the call's slot among the suspended calls back, if the call has one.
@@ -546,40 +550,31 @@ impl AsyncCall {
     }
 }
 
-/// The parts of a sampled call without values and flags whose last poll is over.
-#[derive(Debug)]
-pub(super) struct PlainCall {
-    pub(super) site: u32,
-    pub(super) context: Context,
-    pub(super) parent: u64,
-    pub(super) start: Ticks,
-    pub(super) busy: Ticks,
-    /// The part of `busy` that was spent in callees.
-    pub(super) callees: Ticks,
-}
-
-impl PlainCall {
-    /// Writes the record of the call, which ended at `end` as `ok`. Returns false if the ring is at a limit.
-    #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(super) fn write_ok(&self, thread: &ThreadState, end: Ticks) -> bool {
-        let current = thread.current.load(Ordering::Relaxed);
-        thread.suppress();
-        let room = thread.ring.room(EXTENSION_WORDS);
-        let is_written = room.is_some();
-        if let Some(room) = room {
-            let first = first_word(EXTENSION_WORDS, Outcome::Ok, Kept::Sampled, false, self.site);
-            room.put(place::FIRST, of_async(first));
-            room.put(place::START, self.start);
-            room.put(place::DURATION, elapsed(self.start, end));
-            room.put(place::SPAN, self.context.span);
-            room.put(place::PARENT, self.parent);
-            room.put(place::TRACE, self.context.trace);
-            room.put(place::SIZES, sizes_word(self.context.weight, 0, 0));
-            room.commit_extension(self.busy, self.busy.saturating_sub(self.callees));
-        }
-        thread.restore(current);
-        is_written
+/// Writes the record of a sampled `ok` call without values and flags, which began and ended at these moments. `put`
+/// writes the span, the parent, the trace and the sizes, and returns the busy time and the self time: the parts of the
+/// call are read one by one between the stores, so they need not all be in registers at once. Returns false if the ring
+/// is at a limit.
+#[cfg_attr(not(debug_assertions), inline(always))]
+pub(super) fn write_ok(
+    thread: &ThreadState,
+    site: u32,
+    (start, end): (Ticks, Ticks),
+    put: impl FnOnce(&Room<'_>) -> Spent,
+) -> bool {
+    let current = thread.current.load(Ordering::Relaxed);
+    thread.suppress();
+    let room = thread.ring.room(EXTENSION_WORDS);
+    let is_written = room.is_some();
+    if let Some(room) = room {
+        let first = first_word(EXTENSION_WORDS, Outcome::Ok, Kept::Sampled, false, site);
+        room.put(place::FIRST, of_async(first));
+        room.put(place::START, start);
+        room.put(place::DURATION, elapsed(start, end));
+        let Spent { busy, self_ticks, .. } = put(&room);
+        room.commit_extension(busy, self_ticks);
     }
+    thread.restore(current);
+    is_written
 }
 
 // This function serves calls whose polls are begun and ended by hand: see `open`.

@@ -14,7 +14,7 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
-use super::async_call::{AsyncCall, Begun, PlainCall};
+use super::async_call::{AsyncCall, Begun, write_ok};
 use super::async_state::State;
 use super::async_values::Values;
 use super::captured::is_recorders;
@@ -25,12 +25,13 @@ use super::timed::remember_durations;
 use super::visit::{ColdState, Visit};
 use crate::platform::clock::{Ticks, counter, elapsed};
 use crate::platform::coarse_clock::coarse;
-use crate::record::{NOT_KEPT, Outcome};
+use crate::record::{NOT_KEPT, Outcome, place, sizes_word};
 use crate::ring::frames;
 use crate::ring::suspended::Suspended;
 use crate::site::{self, CallSite};
 use crate::thread::local;
 use crate::thread::state::{CallerState, NO_SPAN, ThreadState};
+use crate::thread::tally::Spent;
 
 /// The course of a call that is assumed to be direct: to be entered as soon as it begins, and to end as soon as it is
 /// left.
@@ -311,11 +312,14 @@ impl Open {
     /// Ends a sampled call and returns true. Returns false, and changes nothing, if the ring is at a limit.
     #[inline]
     fn end_sampled(&self, thread: &ThreadState, end: Ticks) -> bool {
-        let (busy, callees) = self.busy();
-        let (context, parent) = (self.context(), self.parent.load(Ordering::Relaxed));
-        let site = self.site.load(Ordering::Relaxed);
-        let call = PlainCall { site, context, parent, start: self.start(), busy, callees };
-        let is_over = call.write_ok(thread, end);
+        let is_over = write_ok(thread, self.site.load(Ordering::Relaxed), (self.start(), end), |room| {
+            room.put(place::SPAN, self.span.load(Ordering::Relaxed));
+            room.put(place::PARENT, self.parent.load(Ordering::Relaxed));
+            room.put(place::TRACE, self.trace.load(Ordering::Relaxed));
+            room.put(place::SIZES, sizes_word(self.context().weight, 0, 0));
+            let (busy, callees) = self.busy();
+            Spent { busy, self_ticks: busy.saturating_sub(callees), ..Spent::default() }
+        });
         if is_over {
             self.leave_slot(thread);
         }
