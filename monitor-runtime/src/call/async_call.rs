@@ -78,7 +78,13 @@ impl AsyncCall {
     /// Begins a call, and returns its parts.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn begin(site: &'static CallSite) -> Begun {
-        Self::begin_recorded(site).unwrap_or_else(|| Self::begin_unless_recorded(site))
+        Self::begin_recorded(site).unwrap_or_else(|| Self::begin_elsewhere(site))
+    }
+
+    /// Does what [`Self::begin_unless_recorded`] does, as a function of its own.
+    #[inline(never)]
+    fn begin_elsewhere(site: &'static CallSite) -> Begun {
+        Self::begin_unless_recorded(site)
     }
 
     /// Begins a call that is recorded like the call around it or as a root. Returns `None`, and changes nothing, for
@@ -106,7 +112,7 @@ impl AsyncCall {
     }
 
     /// Begins a call that [`Self::begin_recorded`] does not begin.
-    #[inline(never)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn begin_unless_recorded(site: &'static CallSite) -> Begun {
         let epoch = site.epoch();
         if epoch.fidelity() == Fidelity::OFF {

@@ -138,7 +138,7 @@ impl Open {
         self.take(site, context.scope(|| AsyncCall::begin(site)))
     }
 
-    #[inline]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn take(&self, site: &'static CallSite, (state, context, parent, start): Begun) -> bool {
         if state.is_over() {
             return false;
