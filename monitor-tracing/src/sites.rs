@@ -107,18 +107,14 @@ impl Sites {
         metadata: &Metadata<'_>,
         name: Option<&Name>,
     ) -> Option<Site> {
-        let site = self.find_shared(address).unwrap_or_else(|| self.make(address, metadata, name));
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner).get(&address).copied();
+        let site = known.unwrap_or_else(|| self.make(address, metadata, name));
         LAST_USED.with(|sites| {
             sites[place].address.set(address);
             sites[place].layer.set(self.layer);
             sites[place].site.set(site);
         });
         site
-    }
-
-    /// Returns the site of a callsite that some thread has used.
-    fn find_shared(&self, address: usize) -> Option<Option<Site>> {
-        self.known.read().unwrap_or_else(PoisonError::into_inner).get(&address).copied()
     }
 
     fn make(&self, address: usize, metadata: &Metadata<'_>, name: Option<&Name>) -> Option<Site> {

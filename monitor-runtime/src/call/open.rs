@@ -21,6 +21,7 @@ use super::captured::is_recorders;
 use super::context::Context;
 use super::direct;
 use super::out_of_order;
+use super::publish::count;
 use super::timed::remember_durations;
 use super::visit::{ColdState, Visit};
 use crate::platform::clock::{Ticks, counter, elapsed};
@@ -31,7 +32,7 @@ use crate::ring::suspended::Suspended;
 use crate::site::{self, CallSite};
 use crate::thread::local;
 use crate::thread::state::{CallerState, NO_SPAN, ThreadState};
-use crate::thread::tally::Spent;
+use crate::thread::tally::{Spent, Unrecorded};
 
 /// The course of a call that is assumed to be direct: to be entered as soon as it begins, and to end as soon as it is
 /// left.
@@ -303,7 +304,7 @@ impl Open {
     /// Ends an `ok` call that is not simply recorded.
     #[inline(never)]
     fn end_unless_sampled(&self, thread: Option<&'static ThreadState>, end: Ticks) {
-        let is_over = |thread: &ThreadState| self.state() == State::UNSAMPLED && self.end_timed(thread, end);
+        let is_over = |thread| self.state() == State::UNSAMPLED && self.end_timed(thread, end);
         if !thread.is_some_and(is_over) {
             self.end_with_decision(end);
         }
@@ -326,22 +327,29 @@ impl Open {
         is_over
     }
 
-    /// Ends an unsampled call that was neither slow nor waited, and returns true. Returns false, and changes nothing,
-    /// for any other call, and for the first one of its function that the thread counts.
+    /// Ends an unsampled call and returns true. Returns false, and changes nothing, if the call was slow.
     #[inline]
-    fn end_timed(&self, thread: &ThreadState, end: Ticks) -> bool {
-        let (busy, callees) = self.busy();
-        let durations = local::countdown_table()
-            .filter(|_| busy == elapsed(self.start(), end))
-            .and_then(|table| table.durations(self.site.load(Ordering::Relaxed)));
-        let (Some(durations), Some(site)) = (durations, self.site()) else { return false };
-        if busy >= site.slow_ticks.load(Ordering::Relaxed) {
+    fn end_timed(&self, thread: &'static ThreadState, end: Ticks) -> bool {
+        let Some(site) = self.site() else { return false };
+        let duration = elapsed(self.start(), end);
+        if duration >= site.slow_ticks.load(Ordering::Relaxed) {
             return false;
         }
         self.leave_slot(thread);
+        let (busy, callees) = self.busy();
+        let self_ticks = busy.saturating_sub(callees);
         let current = thread.current.load(Ordering::Relaxed);
         thread.suppress();
-        durations.count_sampled_out(busy, busy.saturating_sub(callees), false);
+        // The remembered durations are those of calls that never waited.
+        let durations = local::countdown_table().and_then(|table| table.durations(site.id()));
+        match durations.filter(|_| busy == duration) {
+            Some(durations) => durations.count_sampled_out(duration, self_ticks, false),
+            None => {
+                let spent = Spent { duration, self_ticks, busy, is_nested: false };
+                count(thread, site, Outcome::Ok, Unrecorded::SampledOut, spent);
+                remember_durations(thread, site);
+            }
+        }
         thread.restore(current);
         true
     }
@@ -361,11 +369,6 @@ impl Open {
     fn end_with_decision(&self, end: Ticks) {
         if let Some(mut call) = self.to_call(self.busy(), None) {
             call.end(end, Outcome::Ok, None);
-        }
-        if self.state() == State::UNSAMPLED
-            && let (Some(thread), Some(site)) = (local::current(), self.site())
-        {
-            remember_durations(thread, site);
         }
     }
 
