@@ -9,36 +9,32 @@
 //! The common call is entered and left on the thread that began it, has no values, and does not fail. Its words are
 //! written by that thread alone, so no step takes a lock or changes a shared word. If the calls of its callsite are
 //! entered as soon as they begin and end as soon as they are left, two readings of the clock are enough instead of
-//! four: see `direct`. Everything else is left to `open_cold`.
+//! four: see `direct`. The ends of calls are in `open_end`. Everything else is left to `open_cold`.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
-use super::async_call::{AsyncCall, Begun, write_ok};
+use super::async_call::{AsyncCall, Begun};
 use super::async_state::State;
 use super::async_values::Values;
 use super::captured::is_recorders;
 use super::context::Context;
 use super::direct;
 use super::out_of_order;
-use super::publish::count;
-use super::timed::remember_durations;
 use super::visit::{ColdState, Visit};
 use crate::platform::clock::{Ticks, counter, elapsed};
-use crate::platform::coarse_clock::coarse;
-use crate::record::{NOT_KEPT, Outcome, place, sizes_word};
+use crate::record::NOT_KEPT;
 use crate::ring::frames;
 use crate::ring::suspended::Suspended;
 use crate::site::{self, CallSite};
 use crate::thread::local;
 use crate::thread::state::{CallerState, NO_SPAN, ThreadState};
-use crate::thread::tally::{Spent, Unrecorded};
 
 /// The course of a call that is assumed to be direct: to be entered as soon as it begins, and to end as soon as it is
 /// left.
-const ASSUMED: u32 = 0;
+pub(super) const ASSUMED: u32 = 0;
 /// The course of a call that was direct so far, and is timed in full to find out whether it stays so.
-const LOOKED_AT: u32 = 1;
+pub(super) const LOOKED_AT: u32 = 1;
 /// The course of a call that is not direct.
 const WINDING: u32 = 2;
 
@@ -49,17 +45,17 @@ const WINDING: u32 = 2;
 pub struct Open {
     /// The call's state, as the bits of a [`State`].
     state: AtomicU64,
-    site: AtomicU32,
+    pub(super) site: AtomicU32,
     /// The call's slot among the calls in flight; 0 for none.
     pub(super) slot: AtomicU32,
     /// The context while the call is entered: its span, its tree, and the tree's weight. A call that gets a span with
     /// its record is entered in the context in which it began.
-    span: AtomicU64,
-    trace: AtomicU64,
+    pub(super) span: AtomicU64,
+    pub(super) trace: AtomicU64,
     weight: AtomicU32,
     /// The number of visits in `cold`.
     pub(super) others: AtomicU32,
-    parent: AtomicU64,
+    pub(super) parent: AtomicU64,
     start: AtomicU64,
     /// The address of the state of the thread that began the call; 0 for a thread without one. This home thread alone
     /// writes the following words.
@@ -68,7 +64,7 @@ pub struct Open {
     busy: AtomicU64,
     callees: AtomicU64,
     /// The moment at which the home thread entered the call; 0 while the thread is not in it.
-    since: AtomicU64,
+    pub(super) since: AtomicU64,
     /// The home thread's context around its visit, and what the visit changes of the thread's state.
     before_span: AtomicU64,
     before_trace: AtomicU64,
@@ -77,10 +73,10 @@ pub struct Open {
     pub(super) has_cold: AtomicBool,
     caller_state: [AtomicU64; 2],
     /// The moment at which the home thread left the call last, or 0, and the last span of the thread then.
-    left: AtomicU64,
-    left_span: AtomicU64,
+    pub(super) left: AtomicU64,
+    pub(super) left_span: AtomicU64,
     /// The course of the call so far: `ASSUMED`, `LOOKED_AT` or `WINDING`.
-    course: AtomicU32,
+    pub(super) course: AtomicU32,
     pub(super) cold: Mutex<ColdState>,
 }
 
@@ -270,141 +266,6 @@ impl Open {
             && self.others.load(Ordering::Relaxed) == 0
             && thread.current.load(Ordering::Relaxed) == self.span.load(Ordering::Relaxed)
             && !std::thread::panicking()
-    }
-
-    /// Ends the call: as `panic` if a panic unwinds or has unwound through it, else as `error` if [`Self::fail`] was
-    /// called, else as `ok`. The record goes into the ring of this thread.
-    #[inline]
-    pub fn end(&self) {
-        let is_plain = !self.has_cold.load(Ordering::Relaxed)
-            && self.since.load(Ordering::Relaxed) == 0
-            && !std::thread::panicking();
-        if is_plain { self.end_ok() } else { self.end_cold(None) }
-    }
-
-    /// Ends the call as `cancelled`, for a call whose end was not reported.
-    pub fn cancel(&self) {
-        self.end_cold(Some(Outcome::Cancelled));
-    }
-
-    #[inline]
-    fn end_ok(&self) {
-        if self.state().is_counted() && coarse() == self.start() {
-            return self.end_counted();
-        }
-        let thread = local::current_if_marked();
-        let end = self.end_time(thread);
-        let is_over = |thread: &ThreadState| self.state() == State::SAMPLED && self.end_sampled(thread, end);
-        if !thread.is_some_and(is_over) {
-            self.end_unless_sampled(thread, end);
-        }
-        self.vacate(thread);
-    }
-
-    /// Ends an `ok` call that is not simply recorded.
-    #[inline(never)]
-    fn end_unless_sampled(&self, thread: Option<&'static ThreadState>, end: Ticks) {
-        let is_over = |thread| self.state() == State::UNSAMPLED && self.end_timed(thread, end);
-        if !thread.is_some_and(is_over) {
-            self.end_with_decision(end);
-        }
-    }
-
-    /// Ends a sampled call and returns true. Returns false, and changes nothing, if the ring is at a limit.
-    #[inline]
-    fn end_sampled(&self, thread: &ThreadState, end: Ticks) -> bool {
-        let is_over = write_ok(thread, self.site.load(Ordering::Relaxed), (self.start(), end), |room| {
-            room.put(place::SPAN, self.span.load(Ordering::Relaxed));
-            room.put(place::PARENT, self.parent.load(Ordering::Relaxed));
-            room.put(place::TRACE, self.trace.load(Ordering::Relaxed));
-            room.put(place::SIZES, sizes_word(self.context().weight, 0, 0));
-            let (busy, callees) = self.busy();
-            Spent { busy, self_ticks: busy.saturating_sub(callees), ..Spent::default() }
-        });
-        if is_over {
-            self.leave_slot(thread);
-        }
-        is_over
-    }
-
-    /// Ends an unsampled call and returns true. Returns false, and changes nothing, if the call was slow.
-    #[inline]
-    fn end_timed(&self, thread: &'static ThreadState, end: Ticks) -> bool {
-        let Some(site) = self.site() else { return false };
-        let duration = elapsed(self.start(), end);
-        if duration >= site.slow_ticks.load(Ordering::Relaxed) {
-            return false;
-        }
-        self.leave_slot(thread);
-        let (busy, callees) = self.busy();
-        let self_ticks = busy.saturating_sub(callees);
-        let current = thread.current.load(Ordering::Relaxed);
-        thread.suppress();
-        // The remembered durations are those of calls that never waited.
-        let durations = local::countdown_table().and_then(|table| table.durations(site.id()));
-        match durations.filter(|_| busy == duration) {
-            Some(durations) => durations.count_sampled_out(duration, self_ticks, false),
-            None => {
-                let spent = Spent { duration, self_ticks, busy, is_nested: false };
-                count(thread, site, Outcome::Ok, Unrecorded::SampledOut, spent);
-                remember_durations(thread, site);
-            }
-        }
-        thread.restore(current);
-        true
-    }
-
-    /// Ends a call that was counted when it began, and that was not slow.
-    fn end_counted(&self) {
-        let thread = local::current();
-        if let Some(thread) = thread {
-            self.leave_slot(thread);
-        }
-        self.vacate(thread);
-    }
-
-    /// Ends an `ok` call for which no faster end fits.
-    #[cold]
-    #[inline(never)]
-    fn end_with_decision(&self, end: Ticks) {
-        if let Some(mut call) = self.to_call(self.busy(), None) {
-            call.end(end, Outcome::Ok, None);
-        }
-    }
-
-    /// Gives the call's slot among the calls in flight back, if the call has one.
-    #[inline]
-    fn leave_slot(&self, thread: &ThreadState) {
-        let slot = self.slot.load(Ordering::Relaxed);
-        if slot != 0 {
-            let span = self.shown_span();
-            thread.home.suspended.give_back(&thread.spare_slots, slot, self.start(), span);
-        }
-    }
-
-    /// Returns the moment at which the call ends on this thread, and notes whether the call was direct.
-    #[inline]
-    pub(super) fn end_time(&self, thread: Option<&ThreadState>) -> Ticks {
-        let left = self.left.load(Ordering::Relaxed);
-        let is_next = |thread: &ThreadState| {
-            self.is_at_home(thread) && thread.last_span() == self.left_span.load(Ordering::Relaxed)
-        };
-        let is_next = left != 0 && thread.is_some_and(is_next);
-        let course = self.course.load(Ordering::Relaxed);
-        if course == ASSUMED && is_next {
-            direct::note(self.site.load(Ordering::Relaxed), true);
-            return left;
-        }
-        self.end_time_read(course, left, is_next)
-    }
-
-    /// Reads the moment at which the call ends, and notes whether the call was direct.
-    #[inline(never)]
-    fn end_time_read(&self, course: u32, left: Ticks, is_next: bool) -> Ticks {
-        let now = counter();
-        let is_direct = course == LOOKED_AT && is_next && direct::is_gap_short(elapsed(left, now));
-        direct::note(self.site.load(Ordering::Relaxed), is_direct);
-        now
     }
 
     /// Notes that the call is not entered and left like a direct call.
