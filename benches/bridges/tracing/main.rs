@@ -1,9 +1,9 @@
-//! `cargo bench -p monitor-bridge-benches --bench tracing` measures the nanoseconds that a span adds to a function: with a
-//! registry and an empty layer, with a layer that keeps a word for each span, with `monitored_tracing::layer()`, and with
-//! a layer that writes JSON lines.
+//! `cargo bench -p monitor-bridge-benches --bench tracing` measures the nanoseconds that a span adds to a function:
+//! with a registry and an empty layer, with a layer that keeps a word for each span, with
+//! `monitored_tracing::layer()`, and with a layer that writes JSON lines.
 //!
-//! Each subscriber has a worker process of its own, and the unit of the ratios is two reads of the time stamp counter, as in
-//! the benchmark `call`. What our layer costs is the difference to the empty layer in the same round.
+//! Each subscriber has a worker process of its own, and the unit of the ratios is two reads of the time stamp counter,
+//! as in the benchmark `call`. What our layer costs is the difference to the empty layer in the same round.
 
 use std::collections::btree_map::Entry;
 use std::error::Error;
