@@ -18,7 +18,7 @@ use tracing_subscriber::registry::LookupSpan;
 use crate::fields::{Facade, Line, Values, failure_in, text_of};
 use crate::none;
 use crate::reentrancy::run_unless_working;
-use crate::sites::{Name, Site, Sites};
+use crate::sites::{Fields, Name, Site, Sites};
 use crate::spans::Spans;
 
 /// A [`Layer`] that records spans as calls. [`layer`] returns one with the defaults.
@@ -128,7 +128,7 @@ impl MonitorLayer {
         let parent = self.parent(span, context);
         self.open.insert(id, |open| {
             let is_recorded = bridge::begin(open, site.call, parent);
-            if is_recorded && site.has_fields {
+            if is_recorded && site.fields != Fields::None {
                 capture(span, site, open);
             }
             is_recorded
@@ -314,11 +314,12 @@ impl fmt::Debug for MonitorLayer {
 }
 
 /// Captures the fields that a span begins with.
+#[inline(never)]
 fn capture(span: &Attributes<'_>, site: Site, open: &Open) {
     if open.captures() {
         open.capture(|fields| span.record(&mut Values::new(fields)));
     }
-    if site.has_failure
+    if site.fields == Fields::WithFailure
         && let Some(text) = failure_in(&|visit: &mut dyn Visit| span.record(visit))
     {
         open.fail(text);

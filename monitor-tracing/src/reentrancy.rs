@@ -16,6 +16,7 @@ thread_local! {
 struct Working;
 
 impl Drop for Working {
+    #[inline]
     fn drop(&mut self) {
         IS_WORKING.set(false);
     }

@@ -19,9 +19,29 @@ use crate::fields::is_failure;
 pub(crate) struct Site {
     /// The recorder's call site, to which the calls of these spans belong.
     pub(crate) call: bridge::Site,
-    pub(crate) has_fields: bool,
-    /// True if one of the fields may say that the span failed.
-    pub(crate) has_failure: bool,
+    pub(crate) fields: Fields,
+}
+
+/// The fields that the spans of a callsite have. The value is a whole word, because a copy of a site with padding was
+/// read back across the borders of its stores, which took the processor 4 ns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(usize)]
+pub(crate) enum Fields {
+    None,
+    Some,
+    /// One of the fields may say that the span failed.
+    WithFailure,
+}
+
+impl Fields {
+    fn of(metadata: &Metadata<'_>) -> Self {
+        let fields = metadata.fields();
+        match fields.is_empty() {
+            true => Self::None,
+            false if fields.iter().any(|field| is_failure(field.name())) => Self::WithFailure,
+            false => Self::Some,
+        }
+    }
 }
 
 /// A function that returns the name of the recorded function for the spans of a callsite.
@@ -39,12 +59,23 @@ pub(crate) struct Sites {
 /// The callsites that a thread remembers. Their memory is 3 KiB.
 const REMEMBERED: usize = 64;
 
-/// A remembered callsite: the address of its metadata, the layer, and the site.
-type Remembered = Cell<(usize, usize, Option<Site>)>;
+/// A remembered callsite.
+struct Remembered {
+    /// The address of the callsite's metadata; 0 for none.
+    address: Cell<usize>,
+    layer: Cell<usize>,
+    site: Cell<Option<Site>>,
+}
+
+impl Remembered {
+    const fn none() -> Self {
+        Self { address: Cell::new(0), layer: Cell::new(0), site: Cell::new(None) }
+    }
+}
 
 thread_local! {
     /// The callsites that the thread used last. Const and without `Drop`, so an access is one load.
-    static LAST_USED: [Remembered; REMEMBERED] = const { [const { Cell::new((0, 0, None)) }; REMEMBERED] };
+    static LAST_USED: [Remembered; REMEMBERED] = const { [const { Remembered::none() }; REMEMBERED] };
 }
 
 impl Sites {
@@ -59,22 +90,34 @@ impl Sites {
         let address = std::ptr::from_ref(metadata).addr();
         // Metadata takes more than 64 bytes, so callsites next to each other differ in these bits.
         let place = (address >> 6) % REMEMBERED;
-        LAST_USED.with(|sites| {
-            let (of, layer, site) = sites[place].get();
-            if of == address && layer == self.layer {
-                return site;
-            }
-            let site = self.find_or_make(address, metadata, name);
-            sites[place].set((address, self.layer, site));
-            site
-        })
+        // The closure is this small because the compiler then inlines it.
+        let remembered = LAST_USED.with(|sites| {
+            let last = &sites[place];
+            (last.address.get() == address && last.layer.get() == self.layer).then(|| last.site.get())
+        });
+        remembered.unwrap_or_else(|| self.find_or_make(address, place, metadata, name))
     }
 
+    /// Returns the site of a callsite that this thread does not remember, and remembers it at this place.
     #[cold]
-    fn find_or_make(&self, address: usize, metadata: &Metadata<'_>, name: Option<&Name>) -> Option<Site> {
-        if let Some(site) = self.known.read().unwrap_or_else(PoisonError::into_inner).get(&address) {
-            return *site;
-        }
+    fn find_or_make(
+        &self,
+        address: usize,
+        place: usize,
+        metadata: &Metadata<'_>,
+        name: Option<&Name>,
+    ) -> Option<Site> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner).get(&address).copied();
+        let site = known.unwrap_or_else(|| self.make(address, metadata, name));
+        LAST_USED.with(|sites| {
+            sites[place].address.set(address);
+            sites[place].layer.set(self.layer);
+            sites[place].site.set(site);
+        });
+        site
+    }
+
+    fn make(&self, address: usize, metadata: &Metadata<'_>, name: Option<&Name>) -> Option<Site> {
         let site = make(metadata, name);
         self.known.write().unwrap_or_else(PoisonError::into_inner).insert(address, site);
         site
@@ -88,12 +131,7 @@ fn make(metadata: &Metadata<'_>, name: Option<&Name>) -> Option<Site> {
         line: metadata.line().unwrap_or(0),
         group: metadata.target().split("::").next().filter(|group| !group.is_empty()).map(str::to_owned),
     };
-    let fields = metadata.fields();
-    Some(Site {
-        call: bridge::site(facts)?,
-        has_fields: !fields.is_empty(),
-        has_failure: fields.iter().any(|field| is_failure(field.name())),
-    })
+    Some(Site { call: bridge::site(facts)?, fields: Fields::of(metadata) })
 }
 
 /// Returns the path of the span: its target and its name, unless the name is a path already.

@@ -22,7 +22,8 @@ const THREAD_SHIFT: u32 = 38;
 /// The number of threads whose spans have places. Further threads share these places, which a living thread fills
 /// already, so most of their spans are kept in the map.
 const THREADS: usize = 1024;
-/// The places of a thread: chunks of 6 KiB that are made as they are needed.
+/// The places of a thread: chunks of 6 KiB. The first one is made with the thread's first span, the others as they are
+/// needed.
 const CHUNKS: usize = 64;
 const CHUNK: usize = 16;
 /// The most functions that are kept of the spans from which one span follows.
@@ -31,7 +32,7 @@ const FOLLOWS_MAX: usize = 8;
 /// The spans of one layer that are open.
 #[derive(Debug)]
 pub(crate) struct Spans {
-    threads: Box<[OnceLock<Box<Places>>]>,
+    threads: Box<[OnceLock<Box<Places>>; THREADS]>,
     /// The spans that have no place among those of their thread. `others_count` is their number, which is read without
     /// the lock.
     others: Mutex<HashMap<u64, Arc<Open>, BuildHasherDefault<IdHasher>>>,
@@ -48,7 +49,10 @@ struct Places {
     owner: AtomicU64,
     /// A reference to a value of the owning thread that is dropped when the thread ends.
     life: Mutex<Weak<()>>,
-    chunks: [OnceLock<Box<[Place; CHUNK]>>; CHUNKS],
+    /// The first places. They lie here because most threads have few open spans at a time, whose places are then found
+    /// with one step less.
+    first: [Place; CHUNK],
+    others: [OnceLock<Box<[Place; CHUNK]>>; CHUNKS - 1],
 }
 
 /// The place of a span.
@@ -91,8 +95,8 @@ fn make_token() -> u64 {
 
 impl Default for Places {
     fn default() -> Self {
-        let chunks = [const { OnceLock::new() }; CHUNKS];
-        Self { owner: AtomicU64::new(0), life: Mutex::default(), chunks }
+        let (first, others) = ([const { Place::vacant() }; CHUNK], [const { OnceLock::new() }; CHUNKS - 1]);
+        Self { owner: AtomicU64::new(0), life: Mutex::default(), first, others }
     }
 }
 
@@ -116,6 +120,36 @@ impl Places {
         }
         is_free
     }
+
+    /// Returns a place that exists already.
+    #[inline]
+    fn get(&self, place: usize) -> Option<&Place> {
+        match self.first.get(place) {
+            Some(place) => Some(place),
+            None => Some(&self.others.get(place / CHUNK - 1)?.get()?[place % CHUNK]),
+        }
+    }
+
+    /// Returns a place, made on first use; `None` for a place beyond the bound.
+    #[inline]
+    fn get_or_make(&self, place: usize) -> Option<&Place> {
+        self.get(place).or_else(|| self.make(place))
+    }
+
+    #[cold]
+    fn make(&self, place: usize) -> Option<&Place> {
+        let chunk = self.others.get((place / CHUNK).checked_sub(1)?)?;
+        let made = chunk.get_or_init(|| Box::new([const { Place::vacant() }; CHUNK]));
+        Some(&made[place % CHUNK])
+    }
+}
+
+/// Makes a place for a span that has none among those of its thread. This is a function of its own because the place
+/// lies in its stack frame first.
+#[cold]
+#[inline(never)]
+fn make_elsewhere() -> Arc<Open> {
+    Arc::new(Open::vacant())
 }
 
 /// Returns the thread and the place that an id contains.
@@ -128,7 +162,7 @@ fn parts(id: u64) -> (usize, usize) {
 impl Spans {
     pub(crate) fn new() -> Self {
         Self {
-            threads: (0..THREADS).map(|_| OnceLock::new()).collect(),
+            threads: Box::new([const { OnceLock::new() }; THREADS]),
             others: Mutex::default(),
             others_count: AtomicUsize::new(0),
             follows: Mutex::default(),
@@ -140,28 +174,29 @@ impl Spans {
     #[inline]
     pub(crate) fn insert(&self, id: &Id, begin: impl FnOnce(&Open) -> bool) {
         let id = id.into_u64();
-        let (thread, place) = parts(id);
-        let places = self.threads[thread].get_or_init(Box::default);
-        let chunk = places.chunks.get(place / CHUNK).filter(|_| places.is_owned());
-        let chunk = chunk.map(|chunk| chunk.get_or_init(|| Box::new([const { Place::vacant() }; CHUNK])));
-        match chunk.map(|chunk| &chunk[place % CHUNK]) {
-            // Observes that the last span at this place has ended.
-            Some(place) if place.id.load(Ordering::Acquire) == 0 => {
-                if begin(&place.open) {
-                    // Publishes the call to other threads.
-                    place.id.store(id, Ordering::Release);
-                }
-            }
-            _ => self.insert_elsewhere(id, begin),
+        let place = self.vacant_place(id);
+        let other = if place.is_none() { Some(make_elsewhere()) } else { None };
+        let is_recorded = place.map(|place| &place.open).or(other.as_deref()).is_some_and(begin);
+        match (place, other) {
+            // Publishes the call to other threads.
+            (Some(place), _) if is_recorded => place.id.store(id, Ordering::Release),
+            (None, Some(open)) if is_recorded => self.keep_elsewhere(id, open),
+            _ => {}
         }
     }
 
+    /// Returns the place of a span that begins; `None` if the place is taken, or belongs to another thread.
+    #[inline]
+    fn vacant_place(&self, id: u64) -> Option<&Place> {
+        let (thread, place) = parts(id);
+        let places = self.threads[thread].get_or_init(Box::default);
+        let place = if places.is_owned() { places.get_or_make(place) } else { None };
+        // Observes that the last span at this place has ended.
+        place.filter(|place| place.id.load(Ordering::Acquire) == 0)
+    }
+
     #[cold]
-    fn insert_elsewhere(&self, id: u64, begin: impl FnOnce(&Open) -> bool) {
-        let open = Arc::new(Open::vacant());
-        if !begin(&open) {
-            return;
-        }
+    fn keep_elsewhere(&self, id: u64, open: Arc<Open>) {
         let Some(mut others) = lock_unless_lost(&self.others) else { return };
         let replaced = others.insert(id, open);
         self.others_count.store(others.len(), Ordering::Relaxed);
@@ -175,19 +210,24 @@ impl Spans {
     #[inline]
     fn place(&self, id: u64) -> Option<&Place> {
         let (thread, place) = parts(id);
-        let chunk = self.threads[thread].get()?.chunks.get(place / CHUNK)?.get()?;
         // Observes the call, which is published with its id.
-        Some(&chunk[place % CHUNK]).filter(|place| place.id.load(Ordering::Acquire) == id)
+        self.threads[thread].get()?.get(place).filter(|place| place.id.load(Ordering::Acquire) == id)
     }
 
     /// Runs a closure on the call of an open span. Returns `None` if the span is not recorded.
     #[inline]
     pub(crate) fn access<R>(&self, id: &Id, run: impl FnOnce(&Open) -> R) -> Option<R> {
-        match self.place(id.into_u64()) {
-            Some(place) => Some(run(&place.open)),
-            None if self.others_count.load(Ordering::Relaxed) == 0 => None,
-            None => Some(run(&*self.find_elsewhere(id.into_u64())?)),
-        }
+        let other;
+        // There is one call of the closure, because the compiler then inlines it.
+        let open = match self.place(id.into_u64()) {
+            Some(place) => &place.open,
+            None if self.others_count.load(Ordering::Relaxed) == 0 => return None,
+            None => {
+                other = self.find_elsewhere(id.into_u64())?;
+                &*other
+            }
+        };
+        Some(run(open))
     }
 
     #[cold]

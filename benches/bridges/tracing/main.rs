@@ -1,8 +1,9 @@
-//! `cargo bench -p monitor-bridge-benches --bench tracing` measures the nanoseconds that a span adds to a function: with a
-//! registry and an empty layer, with `monitored_tracing::layer()` in its place, and with a layer that writes JSON lines.
+//! `cargo bench -p monitor-bridge-benches --bench tracing` measures the nanoseconds that a span adds to a function:
+//! with a registry and an empty layer, with a layer that keeps a word for each span, with
+//! `monitored_tracing::layer()`, and with a layer that writes JSON lines.
 //!
-//! Each subscriber has a worker process of its own, and the unit of the ratios is two reads of the time stamp counter, as in
-//! the benchmark `call`. What our layer costs is the difference to the empty layer in the same round.
+//! Each subscriber has a worker process of its own, and the unit of the ratios is two reads of the time stamp counter,
+//! as in the benchmark `call`. What our layer costs is the difference to the empty layer in the same round.
 
 use std::collections::btree_map::Entry;
 use std::error::Error;
@@ -16,9 +17,10 @@ use std::time::Duration;
 use monitor_benches::{Bursts, Case, Figures, Options, Table, Worker, case, floor, serve};
 use monitored::monitor;
 use tracing::instrument;
+use tracing::span::{Attributes, Id};
 use tracing_subscriber::fmt::format::FmtSpan;
 use tracing_subscriber::prelude::*;
-use tracing_subscriber::{Layer, Registry};
+use tracing_subscriber::{Layer, Registry, layer};
 
 /// A subscriber, which is one worker process.
 struct Subject {
@@ -33,11 +35,13 @@ struct Subject {
 const UNBOUNDED: &[(&str, &str)] = &[("MONITOR_MAX_RATE", "0"), ("MONITOR_MAX_OVERHEAD", "100%")];
 
 const EMPTY: &str = "Registry, empty layer";
+const WORD: &str = "Registry, a word for each span";
 const RECORDED: &str = "monitored-tracing, recorded";
 const COUNTED: &str = "monitored-tracing, counted";
 
-const SUBJECTS: [Subject; 5] = [
+const SUBJECTS: [Subject; 6] = [
     Subject { name: EMPTY, variables: &[], start: start_empty, settle: || () },
+    Subject { name: WORD, variables: &[], start: start_word, settle: || () },
     Subject { name: RECORDED, variables: UNBOUNDED, start: start_monitored, settle: flush },
     Subject { name: COUNTED, variables: &[("MONITOR_SAMPLE", "0")], start: start_monitored, settle: flush },
     Subject {
@@ -66,6 +70,31 @@ const ADDED_MAX: f64 = 1.5;
 struct EmptyLayer;
 
 impl Layer<Registry> for EmptyLayer {}
+
+/// A layer that keeps a word for each span in the registry, and does nothing with it: the least that a layer does which
+/// keeps its data where `tracing-subscriber` means it to.
+struct WordLayer;
+
+struct Word(u64);
+
+impl Layer<Registry> for WordLayer {
+    fn on_new_span(&self, _: &Attributes<'_>, id: &Id, context: layer::Context<'_, Registry>) {
+        if let Some(span) = context.span(id) {
+            span.extensions_mut().insert(Word(black_box(1)));
+        }
+    }
+
+    fn on_close(&self, id: Id, context: layer::Context<'_, Registry>) {
+        if let Some(span) = context.span(&id) {
+            let word = span.extensions_mut().remove::<Word>();
+            black_box(word.map(|word| word.0));
+        }
+    }
+}
+
+fn start_word() {
+    tracing_subscriber::registry().with(WordLayer).init();
+}
 
 fn start_empty() {
     tracing_subscriber::registry().with(EmptyLayer).init();

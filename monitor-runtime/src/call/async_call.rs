@@ -22,6 +22,7 @@ use crate::record::{
     EXTENSION_WORDS, Header, Kept, NOT_KEPT, Outcome, first_word, of_async, place, sizes_word,
 };
 use crate::ring::frames;
+use crate::ring::spsc::Room;
 use crate::ring::suspended::Suspended;
 use crate::site::{CallSite, Fidelity};
 use crate::thread::local::{self, Lease};
@@ -77,13 +78,19 @@ impl AsyncCall {
     /// Begins a call, and returns its parts.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn begin(site: &'static CallSite) -> Begun {
-        Self::begin_recorded(site).unwrap_or_else(|| Self::begin_unless_recorded(site))
+        Self::begin_recorded(site).unwrap_or_else(|| Self::begin_elsewhere(site))
+    }
+
+    /// Does what [`Self::begin_unless_recorded`] does, as a function of its own.
+    #[inline(never)]
+    fn begin_elsewhere(site: &'static CallSite) -> Begun {
+        Self::begin_unless_recorded(site)
     }
 
     /// Begins a call that is recorded like the call around it or as a root. Returns `None`, and changes nothing, for
     /// any other call.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    fn begin_recorded(site: &'static CallSite) -> Option<Begun> {
+    pub(super) fn begin_recorded(site: &'static CallSite) -> Option<Begun> {
         if site.epoch().fidelity() != Fidelity::RECORDED {
             return None;
         }
@@ -105,8 +112,8 @@ impl AsyncCall {
     }
 
     /// Begins a call that [`Self::begin_recorded`] does not begin.
-    #[inline(never)]
-    fn begin_unless_recorded(site: &'static CallSite) -> Begun {
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(super) fn begin_unless_recorded(site: &'static CallSite) -> Begun {
         let epoch = site.epoch();
         if epoch.fidelity() == Fidelity::OFF {
             return PASS;
@@ -402,24 +409,13 @@ impl AsyncCall {
     /// Writes the record of a sampled `ok` call without values and flags. Returns false if the ring is at a limit.
     #[inline]
     fn write_ok(&self, thread: &ThreadState, end: Ticks) -> bool {
-        let current = thread.current.load(Ordering::Relaxed);
-        thread.suppress();
-        let room = thread.ring.room(EXTENSION_WORDS);
-        let is_written = room.is_some();
-        if let Some(room) = room {
-            let first = first_word(EXTENSION_WORDS, Outcome::Ok, Kept::Sampled, false, self.site.id());
-            room.put(place::FIRST, of_async(first));
-            room.put(place::START, self.start);
-            room.put(place::DURATION, elapsed(self.start, end));
+        write_ok(thread, self.site.id(), (self.start, end), |room| {
             room.put(place::SPAN, self.span);
             room.put(place::PARENT, self.parent);
             room.put(place::TRACE, self.trace);
             room.put(place::SIZES, sizes_word(self.weight, 0, 0));
-            let Spent { busy, self_ticks, .. } = self.spent(0);
-            room.commit_extension(busy, self_ticks);
-        }
-        thread.restore(current);
-        is_written
+            self.spent(0)
+        })
     }
 
     /// Gives the call's slot among the suspended calls back, if the call has one.
@@ -560,10 +556,36 @@ impl AsyncCall {
     }
 }
 
-// These functions serve calls whose polls are begun and ended by hand: see `open`.
+/// Writes the record of a sampled `ok` call without values and flags, which began and ended at these moments. `put`
+/// writes the span, the parent, the trace and the sizes, and returns the busy time and the self time: the parts of the
+/// call are read one by one between the stores, so they need not all be in registers at once. Returns false if the ring
+/// is at a limit.
+#[cfg_attr(not(debug_assertions), inline(always))]
+pub(super) fn write_ok(
+    thread: &ThreadState,
+    site: u32,
+    (start, end): (Ticks, Ticks),
+    put: impl FnOnce(&Room<'_>) -> Spent,
+) -> bool {
+    let current = thread.current.load(Ordering::Relaxed);
+    thread.suppress();
+    let room = thread.ring.room(EXTENSION_WORDS);
+    let is_written = room.is_some();
+    if let Some(room) = room {
+        let first = first_word(EXTENSION_WORDS, Outcome::Ok, Kept::Sampled, false, site);
+        room.put(place::FIRST, of_async(first));
+        room.put(place::START, start);
+        room.put(place::DURATION, elapsed(start, end));
+        let Spent { busy, self_ticks, .. } = put(&room);
+        room.commit_extension(busy, self_ticks);
+    }
+    thread.restore(current);
+    is_written
+}
+
+// This function serves calls whose polls are begun and ended by hand: see `open`.
 impl AsyncCall {
     /// Returns a call of these parts, whose last poll is over.
-    #[inline]
     pub(super) fn from_parts(
         site: &'static CallSite,
         (state, Context { span, trace, weight }, parent, start): Begun,
@@ -572,24 +594,6 @@ impl AsyncCall {
         values: Option<Box<Values>>,
     ) -> Self {
         Self { site, span, trace, weight, slot, parent, start, busy, callees, values, state }
-    }
-
-    /// Ends the call as `ok` and returns true if it is sampled, so that it leaves a record without values. Returns
-    /// false, and changes nothing, for any other call, or if the ring is at a limit.
-    #[inline]
-    pub(super) fn end_open_sampled(&mut self, thread: &ThreadState, end: Ticks) -> bool {
-        let is_over = self.state == State::SAMPLED && self.write_ok(thread, end);
-        if is_over {
-            self.leave_slot(thread);
-            self.state = State::ENDED;
-        }
-        is_over
-    }
-
-    /// Ends a call that was counted when it began, and needs nothing else.
-    pub(super) fn end_open_counted(&mut self, thread: &ThreadState) {
-        self.leave_slot(thread);
-        self.state = State::ENDED;
     }
 }
 

@@ -8,9 +8,9 @@
 //! `guard` and `scope` are what the expansion of `#[monitor]` holds; `timed`, `slow_path`, `interleaved` and `values`
 //! hold the entries and exits off the common path. `log_line` records the log lines that the program emits. `poll`,
 //! `async_state`, `async_values`, `async_call` and `future` are their counterparts for async functions. `open` is a
-//! call that is entered and left by hand. `visit` is a time for which an open call is entered, `open_cold` holds the
-//! rarer steps of an open call, `out_of_order` remembers the open calls that were left out of order, and `direct`
-//! remembers the callsites that need few readings of the clock.
+//! call that is entered and left by hand, and `open_end` ends it. `visit` is a time for which an open call is entered,
+//! `open_cold` holds the rarer steps of an open call, `out_of_order` remembers the open calls that were left out of
+//! order, and `direct` remembers the callsites that need few readings of the clock.
 
 pub(crate) mod panic_hook;
 pub(crate) mod entered;
@@ -33,6 +33,7 @@ pub(crate) mod out_of_order;
 pub(crate) mod direct;
 pub(crate) mod visit;
 pub(crate) mod open;
+pub(crate) mod open_end;
 pub(crate) mod open_cold;
 pub(crate) mod future;
 pub mod returned;

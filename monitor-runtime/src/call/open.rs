@@ -9,7 +9,7 @@
 //! The common call is entered and left on the thread that began it, has no values, and does not fail. Its words are
 //! written by that thread alone, so no step takes a lock or changes a shared word. If the calls of its callsite are
 //! entered as soon as they begin and end as soon as they are left, two readings of the clock are enough instead of
-//! four: see `direct`. Everything else is left to `open_cold`.
+//! four: see `direct`. The ends of calls are in `open_end`. Everything else is left to `open_cold`.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
@@ -23,8 +23,7 @@ use super::direct;
 use super::out_of_order;
 use super::visit::{ColdState, Visit};
 use crate::platform::clock::{Ticks, counter, elapsed};
-use crate::platform::coarse_clock::coarse;
-use crate::record::{NOT_KEPT, Outcome};
+use crate::record::NOT_KEPT;
 use crate::ring::frames;
 use crate::ring::suspended::Suspended;
 use crate::site::{self, CallSite};
@@ -33,9 +32,9 @@ use crate::thread::state::{CallerState, NO_SPAN, ThreadState};
 
 /// The course of a call that is assumed to be direct: to be entered as soon as it begins, and to end as soon as it is
 /// left.
-const ASSUMED: u32 = 0;
+pub(super) const ASSUMED: u32 = 0;
 /// The course of a call that was direct so far, and is timed in full to find out whether it stays so.
-const LOOKED_AT: u32 = 1;
+pub(super) const LOOKED_AT: u32 = 1;
 /// The course of a call that is not direct.
 const WINDING: u32 = 2;
 
@@ -46,17 +45,17 @@ const WINDING: u32 = 2;
 pub struct Open {
     /// The call's state, as the bits of a [`State`].
     state: AtomicU64,
-    site: AtomicU32,
+    pub(super) site: AtomicU32,
     /// The call's slot among the calls in flight; 0 for none.
     pub(super) slot: AtomicU32,
     /// The context while the call is entered: its span, its tree, and the tree's weight. A call that gets a span with
     /// its record is entered in the context in which it began.
-    span: AtomicU64,
-    trace: AtomicU64,
+    pub(super) span: AtomicU64,
+    pub(super) trace: AtomicU64,
     weight: AtomicU32,
     /// The number of visits in `cold`.
     pub(super) others: AtomicU32,
-    parent: AtomicU64,
+    pub(super) parent: AtomicU64,
     start: AtomicU64,
     /// The address of the state of the thread that began the call; 0 for a thread without one. This home thread alone
     /// writes the following words.
@@ -65,7 +64,7 @@ pub struct Open {
     busy: AtomicU64,
     callees: AtomicU64,
     /// The moment at which the home thread entered the call; 0 while the thread is not in it.
-    since: AtomicU64,
+    pub(super) since: AtomicU64,
     /// The home thread's context around its visit, and what the visit changes of the thread's state.
     before_span: AtomicU64,
     before_trace: AtomicU64,
@@ -74,10 +73,10 @@ pub struct Open {
     pub(super) has_cold: AtomicBool,
     caller_state: [AtomicU64; 2],
     /// The moment at which the home thread left the call last, or 0, and the last span of the thread then.
-    left: AtomicU64,
-    left_span: AtomicU64,
+    pub(super) left: AtomicU64,
+    pub(super) left_span: AtomicU64,
     /// The course of the call so far: `ASSUMED`, `LOOKED_AT` or `WINDING`.
-    course: AtomicU32,
+    pub(super) course: AtomicU32,
     pub(super) cold: Mutex<ColdState>,
 }
 
@@ -117,7 +116,16 @@ impl Open {
     #[must_use]
     pub fn begin(&self, site: &'static CallSite) -> bool {
         out_of_order::settle();
-        self.take(site, AsyncCall::begin(site))
+        match AsyncCall::begin_recorded(site) {
+            Some(begun) => self.take(site, begun),
+            None => self.begin_unless_recorded(site),
+        }
+    }
+
+    /// Begins a call that is not simply recorded.
+    #[inline(never)]
+    fn begin_unless_recorded(&self, site: &'static CallSite) -> bool {
+        self.take(site, AsyncCall::begin_unless_recorded(site))
     }
 
     /// Begins a call whose parent is the call of this context. Its time starts. Returns false if the call passes
@@ -127,7 +135,7 @@ impl Open {
         self.take(site, context.scope(|| AsyncCall::begin(site)))
     }
 
-    #[inline]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn take(&self, site: &'static CallSite, (state, context, parent, start): Begun) -> bool {
         if state.is_over() {
             return false;
@@ -218,6 +226,12 @@ impl Open {
         if course == ASSUMED && is_next {
             return start;
         }
+        self.enter_time_read(course, start, is_next)
+    }
+
+    /// Reads the moment at which the call is entered.
+    #[inline(never)]
+    fn enter_time_read(&self, course: u32, start: Ticks, is_next: bool) -> Ticks {
         let now = counter();
         if course != WINDING && !(is_next && direct::is_gap_short(elapsed(start, now))) {
             self.note_winding();
@@ -252,66 +266,6 @@ impl Open {
             && self.others.load(Ordering::Relaxed) == 0
             && thread.current.load(Ordering::Relaxed) == self.span.load(Ordering::Relaxed)
             && !std::thread::panicking()
-    }
-
-    /// Ends the call: as `panic` if a panic unwinds or has unwound through it, else as `error` if [`Self::fail`] was
-    /// called, else as `ok`. The record goes into the ring of this thread.
-    #[inline]
-    pub fn end(&self) {
-        let is_plain = !self.has_cold.load(Ordering::Relaxed)
-            && self.since.load(Ordering::Relaxed) == 0
-            && !std::thread::panicking();
-        if is_plain { self.end_ok() } else { self.end_cold(None) }
-    }
-
-    /// Ends the call as `cancelled`, for a call whose end was not reported.
-    pub fn cancel(&self) {
-        self.end_cold(Some(Outcome::Cancelled));
-    }
-
-    #[inline]
-    fn end_ok(&self) {
-        if self.state().is_counted() && coarse() == self.start() {
-            return self.end_counted();
-        }
-        let thread = local::current_if_marked();
-        let end = self.end_time(thread);
-        if let Some(mut call) = self.to_call(self.busy(), None) {
-            let is_over = thread.is_some_and(|thread| call.end_open_sampled(thread, end));
-            if !is_over {
-                call.end(end, Outcome::Ok, None);
-            }
-        }
-        self.vacate(thread);
-    }
-
-    /// Ends a call that was counted when it began, and that was not slow.
-    fn end_counted(&self) {
-        let thread = local::current();
-        if let (Some(thread), Some(mut call)) = (thread, self.to_call((0, 0), None)) {
-            call.end_open_counted(thread);
-        }
-        self.vacate(thread);
-    }
-
-    /// Returns the moment at which the call ends on this thread, and notes whether the call was direct.
-    #[inline]
-    fn end_time(&self, thread: Option<&ThreadState>) -> Ticks {
-        let left = self.left.load(Ordering::Relaxed);
-        let is_next = |thread: &ThreadState| {
-            self.is_at_home(thread) && thread.last_span() == self.left_span.load(Ordering::Relaxed)
-        };
-        let is_next = left != 0 && thread.is_some_and(is_next);
-        let course = self.course.load(Ordering::Relaxed);
-        let site = self.site.load(Ordering::Relaxed);
-        if course == ASSUMED && is_next {
-            direct::note(site, true);
-            return left;
-        }
-        let now = counter();
-        let is_direct = course == LOOKED_AT && is_next && direct::is_gap_short(elapsed(left, now));
-        direct::note(site, is_direct);
-        now
     }
 
     /// Notes that the call is not entered and left like a direct call.

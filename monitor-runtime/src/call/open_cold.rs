@@ -197,7 +197,7 @@ impl Open {
             (false, Some(_)) => Outcome::Error,
             (false, None) => Outcome::Ok,
         });
-        let end = counter();
+        let end = if outcome == Outcome::Cancelled { counter() } else { self.end_time(thread) };
         if let Some(mut call) = self.to_call(self.busy_with(&cold, end), cold.values) {
             let failure = cold.failure;
             let mut text = failure.as_ref().map(|text| move |writer: &mut Writer<'_>| writer.put(&text.0));

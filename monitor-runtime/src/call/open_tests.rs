@@ -220,6 +220,38 @@ fn a_call_that_is_dropped_was_cancelled_and_one_that_unwinds_panicked() {
 }
 
 #[test]
+fn each_call_that_is_sampled_out_is_counted_once_with_its_times() {
+    const CALLS: u64 = 100;
+    let [unsampled, leaf] = [site(), site()];
+    unsampled.request(0.0, Source::Default);
+    let (send, receive) = std::sync::mpsc::channel();
+    let headers = run(pool(), move || {
+        let open = Open::vacant();
+        for nth in 0..CALLS {
+            assert!(open.begin(unsampled));
+            // Most calls are direct. Some are entered twice, and some have a callee.
+            open.enter();
+            if nth % 10 == 3 {
+                call(leaf);
+            }
+            open.exit();
+            if nth % 10 == 7 {
+                open.enter();
+                open.exit();
+            }
+            open.end();
+        }
+        let thread = local::current().unwrap();
+        send.send(thread.tally(unsampled.id()).unwrap().read()).unwrap();
+    });
+    assert!(headers.is_empty(), "the callees are sampled out with their callers");
+    let counts = receive.recv().unwrap();
+    assert_eq!((counts.calls()[Outcome::Ok as usize], counts.unrecorded()[0]), (CALLS, CALLS));
+    let sums = counts.sums();
+    assert!(sums.busy > 0 && sums.busy <= sums.durations && sums.self_ticks < sums.busy, "{sums:?}");
+}
+
+#[test]
 fn values_are_bounded_and_the_last_of_a_name_stays() {
     let counted = site();
     let headers = run(pool(), move || {

@@ -41,26 +41,36 @@ pub(super) fn note(span: u64, outer: Context) {
 /// Forgets the call of this span, because it is entered again.
 #[inline]
 pub(super) fn forget(span: u64) {
+    if CALLS.with(|out_of_order| out_of_order.count.get()) > 0 {
+        forget_one(span & !NOT_KEPT);
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn forget_one(span: u64) {
     CALLS.with(|out_of_order| {
-        if out_of_order.count.get() > 0 {
-            let is_it = |call: &&Cell<(u64, Context)>| call.get().0 == span & !NOT_KEPT;
-            out_of_order.calls.iter().filter(is_it).for_each(|call| call.set((0, Context::NONE)));
-        }
+        let is_it = |call: &&Cell<(u64, Context)>| call.get().0 == span;
+        out_of_order.calls.iter().filter(is_it).for_each(|call| call.set((0, Context::NONE)));
     });
 }
 
 /// Passes over a current call that was left out of order: the one around it becomes current.
 #[inline]
 pub(super) fn settle() {
-    CALLS.with(|out_of_order| {
-        if out_of_order.count.get() > 0 {
-            out_of_order.pass_over();
-        }
-    });
+    // The closure is this small because the compiler then inlines it.
+    if CALLS.with(|out_of_order| out_of_order.count.get()) > 0 {
+        pass_over();
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn pass_over() {
+    CALLS.with(OutOfOrder::pass_over);
 }
 
 impl OutOfOrder {
-    #[cold]
     fn pass_over(&self) {
         let Some(thread) = local::current().filter(|thread| !is_recorders(thread)) else { return };
         for _ in 0..CALLS_MAX {

@@ -94,24 +94,26 @@ impl Entered {
     #[cold]
     #[inline(never)]
     fn end_slow_or_first_timed(&self, duration: Ticks, self_ticks: Ticks, is_nested: bool) {
-        let Self { thread, site, parent, .. } = *self;
-        let is_first = local::countdown_table().is_none_or(|table| table.durations(site.id()).is_none());
         self.end_flagged(Times { duration, self_ticks, is_nested }, Outcome::Ok, &[]);
-        // A slow call for which a record was written is counted by its record.
-        if is_first && thread.tallies.is_used(site.id()) {
-            thread.suppress();
-            remember_durations(thread, site);
-            thread.restore(parent);
-        }
+        remember_durations(self.thread, self.site);
     }
 }
 
-/// Remembers where the durations of a function's calls on this thread are counted.
-fn remember_durations(thread: &'static ThreadState, site: &'static CallSite) {
+/// Remembers where the durations of a function's calls on this thread are counted, once a call was counted there.
+#[cold]
+pub(super) fn remember_durations(thread: &'static ThreadState, site: &'static CallSite) {
+    let is_known = local::countdown_table().is_some_and(|table| table.durations(site.id()).is_some());
+    // A slow call for which a record was written is counted by its record.
+    if is_known || !thread.tallies.is_used(site.id()) {
+        return;
+    }
+    let current = thread.current.load(Ordering::Relaxed);
+    thread.suppress();
     if let Some(durations) = thread.tally(site.id()).and_then(Tally::durations)
         && local::make_countdown(thread, site.id()).is_some()
         && let Some(table) = local::countdown_table()
     {
         table.set_durations(site.id(), durations);
     }
+    thread.restore(current);
 }

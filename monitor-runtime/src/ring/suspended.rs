@@ -170,6 +170,7 @@ impl SuspendedCalls {
     }
 
     /// Notes that a call waits again from `now` on.
+    #[inline]
     pub(crate) fn wait(&self, slot: u32, now: Ticks) {
         if let Some(words) = self.slot(slot) {
             words[flight::SINCE].store(now, Ordering::Relaxed);
@@ -221,6 +222,7 @@ impl SuspendedCalls {
         words.as_chunks::<{ flight::WORDS }>().0.iter()
     }
 
+    #[inline]
     fn slot(&self, slot: u32) -> Option<&'static [AtomicU64]> {
         let at = block::HEADER + (slot.checked_sub(1)? as usize) * flight::WORDS;
         self.words?.get(at..at + flight::WORDS)

@@ -29,6 +29,7 @@ pub(super) fn add(site: &'static CallSite) -> Option<u32> {
 }
 
 /// Returns the site with this id.
+#[inline]
 pub(crate) fn by_id(id: u32) -> Option<&'static CallSite> {
     TABLE.get(id as usize / BLOCK)?.get()?.get(id as usize % BLOCK)?.get().copied()
 }

@@ -75,6 +75,7 @@ impl ThreadState {
     }
 
     /// Returns true while calls share rows because the ring is filling up.
+    #[inline]
     pub(crate) fn is_folding(&self) -> bool {
         self.is_folding.load(Ordering::Relaxed)
     }
@@ -90,10 +91,16 @@ impl ThreadState {
     }
 
     /// Makes the calls under way keep rows of their own, because one of them has, or may get, a callee with a row.
+    #[inline]
     pub(crate) fn keep_rows_under_way(&self) {
-        if self.is_folding()
-            && let Some(bursts) = self.bursts.get()
-        {
+        if self.is_folding() {
+            self.mark_rows_under_way();
+        }
+    }
+
+    #[cold]
+    fn mark_rows_under_way(&self) {
+        if let Some(bursts) = self.bursts.get() {
             bursts.set_mark(self.last_span.load(Ordering::Relaxed));
         }
     }
