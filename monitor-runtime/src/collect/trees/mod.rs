@@ -12,6 +12,7 @@
 //! if an earlier drain gave one to any of its callees, so that no row names a caller without a row. A call under way is
 //! expected to share a row if enough calls like it have ended.
 
+mod by_number;
 mod causes;
 mod costs;
 mod folds;
@@ -27,8 +28,6 @@ use std::collections::{BinaryHeap, HashMap};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use fnv::{FnvHashMap, FnvHashSet};
-
 use super::events::Events;
 use super::functions::Functions;
 use crate::accountant;
@@ -38,6 +37,7 @@ use crate::platform::clock::{Clock, elapsed};
 use crate::record::{Header, Record, decode, mark_folded};
 use crate::thread::pool::ThreadPool;
 use bursts::TakenBursts;
+use by_number::{NumberMap, NumberSet};
 use causes::Causes;
 pub(super) use causes::FailureOrigin;
 pub(super) use costs::{Part, TreeCost};
@@ -57,14 +57,14 @@ pub(super) struct Trees {
     /// The records below each function at which trees begin, since they were last taken.
     costs: HashMap<u32, TreeCost>,
     /// The pairs of a calling function and a called one, and those of them that are not stored yet.
-    edges: FnvHashSet<(u32, u32)>,
+    edges: NumberSet<(u32, u32)>,
     new_edges: Vec<(u32, u32)>,
     causes: Causes,
     /// The number of failed callees that are remembered.
     failed: usize,
     /// Failures of this drain and the one before that have no known cause: the record of the cause may come late, from
     /// another ring.
-    late: [FnvHashMap<u64, LateFailure>; 2],
+    late: [NumberMap<u64, LateFailure>; 2],
     next_look: Duration,
 }
 
@@ -123,7 +123,7 @@ impl Trees {
             folds: Folds::default(),
             bursts: TakenBursts::default(),
             costs: HashMap::new(),
-            edges: FnvHashSet::default(),
+            edges: NumberSet::default(),
             new_edges: Vec::new(),
             causes: Causes::default(),
             failed: 0,
@@ -155,14 +155,8 @@ impl Trees {
             self.decide_rows(&mut calls, rings, moment);
         }
         self.add_bursts(bursts, moment);
+        self.add_shared(&calls, rings);
         for call in &calls {
-            if let Row::Shared(key) = call.row {
-                let words = &mut rings[call.ring as usize].1[call.at as usize..];
-                words[0] = mark_folded(words[0]);
-                if let Some((Record::Folded(header, values, _), _)) = decode(words) {
-                    self.folds.add(key, &header, call.thread, values);
-                }
-            }
             self.add_cost(call, moment.clock);
         }
         for call in &calls {
@@ -173,6 +167,22 @@ impl Trees {
         self.folds.close_due(moment.now, self.items_max(FOLDS_SHARE, FOLD_BYTES, limits::FOLDS_MAX));
         self.forget(moment, events);
         self.rings.home.accountant.set(accountant::Part::Trees, self.bytes());
+    }
+
+    /// Adds the calls that share rows to these rows, and marks their records. A row is looked up once for all calls that
+    /// follow one another and share it, because most calls of a burst are like the call before.
+    fn add_shared(&mut self, calls: &[Drained], rings: &mut [(usize, Vec<u64>)]) {
+        for run in calls.chunk_by(|call, next| call.row == next.row) {
+            let Row::Shared(key) = run[0].row else { continue };
+            let mut row = self.folds.get_mut(key);
+            for Drained { header, ring, at, thread, .. } in run {
+                let words = &mut rings[*ring as usize].1[*at as usize..];
+                words[0] = mark_folded(words[0]);
+                if let Some(row) = row.as_deref_mut() {
+                    row.add_call(header, *thread, words);
+                }
+            }
+        }
     }
 
     /// Returns how many items of `bytes_each` fit into the memory for trees divided by `share`, at most `max`.

@@ -4,8 +4,7 @@
 //! remembered at its caller until the caller's record comes. Where the caller's record comes first, because the two
 //! travelled through different rings, the caller is remembered for two drains.
 
-use fnv::FnvHashMap;
-
+use super::by_number::NumberMap;
 use super::causes::FailureOrigin;
 use super::parents::Slot;
 use super::{Drained, Moment, Trees, is_loop};
@@ -33,10 +32,10 @@ impl Trees {
         moment: &Moment<'_>,
     ) {
         let mut failures = calls.iter().filter(|call| call.header.outcome.is_failure()).peekable();
-        if failures.peek().is_none() && self.late.iter().all(FnvHashMap::is_empty) {
+        if failures.peek().is_none() && self.late.iter().all(NumberMap::is_empty) {
             return;
         }
-        let mut late: FnvHashMap<u64, LateFailure> = FnvHashMap::default();
+        let mut late: NumberMap<u64, LateFailure> = NumberMap::default();
         for call in failures {
             let Header { site, span, outcome, .. } = call.header;
             let Some(function) = moment.functions.get(site) else { continue };
@@ -81,7 +80,7 @@ impl Trees {
         caller: u64,
         failed: &FailedCall<'_>,
         cause: Option<&Cause>,
-        now: &FnvHashMap<u64, LateFailure>,
+        now: &NumberMap<u64, LateFailure>,
         moment: &Moment<'_>,
     ) {
         let found = self.late.iter().chain([now]).find_map(|late| late.get(&caller));

@@ -6,8 +6,7 @@
 
 use std::time::Duration;
 
-use fnv::FnvHashMap;
-
+use super::by_number::NumberMap;
 use super::costs::TreeCost;
 use crate::batch::failures::FailedCallees;
 use crate::growth::{MakeRoom as _, collect_most};
@@ -73,7 +72,7 @@ impl Parent {
 /// The calls, by span.
 #[derive(Debug, Default)]
 pub(super) struct Parents {
-    by_span: FnvHashMap<u64, Slot>,
+    by_span: NumberMap<u64, Slot>,
     places: Vec<Parent>,
     free: Vec<Slot>,
     /// The last call that was entered, because most calls have the same caller as the call before.

@@ -42,7 +42,9 @@ impl Trees {
     pub(super) fn predict(&mut self, calls: &[Drained], bursts: &[SharedCalls], moment: &Moment<'_>) {
         let ended_or_named = |parent: &Parent| parent.is_named || parent.fate != Fate::Own;
         let of_bursts = bursts.iter().filter_map(|calls| self.parents.find(calls.parent));
-        let mut open: Vec<Slot> = collect_most(calls.iter().filter_map(|call| call.parent).chain(of_bursts));
+        // Most calls have the same caller as the call before.
+        let runs = calls.chunk_by(|call, next| call.parent == next.parent);
+        let mut open: Vec<Slot> = collect_most(runs.filter_map(|run| run[0].parent).chain(of_bursts));
         open.sort_unstable();
         open.dedup();
         // Callers that end in this drain are decided with their records. Without memory for them nothing is foreseen.
