@@ -103,11 +103,13 @@ impl Folds {
 
     /// Returns the span of the open row with this key. If there is none, opens a row with the span of this call.
     /// Returns `None` if the machine has no memory for the row.
+    #[inline]
     pub(super) fn span_of(&mut self, key: Key, call: &Header, now: Duration) -> Option<u64> {
         if let Some((_, span)) = self.last.filter(|(last, _)| *last == key) {
             return Some(span);
         }
-        let span = self.open.get(&key).map(|fold| fold.header.span).or_else(|| self.open_row(key, call, now))?;
+        let span =
+            self.open.get(&key).map(|fold| fold.header.span).or_else(|| self.open_row(key, call, now))?;
         self.last = Some((key, span));
         Some(span)
     }

@@ -6,8 +6,9 @@
 
 use super::by_number::NumberMap;
 use super::causes::FailureOrigin;
+use super::drained::Drained;
 use super::parents::Slot;
-use super::{Drained, Moment, Trees, is_loop};
+use super::{Moment, Trees, is_loop};
 use crate::batch::Cause;
 use crate::batch::failures::{FailedCall, FailedCallees};
 use crate::capture::to_text;

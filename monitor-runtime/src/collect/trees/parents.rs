@@ -96,6 +96,7 @@ impl Parents {
 
     /// Returns the place of a call, and gives it one if it has none. `callee_start` is the start of one of its callees.
     /// Returns `None`, and counts the call as forgotten, if the machine has no memory for its place.
+    #[inline]
     pub(super) fn enter(&mut self, span: u64, callee_start: Ticks, now: Duration) -> Option<Slot> {
         let found = self.last.filter(|(last, _)| *last == span).map(|(_, slot)| slot);
         let Some(slot) = found.or_else(|| self.find(span)).or_else(|| self.insert(span, callee_start)) else {
