@@ -135,8 +135,9 @@ impl Folds {
         Some(call.span)
     }
 
-    /// Returns the open row with this key.
-    pub(super) fn get_mut(&mut self, key: Key) -> Option<&mut OpenFold> {
+    /// Returns the row with this key. If none is open, opens one with the span of this call.
+    pub(super) fn get_or_open(&mut self, key: Key, call: &Header, now: Duration) -> Option<&mut OpenFold> {
+        self.span_of(key, call, now)?;
         self.open.get_mut(&key)
     }
 

@@ -125,7 +125,7 @@ impl Trees {
             self.decide_rows(&mut calls, rings, moment);
         }
         self.add_bursts(bursts, moment);
-        self.add_shared(&calls, rings);
+        self.add_shared(&calls, rings, moment.now);
         for call in &calls {
             self.add_cost(call, moment.clock);
         }
@@ -142,10 +142,11 @@ impl Trees {
 
     /// Adds the calls that share rows to these rows, and marks their records. A row is looked up once for all calls that
     /// follow one another and share it, because most calls of a burst are like the call before.
-    fn add_shared(&mut self, calls: &[Drained], rings: &mut [(usize, Vec<u64>)]) {
+    fn add_shared(&mut self, calls: &[Drained], rings: &mut [(usize, Vec<u64>)], now: Duration) {
         for run in calls.chunk_by(|call, next| call.row == next.row) {
             let Row::Shared(key) = run[0].row else { continue };
-            let mut row = self.folds.get_mut(key);
+            // The row may have been removed since the calls were decided, because the call that opened it failed.
+            let mut row = self.folds.get_or_open(key, &run[0].header, now);
             for Drained { header, ring, at, thread, .. } in run {
                 let words = &mut rings[*ring as usize].1[*at as usize..];
                 words[0] = mark_folded(words[0]);
