@@ -7,10 +7,10 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::by_number::NumberMap;
 use super::parents::Fate;
 use super::{Moment, Trees};
 use crate::accountant::Part;
+use crate::by_number::NumberMap;
 use crate::growth::MakeRoom as _;
 use crate::limits;
 use crate::record::{Fold, Header, Kept, Outcome};

@@ -3,8 +3,8 @@
 //! Takes causes by the spans of the calls; gives each once. A failure without a cause began in its own call. The number
 //! of causes is bounded: beyond it the older half is dropped, and each cause that is dropped unused is counted.
 
-use super::by_number::NumberMap;
 use crate::batch::Cause;
+use crate::by_number::NumberMap;
 use crate::growth::MakeRoom as _;
 use crate::limits;
 

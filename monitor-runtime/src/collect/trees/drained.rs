@@ -46,8 +46,8 @@ impl Drained {
     }
 }
 
-/// The memory of the list of a drain's calls, which is kept for the next drains. In a burst these have about as many calls,
-/// and memory that the system has to provide anew takes as long as decoding the calls.
+/// The memory of the list of a drain's calls, which is kept for the next drains. In a burst these have about as many
+/// calls, and memory that the system has to provide anew takes about as long as decoding the calls.
 #[derive(Debug, Default)]
 pub(super) struct SpareCalls {
     /// An empty list.
@@ -62,8 +62,8 @@ impl SpareCalls {
         std::mem::take(&mut self.calls)
     }
 
-    /// Keeps the memory of a drain's calls, unless it has room for more than `max` calls or no drain has used much of it
-    /// lately.
+    /// Keeps the memory of a drain's calls, unless it has room for more than `max` calls, or no drain has used much of
+    /// it lately.
     pub(super) fn keep(&mut self, mut calls: Vec<Drained>, now: Duration, max: usize) {
         if calls.len() >= calls.capacity() / USED_SHARE {
             self.used = now;
@@ -82,7 +82,8 @@ impl SpareCalls {
 
 /// A drain uses much of the memory if it needs one in this many of its places.
 const USED_SHARE: usize = 8;
-/// The time for which memory is kept that no drain uses much of: requests that are one burst each may come a second apart.
+/// The time for which memory is kept that no drain uses much of: requests that are one burst each may come a second
+/// apart.
 const KEPT_UNUSED: Duration = Duration::from_secs(3);
 
 /// Adds the calls of a drain to an empty list, and returns them in the order of their ends. The calls of a ring are in

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::by_number::NumberMap;
+use crate::by_number::NumberMap;
 use crate::growth::{MakeRoom as _, collect_most};
 use crate::limits;
 use crate::record::{Fold, Header, Record, Word, decode};
@@ -114,8 +114,8 @@ impl Folds {
         Some(span)
     }
 
-    /// Opens a row with the span of this call, and returns the span. Returns `None` if the machine has no memory for the
-    /// row.
+    /// Opens a row with the span of this call, and returns the span. Returns `None` if the machine has no memory for
+    /// the row.
     fn open_row(&mut self, key: Key, call: &Header, now: Duration) -> Option<u64> {
         if !self.make_room(1) {
             return None;

@@ -13,7 +13,6 @@
 //! expected to share a row if enough calls like it have ended.
 
 mod drained;
-mod by_number;
 mod causes;
 mod costs;
 mod folds;
@@ -30,13 +29,13 @@ use std::time::Duration;
 use super::events::Events;
 use super::functions::Functions;
 use crate::accountant;
+use crate::by_number::{NumberMap, NumberSet};
 use crate::growth::{MakeRoom as _, collect_most};
 use crate::limits;
 use crate::platform::clock::{Clock, elapsed};
 use crate::record::mark_folded;
 use crate::thread::pool::ThreadPool;
 use bursts::TakenBursts;
-use by_number::{NumberMap, NumberSet};
 use causes::Causes;
 pub(super) use causes::FailureOrigin;
 pub(super) use costs::{Part, TreeCost};
@@ -140,8 +139,8 @@ impl Trees {
         self.rings.home.accountant.set(accountant::Part::Trees, self.bytes());
     }
 
-    /// Adds the calls that share rows to these rows, and marks their records. A row is looked up once for all calls that
-    /// follow one another and share it, because most calls of a burst are like the call before.
+    /// Adds the calls that share rows to these rows, and marks their records. A row is looked up once for all calls
+    /// that follow one another and share it, because most calls of a burst are like the call before.
     fn add_shared(&mut self, calls: &[Drained], rings: &mut [(usize, Vec<u64>)], now: Duration) {
         for run in calls.chunk_by(|call, next| call.row == next.row) {
             let Row::Shared(key) = run[0].row else { continue };

@@ -4,13 +4,13 @@
 //! remembered at its caller until the caller's record comes. Where the caller's record comes first, because the two
 //! travelled through different rings, the caller is remembered for two drains.
 
-use super::by_number::NumberMap;
 use super::causes::FailureOrigin;
 use super::drained::Drained;
 use super::parents::Slot;
 use super::{Moment, Trees, is_loop};
 use crate::batch::Cause;
 use crate::batch::failures::{FailedCall, FailedCallees};
+use crate::by_number::NumberMap;
 use crate::capture::to_text;
 use crate::growth::MakeRoom as _;
 use crate::limits;

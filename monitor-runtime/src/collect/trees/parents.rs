@@ -6,9 +6,9 @@
 
 use std::time::Duration;
 
-use super::by_number::NumberMap;
 use super::costs::TreeCost;
 use crate::batch::failures::FailedCallees;
+use crate::by_number::NumberMap;
 use crate::growth::{MakeRoom as _, collect_most};
 use crate::limits;
 use crate::platform::clock::Ticks;
