@@ -27,6 +27,7 @@
 mod sync;
 pub mod limits;
 mod growth;
+mod by_number;
 mod accountant;
 pub mod platform;
 pub mod histogram;

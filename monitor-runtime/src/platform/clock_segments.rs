@@ -208,6 +208,7 @@ impl Segments {
     }
 
     /// Returns the segment of a tick: the latest that it can belong to, else the nearest.
+    #[inline]
     fn segment_of(&self, ticks: Ticks) -> &Segment {
         if self.before.is_empty() || self.current.contains(ticks) {
             return &self.current;
@@ -217,12 +218,14 @@ impl Segments {
     }
 
     /// Returns the monotonic time of a tick, in nanoseconds.
+    #[inline]
     pub(super) fn monotonic_ns(&self, ticks: Ticks) -> i64 {
         self.segment_of(ticks).monotonic_ns(ticks)
     }
 
     /// Returns the duration, in nanoseconds, of a call that began at `start` and took `ticks`. If the counter went
     /// astray during the call, its start and its end are converted separately, each by its own segment.
+    #[inline]
     pub(super) fn duration_ns(&self, start: Ticks, ticks: Ticks) -> u64 {
         let end = start.wrapping_add(ticks);
         let (first, last) = (self.segment_of(start), self.segment_of(end));

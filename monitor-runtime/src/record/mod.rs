@@ -316,6 +316,7 @@ impl Header {
 
     /// Decodes the header of a call's record. `behind` are the words that follow the header. Returns the header and the
     /// words of the call's values; `None` if an async call lacks its extension.
+    #[inline]
     pub(crate) fn decode<'a>(words: &[u64; HEADER_WORDS], behind: &'a [u64]) -> Option<(Self, &'a [u64])> {
         let first = FirstWord(words[0]);
         let (sizes, last) = (SizesWord(words[place::SIZES]), LastWord(words[place::LAST]).ticks());
@@ -514,26 +515,32 @@ pub(crate) enum Record<'a> {
 
 /// Decodes the record at the start of `words` and returns it with its length in words. Returns `None` if the
 /// words are not a record; the input may be hostile.
+///
+/// The records of calls are decoded inline, because a drain passes over them several times and each pass uses only some
+/// of their fields.
+#[cfg_attr(not(debug_assertions), inline(always))]
 pub(crate) fn decode(words: &[u64]) -> Option<(Record<'_>, usize)> {
     let first = FirstWord(*words.first()?);
+    if first.kind() != KIND_CALL {
+        return decode_other(first, words);
+    }
+    let length = first.call_words();
+    let header = words.first_chunk::<HEADER_WORDS>()?;
+    let (header, values) = Header::decode(header, words.get(HEADER_WORDS..length)?)?;
+    let bytes = (values.len() * 8).checked_sub(first.padding())?;
+    if usize::from(header.args_bytes) + usize::from(header.fields_bytes) > bytes {
+        return None;
+    }
+    let is_folded = words[0] & FirstWord::FOLDED != 0;
+    let record =
+        if is_folded { Record::Folded(header, values, bytes) } else { Record::Call(header, values, bytes) };
+    Some((record, length))
+}
+
+/// Decodes a record other than a call's, which begins with the word `first`.
+#[inline(never)]
+fn decode_other(first: FirstWord, words: &[u64]) -> Option<(Record<'_>, usize)> {
     match first.kind() {
-        KIND_CALL => {
-            let length = first.call_words();
-            let padding = first.padding();
-            let header = words.first_chunk::<HEADER_WORDS>()?;
-            let (header, values) = Header::decode(header, words.get(HEADER_WORDS..length)?)?;
-            let bytes = (values.len() * 8).checked_sub(padding)?;
-            if usize::from(header.args_bytes) + usize::from(header.fields_bytes) > bytes {
-                return None;
-            }
-            let is_folded = words[0] & FirstWord::FOLDED != 0;
-            let record = if is_folded {
-                Record::Folded(header, values, bytes)
-            } else {
-                Record::Call(header, values, bytes)
-            };
-            Some((record, length))
-        }
         KIND_FOLD => {
             let length = first.call_words();
             let header = words.first_chunk::<HEADER_WORDS>()?;

@@ -6,13 +6,11 @@
 //! each would take a noticeable part of their bytes has one row for all functions, beside those of its blocks. A range
 //! whose zones are not known is read as a whole: the newest one, one whose process died, and one of very few calls.
 
-use std::collections::HashMap;
-use std::hash::BuildHasherDefault;
-
 use rusqlite::{Connection, params};
 
 use super::error::no_memory;
 use super::span_ids::BLOCK_BITS;
+use crate::by_number::NumberMap;
 use crate::growth::{MakeRoom as _, collect_all};
 
 /// The fewest calls for each zone. A zone takes about 20 bytes and a call 33, so zones take at most one and a half
@@ -95,7 +93,7 @@ pub(crate) struct Zones {
     functions: Vec<FunctionZone>,
     functions_met: Vec<usize>,
     blocks: Vec<BlockZone>,
-    places: HashMap<i64, usize, BuildHasherDefault<fnv::FnvHasher>>,
+    places: NumberMap<i64, usize>,
     /// The blocks of the last span and of the last trace, and their places, because those of a thread follow each other.
     last: [(i64, usize); 2],
     /// True if there are more functions than may be, or than there is memory for.
@@ -114,7 +112,7 @@ impl Default for Zones {
             functions: Vec::new(),
             functions_met: Vec::new(),
             blocks: Vec::new(),
-            places: HashMap::default(),
+            places: NumberMap::default(),
             last: [NO_BLOCK; 2],
             has_too_many_functions: false,
             has_too_many_blocks: false,

@@ -302,3 +302,48 @@ fn rings_are_drained_between_two_attempts_to_get_the_lock() {
     recorder.settle();
     assert_eq!(recorder.ledger.entries().calls.len(), 3);
 }
+
+#[test]
+fn calls_after_one_that_fails_while_it_is_expected_to_share_a_row_are_folded_exactly() {
+    const FOLD_AFTER: u64 = 3;
+    let call = |site, ending, body: &dyn Fn()| program::call(site, 0, ending, body);
+    let mut program = random::idle_program(Vec::new());
+    program.fold_after = FOLD_AFTER as u32;
+    let (mut recorder, functions) = (Recorder::new(&program), Functions::new());
+    let [list, query, step] = [0, 1, 2].map(|function| functions.site(function));
+    let (rings, collector) = (recorder.rings, &mut recorder.collector);
+    std::thread::scope(|scope| {
+        let (begun, begins) = mpsc::channel();
+        let (drained, drains) = mpsc::channel::<()>();
+        scope.spawn(move || {
+            rings.acquire().expect("memory for a thread's state");
+            let queries = |times| {
+                for _ in 0..times {
+                    call(query, Ending::Ok, &|| call(step, Ending::Ok, &|| ()));
+                }
+            };
+            call(list, Ending::Ok, &|| {
+                queries(FOLD_AFTER);
+                // This query is expected to share a row when its callee is drained, because enough queries have ended.
+                call(query, Ending::Error, &|| {
+                    call(step, Ending::Ok, &|| ());
+                    begun.send(()).expect("the test waits");
+                    let _ = drains.recv();
+                });
+                queries(10);
+            });
+        });
+        begins.recv().expect("the thread runs");
+        collector.step(Mode::Usual);
+        drop(drained);
+    });
+    recorder.settle();
+    let Entries { calls, .. } = recorder.ledger.entries();
+    for function in [1, 2] {
+        let rows = calls.iter().filter(|row| row.function == functions.id(function));
+        assert_eq!(rows.map(CallRow::calls).sum::<u64>(), FOLD_AFTER + 1 + 10, "function {function}");
+    }
+    let spans: Vec<u64> = calls.iter().map(|row| row.span_id).collect();
+    let is_orphan = |row: &&CallRow| row.parent_id != 0 && !spans.contains(&row.parent_id);
+    assert_eq!(calls.iter().find(is_orphan), None, "a row names a caller without a row");
+}

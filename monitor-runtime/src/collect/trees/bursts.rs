@@ -7,11 +7,10 @@
 
 use std::collections::{HashMap, HashSet};
 
-use fnv::FnvHashMap;
-
 use super::parents::Fate;
 use super::{Moment, Trees};
 use crate::accountant::Part;
+use crate::by_number::NumberMap;
 use crate::growth::MakeRoom as _;
 use crate::limits;
 use crate::record::{Fold, Header, Kept, Outcome};
@@ -25,8 +24,8 @@ pub(super) struct TakenBursts {
     slots: HashMap<(usize, usize), (SharedCalls, u64)>,
     /// The rows of the slots that were taken lately, by the span that their callees name as their caller. They are kept
     /// because a callee may be added to its slot just after the slot of its caller was taken.
-    young: FnvHashMap<u64, TakenRow>,
-    old: FnvHashMap<u64, TakenRow>,
+    young: NumberMap<u64, TakenRow>,
+    old: NumberMap<u64, TakenRow>,
     /// The calls for whose row there was no memory in the last drain.
     pub(super) waiting: Vec<SharedCalls>,
 }

@@ -3,9 +3,8 @@
 //! Takes causes by the spans of the calls; gives each once. A failure without a cause began in its own call. The number
 //! of causes is bounded: beyond it the older half is dropped, and each cause that is dropped unused is counted.
 
-use fnv::FnvHashMap;
-
 use crate::batch::Cause;
+use crate::by_number::NumberMap;
 use crate::growth::MakeRoom as _;
 use crate::limits;
 
@@ -19,8 +18,8 @@ pub(in super::super) struct FailureOrigin {
 /// The causes, by the spans of the calls.
 #[derive(Debug, Default)]
 pub(super) struct Causes {
-    young: FnvHashMap<u64, FailureOrigin>,
-    old: FnvHashMap<u64, FailureOrigin>,
+    young: NumberMap<u64, FailureOrigin>,
+    old: NumberMap<u64, FailureOrigin>,
     pub(super) lost: u64,
     /// The largest number of young causes; `None` before the first drain.
     pub(super) max: Option<usize>,

@@ -25,6 +25,7 @@ pub(in super::super) struct Part {
 
 impl TreeCost {
     /// Adds a record.
+    #[inline]
     pub(super) fn add(&mut self, header: &Header, has_row: bool) {
         // A failure has its record at any rate.
         let is_sampled = header.kept == Kept::Sampled;

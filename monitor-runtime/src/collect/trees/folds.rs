@@ -5,18 +5,17 @@
 
 use std::time::Duration;
 
-use fnv::FnvHashMap;
-
+use crate::by_number::NumberMap;
 use crate::growth::{MakeRoom as _, collect_most};
 use crate::limits;
-use crate::record::{Fold, Header, Word};
+use crate::record::{Fold, Header, Record, Word, decode};
 
 /// The caller's row, and the function whose calls share a row below it.
 pub(super) type Key = (u64, u32);
 
 /// A row that calls share.
 #[derive(Debug)]
-struct OpenFold {
+pub(super) struct OpenFold {
     /// The header of the row: that of the first call, with the row's span.
     header: Header,
     /// The thread of the first call.
@@ -29,6 +28,30 @@ struct OpenFold {
 }
 
 impl OpenFold {
+    /// Adds a call, whose record is at the start of these words.
+    pub(super) fn add_call(&mut self, call: &Header, thread: u32, words: &[u64]) {
+        let Header { duration, weight, .. } = *call;
+        let fold = Fold {
+            calls: 1,
+            total: duration,
+            longest: duration,
+            end: call.start.wrapping_add(duration),
+            busy: if call.is_async { call.busy } else { duration },
+            weight: f64::from(weight),
+        };
+        self.add(call, thread, &fold);
+        // A later call than the first may bring the arguments, because calls that were summed up on their thread come
+        // without.
+        if self.args.is_empty()
+            && (1..=limits::FOLD_ARGS_BYTES_MAX).contains(&usize::from(call.args_bytes))
+            && let Some((Record::Folded(_, values, _), _)) = decode(words)
+        {
+            self.header.args_bytes = call.args_bytes;
+            let args = values.iter().take(usize::from(call.args_bytes).div_ceil(8));
+            self.args = args.map(|word| word.to_le_bytes()).collect();
+        }
+    }
+
     /// Adds the sums of calls like this one.
     fn add(&mut self, call: &Header, thread: u32, more: &Fold) {
         let Self { header, thread: first_thread, sums, last_span, .. } = self;
@@ -55,9 +78,11 @@ pub(super) type ClosedFold = (u32, Vec<u64>);
 /// The rows that are being summed up.
 #[derive(Debug, Default)]
 pub(super) struct Folds {
-    open: FnvHashMap<Key, OpenFold>,
+    open: NumberMap<Key, OpenFold>,
     /// The functions whose calls share rows below the row of this span.
-    below: FnvHashMap<u64, Vec<u32>>,
+    below: NumberMap<u64, Vec<u32>>,
+    /// The row that was asked for last, and its span. It is open.
+    last: Option<(Key, u64)>,
     closed: Vec<ClosedFold>,
     /// Before this moment, no row will have been open for a window.
     next_close: Duration,
@@ -78,10 +103,20 @@ impl Folds {
 
     /// Returns the span of the open row with this key. If there is none, opens a row with the span of this call.
     /// Returns `None` if the machine has no memory for the row.
+    #[inline]
     pub(super) fn span_of(&mut self, key: Key, call: &Header, now: Duration) -> Option<u64> {
-        if let Some(fold) = self.open.get(&key) {
-            return Some(fold.header.span);
+        if let Some((_, span)) = self.last.filter(|(last, _)| *last == key) {
+            return Some(span);
         }
+        let span =
+            self.open.get(&key).map(|fold| fold.header.span).or_else(|| self.open_row(key, call, now))?;
+        self.last = Some((key, span));
+        Some(span)
+    }
+
+    /// Opens a row with the span of this call, and returns the span. Returns `None` if the machine has no memory for
+    /// the row.
+    fn open_row(&mut self, key: Key, call: &Header, now: Duration) -> Option<u64> {
         if !self.make_room(1) {
             return None;
         }
@@ -100,26 +135,10 @@ impl Folds {
         Some(call.span)
     }
 
-    /// Adds a call to the row with this key, which is open.
-    pub(super) fn add(&mut self, key: Key, call: &Header, thread: u32, args: &[u64]) {
-        let Header { duration, weight, .. } = *call;
-        let fold = Fold {
-            calls: 1,
-            total: duration,
-            longest: duration,
-            end: call.start.wrapping_add(duration),
-            busy: if call.is_async { call.busy } else { duration },
-            weight: f64::from(weight),
-        };
-        let Some(open) = self.open.get_mut(&key) else { return };
-        open.add(call, thread, &fold);
-        // A later call than the first may bring the arguments, because calls that were summed up on their thread come
-        // without.
-        if open.args.is_empty() && (1..=limits::FOLD_ARGS_BYTES_MAX).contains(&usize::from(call.args_bytes)) {
-            open.header.args_bytes = call.args_bytes;
-            let args = args.iter().take(usize::from(call.args_bytes).div_ceil(8));
-            open.args = args.map(|word| word.to_le_bytes()).collect();
-        }
+    /// Returns the row with this key. If none is open, opens one with the span of this call.
+    pub(super) fn get_or_open(&mut self, key: Key, call: &Header, now: Duration) -> Option<&mut OpenFold> {
+        self.span_of(key, call, now)?;
+        self.open.get_mut(&key)
     }
 
     /// Adds the sums of calls like this one to the row with this key, which is open.
@@ -132,6 +151,7 @@ impl Folds {
     /// Gives the shared row of this key another span if it has this one, because the call with this span gets a row of
     /// its own. A shared row that has no calls yet is removed.
     pub(super) fn part_from(&mut self, key: Key, span: u64) {
+        self.last = None;
         let Some(fold) = self.open.get_mut(&key).filter(|fold| fold.header.span == span) else { return };
         if fold.sums.calls == 0 {
             self.open.remove(&key);
@@ -143,6 +163,7 @@ impl Folds {
 
     /// Closes the rows below the row of this span, and those below them.
     pub(super) fn close_below(&mut self, span: u64) {
+        self.last = None;
         let mut spans = vec![span];
         while let Some(span) = spans.pop() {
             for site in self.below.remove(&span).unwrap_or_default() {
@@ -158,6 +179,7 @@ impl Folds {
     }
 
     fn close(&mut self, key: Key) {
+        self.last = None;
         if let Some(fold) = self.open.remove(&key) {
             self.unlink(key);
             self.close_below(fold.header.span);
@@ -207,6 +229,7 @@ impl Folds {
 
     /// Closes all rows.
     pub(super) fn close_all(&mut self) {
+        self.last = None;
         self.below.clear();
         for (_, fold) in std::mem::take(&mut self.open) {
             self.finish(&fold);

@@ -12,6 +12,7 @@
 //! if an earlier drain gave one to any of its callees, so that no row names a caller without a row. A call under way is
 //! expected to share a row if enough calls like it have ended.
 
+mod drained;
 mod causes;
 mod costs;
 mod folds;
@@ -21,27 +22,25 @@ mod rows;
 mod bursts;
 mod origins;
 
-use std::cmp::Reverse;
-use std::collections::binary_heap::PeekMut;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-
-use fnv::{FnvHashMap, FnvHashSet};
 
 use super::events::Events;
 use super::functions::Functions;
 use crate::accountant;
+use crate::by_number::{NumberMap, NumberSet};
 use crate::growth::{MakeRoom as _, collect_most};
 use crate::limits;
 use crate::platform::clock::{Clock, elapsed};
-use crate::record::{Header, Record, decode, mark_folded};
+use crate::record::mark_folded;
 use crate::thread::pool::ThreadPool;
 use bursts::TakenBursts;
 use causes::Causes;
 pub(super) use causes::FailureOrigin;
 pub(super) use costs::{Part, TreeCost};
-use folds::{ClosedFold, Folds, Key};
+use drained::{Drained, Row, SpareCalls, in_order};
+use folds::{ClosedFold, Folds};
 use origins::LateFailure;
 use parents::{Fate, Parent, Parents, Slot};
 
@@ -57,15 +56,16 @@ pub(super) struct Trees {
     /// The records below each function at which trees begin, since they were last taken.
     costs: HashMap<u32, TreeCost>,
     /// The pairs of a calling function and a called one, and those of them that are not stored yet.
-    edges: FnvHashSet<(u32, u32)>,
+    edges: NumberSet<(u32, u32)>,
     new_edges: Vec<(u32, u32)>,
     causes: Causes,
     /// The number of failed callees that are remembered.
     failed: usize,
     /// Failures of this drain and the one before that have no known cause: the record of the cause may come late, from
     /// another ring.
-    late: [FnvHashMap<u64, LateFailure>; 2],
+    late: [NumberMap<u64, LateFailure>; 2],
     next_look: Duration,
+    spare: SpareCalls,
 }
 
 /// The records of a drain: the words of each ring, and the thread that the first of them belongs to.
@@ -81,38 +81,6 @@ pub(super) struct Moment<'a> {
     pub(super) functions: &'a Functions,
 }
 
-/// A drained call, and its place among the callers that are remembered.
-#[derive(Debug)]
-struct Drained {
-    header: Header,
-    /// The number of the call's ring in the drain, and the place of its first word there.
-    ring: u32,
-    at: u32,
-    thread: u32,
-    /// The places of the call, if it has callees, and of its caller.
-    own: Option<Slot>,
-    parent: Option<Slot>,
-    row: Row,
-}
-
-/// The row of a call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Row {
-    /// The call has a row of its own.
-    Own,
-    /// The call is one of many like it, and shares a row unless it has to have one of its own.
-    OneOfMany,
-    /// The call shares the row with this key.
-    Shared(Key),
-}
-
-impl Drained {
-    /// Returns the end in ticks, by which calls of several rings are put in order.
-    fn end(&self) -> u64 {
-        self.header.start.wrapping_add(self.header.duration)
-    }
-}
-
 impl Trees {
     pub(super) fn new(rings: &'static ThreadPool, fold_after: u32) -> Self {
         rings.home.fold_after.store(fold_after, Ordering::Relaxed);
@@ -123,12 +91,13 @@ impl Trees {
             folds: Folds::default(),
             bursts: TakenBursts::default(),
             costs: HashMap::new(),
-            edges: FnvHashSet::default(),
+            edges: NumberSet::default(),
             new_edges: Vec::new(),
             causes: Causes::default(),
             failed: 0,
             late: Default::default(),
             next_look: Duration::ZERO,
+            spare: SpareCalls::default(),
         }
     }
 
@@ -143,7 +112,7 @@ impl Trees {
     pub(super) fn survey(&mut self, drained: DrainedRings<'_>, moment: &Moment<'_>, events: &mut Events) {
         let DrainedRings { rings, threads } = drained;
         self.causes.max = Some(self.items_max(CAUSES_SHARE, CAUSE_BYTES, limits::CAUSES_MAX));
-        let mut calls = in_order(rings, threads);
+        let mut calls = in_order(rings, threads, self.spare.take());
         // Slots are read after the rings, because a caller's record comes after the last of its callees was added to a
         // slot.
         let bursts = self.take_bursts(moment);
@@ -155,14 +124,8 @@ impl Trees {
             self.decide_rows(&mut calls, rings, moment);
         }
         self.add_bursts(bursts, moment);
+        self.add_shared(&calls, rings, moment.now);
         for call in &calls {
-            if let Row::Shared(key) = call.row {
-                let words = &mut rings[call.ring as usize].1[call.at as usize..];
-                words[0] = mark_folded(words[0]);
-                if let Some((Record::Folded(header, values, _), _)) = decode(words) {
-                    self.folds.add(key, &header, call.thread, values);
-                }
-            }
             self.add_cost(call, moment.clock);
         }
         for call in &calls {
@@ -170,9 +133,27 @@ impl Trees {
                 self.leave(own);
             }
         }
+        self.spare.keep(calls, moment.now, self.items_max(SPARE_SHARE, size_of::<Drained>(), usize::MAX));
         self.folds.close_due(moment.now, self.items_max(FOLDS_SHARE, FOLD_BYTES, limits::FOLDS_MAX));
         self.forget(moment, events);
         self.rings.home.accountant.set(accountant::Part::Trees, self.bytes());
+    }
+
+    /// Adds the calls that share rows to these rows, and marks their records. A row is looked up once for all calls
+    /// that follow one another and share it, because most calls of a burst are like the call before.
+    fn add_shared(&mut self, calls: &[Drained], rings: &mut [(usize, Vec<u64>)], now: Duration) {
+        for run in calls.chunk_by(|call, next| call.row == next.row) {
+            let Row::Shared(key) = run[0].row else { continue };
+            // The row may have been removed since the calls were decided, because the call that opened it failed.
+            let mut row = self.folds.get_or_open(key, &run[0].header, now);
+            for Drained { header, ring, at, thread, .. } in run {
+                let words = &mut rings[*ring as usize].1[*at as usize..];
+                words[0] = mark_folded(words[0]);
+                if let Some(row) = row.as_deref_mut() {
+                    row.add_call(header, *thread, words);
+                }
+            }
+        }
     }
 
     /// Returns how many items of `bytes_each` fit into the memory for trees divided by `share`, at most `max`.
@@ -192,6 +173,7 @@ impl Trees {
             + self.causes.len() * CAUSE_BYTES / 2
             + self.failed * FAILED_BYTES
             + self.edges.len() * size_of::<(u32, u32)>() * 2
+            + self.spare.capacity() * size_of::<Drained>()
     }
 
     /// Learns which functions call which.
@@ -355,86 +337,14 @@ const CAUSES_SHARE: usize = 4;
 /// trees divided by `FAILED_SHARE`.
 const FAILED_BYTES: usize = 192;
 const FAILED_SHARE: usize = 8;
+/// The memory that is kept for the calls of the next drain is at most the memory for trees divided by this number.
+const SPARE_SHARE: usize = 3;
 
 /// Returns true if the caller had been under way at this moment for so long that it is no request but a loop, such as
 /// `main` or a worker: a tree then begins with each call that it makes.
 fn is_loop(caller: &Parent, at: u64, clock: &Clock) -> bool {
     let age = elapsed(caller.started, at);
     clock.duration_ns(age) > limits::LOOP_AGE.as_nanos() as u64
-}
-
-/// Sorts calls by their end. The calls of each ring, which lie together, are merged if each ring is in order already,
-/// because that is faster than a sort. A stable sort would merge them as well, but ends the process if it gets no
-/// memory.
-fn sort_by_end(calls: &mut [Drained]) {
-    let is_ordered = |ring: &[Drained]| ring.is_sorted_by_key(Drained::end);
-    let mut order: Vec<u32> = Vec::new();
-    let mut heads: Vec<Reverse<(u64, u32)>> = Vec::new();
-    let rings = || calls.chunk_by(|call, next| call.ring == next.ring);
-    if !rings().all(is_ordered) || !order.make_room(calls.len()) || !heads.make_room(rings().count()) {
-        calls.sort_unstable_by_key(|call| (call.end(), call.ring, call.at));
-        return;
-    }
-    let mut first = 0;
-    for ring in rings() {
-        heads.push(Reverse((ring[0].end(), first)));
-        first += ring.len() as u32;
-    }
-    let mut heads = BinaryHeap::from(heads);
-    while let Some(mut head) = heads.peek_mut() {
-        let Reverse((_, number)) = *head;
-        order.push(number);
-        let ring = calls[number as usize].ring;
-        match calls.get(number as usize + 1).filter(|next| next.ring == ring) {
-            Some(next) => *head = Reverse((next.end(), number + 1)),
-            None => _ = PeekMut::pop(head),
-        }
-    }
-    // Each call goes to its place along the cycle that it belongs to.
-    for start in 0..order.len() {
-        let mut at = start;
-        loop {
-            let from = std::mem::replace(&mut order[at], at as u32) as usize;
-            if from == start || from == at {
-                break;
-            }
-            calls.swap(at, from);
-            at = from;
-        }
-    }
-}
-
-/// Returns the calls of a drain in the order of their ends. The calls of a ring are in that order already.
-fn in_order(rings: &[(usize, Vec<u64>)], threads: &[u32]) -> Vec<Drained> {
-    let mut calls = Vec::new();
-    for (ring, (owner, words)) in rings.iter().enumerate() {
-        let mut at = 0;
-        let mut thread = threads.get(*owner).copied().unwrap_or(0);
-        while let Some((record, used)) = words.get(at..).and_then(decode) {
-            // Calls for which the machine has no memory just now are not looked at: each has a row of its own.
-            if calls.len() == calls.capacity() && calls.try_reserve(calls.len().max(1)).is_err() {
-                break;
-            }
-            match record {
-                Record::Call(header, ..) => calls.push(Drained {
-                    header,
-                    ring: ring as u32,
-                    at: at as u32,
-                    thread,
-                    own: None,
-                    parent: None,
-                    row: Row::Own,
-                }),
-                Record::Thread(next) => thread = next,
-                Record::Folded(..) | Record::Fold(..) | Record::Line(..) | Record::Skip => {}
-            }
-            at += used;
-        }
-    }
-    if rings.len() > 1 {
-        sort_by_end(&mut calls);
-    }
-    calls
 }
 
 #[cfg(test)]
@@ -444,7 +354,7 @@ mod tests {
     use super::*;
     use crate::config::CaptureMode;
     use crate::platform::clock::ticks;
-    use crate::record::{Fold, Kept, Outcome};
+    use crate::record::{Fold, Header, Kept, Outcome, Record, decode};
     use crate::ring::memory::Memory;
     use crate::site::{CallSite, Description};
 
@@ -503,30 +413,6 @@ mod tests {
             let mut rows: Vec<_> = rows.iter().map(read).collect();
             rows.sort_by_key(|(header, _)| header.site);
             rows
-        }
-    }
-
-    #[test]
-    fn calls_of_several_rings_are_sorted_by_their_ends_and_equal_ones_stay_in_order() {
-        let call = |ring: u32, at: u32, end: u64| Drained {
-            header: Header { start: end, duration: 0, ..Header::any(1, Outcome::Ok) },
-            ring,
-            at,
-            thread: 1,
-            own: None,
-            parent: None,
-            row: Row::Own,
-        };
-        for seed in 1..50_u32 {
-            let mut calls: Vec<Drained> = (0..3_u32)
-                .flat_map(|ring| (0..seed * 7 % 90).map(move |at| (ring, at)))
-                .map(|(ring, at)| call(ring, at, u64::from((at * seed + ring * 31) % 97 / 3)))
-                .collect();
-            let mut expected: Vec<_> = calls.iter().map(|call| (call.end(), call.ring, call.at)).collect();
-            expected.sort_unstable();
-            sort_by_end(&mut calls);
-            let sorted: Vec<_> = calls.iter().map(|call| (call.end(), call.ring, call.at)).collect();
-            assert_eq!(sorted, expected, "{seed}");
         }
     }
 

@@ -4,13 +4,13 @@
 //! remembered at its caller until the caller's record comes. Where the caller's record comes first, because the two
 //! travelled through different rings, the caller is remembered for two drains.
 
-use fnv::FnvHashMap;
-
 use super::causes::FailureOrigin;
+use super::drained::Drained;
 use super::parents::Slot;
-use super::{Drained, Moment, Trees, is_loop};
+use super::{Moment, Trees, is_loop};
 use crate::batch::Cause;
 use crate::batch::failures::{FailedCall, FailedCallees};
+use crate::by_number::NumberMap;
 use crate::capture::to_text;
 use crate::growth::MakeRoom as _;
 use crate::limits;
@@ -33,10 +33,10 @@ impl Trees {
         moment: &Moment<'_>,
     ) {
         let mut failures = calls.iter().filter(|call| call.header.outcome.is_failure()).peekable();
-        if failures.peek().is_none() && self.late.iter().all(FnvHashMap::is_empty) {
+        if failures.peek().is_none() && self.late.iter().all(NumberMap::is_empty) {
             return;
         }
-        let mut late: FnvHashMap<u64, LateFailure> = FnvHashMap::default();
+        let mut late: NumberMap<u64, LateFailure> = NumberMap::default();
         for call in failures {
             let Header { site, span, outcome, .. } = call.header;
             let Some(function) = moment.functions.get(site) else { continue };
@@ -81,7 +81,7 @@ impl Trees {
         caller: u64,
         failed: &FailedCall<'_>,
         cause: Option<&Cause>,
-        now: &FnvHashMap<u64, LateFailure>,
+        now: &NumberMap<u64, LateFailure>,
         moment: &Moment<'_>,
     ) {
         let found = self.late.iter().chain([now]).find_map(|late| late.get(&caller));

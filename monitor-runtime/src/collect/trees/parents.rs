@@ -6,10 +6,9 @@
 
 use std::time::Duration;
 
-use fnv::FnvHashMap;
-
 use super::costs::TreeCost;
 use crate::batch::failures::FailedCallees;
+use crate::by_number::NumberMap;
 use crate::growth::{MakeRoom as _, collect_most};
 use crate::limits;
 use crate::platform::clock::Ticks;
@@ -73,7 +72,7 @@ impl Parent {
 /// The calls, by span.
 #[derive(Debug, Default)]
 pub(super) struct Parents {
-    by_span: FnvHashMap<u64, Slot>,
+    by_span: NumberMap<u64, Slot>,
     places: Vec<Parent>,
     free: Vec<Slot>,
     /// The last call that was entered, because most calls have the same caller as the call before.
@@ -97,6 +96,7 @@ impl Parents {
 
     /// Returns the place of a call, and gives it one if it has none. `callee_start` is the start of one of its callees.
     /// Returns `None`, and counts the call as forgotten, if the machine has no memory for its place.
+    #[inline]
     pub(super) fn enter(&mut self, span: u64, callee_start: Ticks, now: Duration) -> Option<Slot> {
         let found = self.last.filter(|(last, _)| *last == span).map(|(_, slot)| slot);
         let Some(slot) = found.or_else(|| self.find(span)).or_else(|| self.insert(span, callee_start)) else {

@@ -6,9 +6,10 @@
 use std::sync::atomic::Ordering;
 
 use super::bursts::header_of;
+use super::drained::{Drained, Row};
 use super::parents::{Fate, Parent, Slot};
 use super::under_way::{self, CallsUnderWay, UnderWay};
-use super::{Drained, Moment, Row, Trees, is_loop};
+use super::{Moment, Trees, is_loop};
 use crate::growth::{collect_all, collect_most};
 use crate::platform::clock::ticks;
 use crate::record::{Header, Kept, Outcome, place};
@@ -42,7 +43,9 @@ impl Trees {
     pub(super) fn predict(&mut self, calls: &[Drained], bursts: &[SharedCalls], moment: &Moment<'_>) {
         let ended_or_named = |parent: &Parent| parent.is_named || parent.fate != Fate::Own;
         let of_bursts = bursts.iter().filter_map(|calls| self.parents.find(calls.parent));
-        let mut open: Vec<Slot> = collect_most(calls.iter().filter_map(|call| call.parent).chain(of_bursts));
+        // Most calls have the same caller as the call before.
+        let runs = calls.chunk_by(|call, next| call.parent == next.parent);
+        let mut open: Vec<Slot> = collect_most(runs.filter_map(|run| run[0].parent).chain(of_bursts));
         open.sort_unstable();
         open.dedup();
         // Callers that end in this drain are decided with their records. Without memory for them nothing is foreseen.
@@ -106,8 +109,9 @@ impl Trees {
             let own = call.own.map(|own| self.parents.get(own));
             let is_named = own.is_some_and(|own| own.is_named);
             let foreseen = own.map_or(Fate::Own, |own| own.fate);
-            let is_one_of_many = fate != Fate::Own || foreseen != Fate::Own || call.row == Row::OneOfMany;
-            let shares = is_one_of_many && !is_named && may_share(&call.header, moment);
+            let is_expected = fate != Fate::Own || foreseen != Fate::Own;
+            let may_share = call.row == Row::OneOfMany || is_expected && may_share(&call.header, moment);
+            let shares = may_share && !is_named;
             let above = if let Fate::Shared(row) = fate { row } else { span };
             let key = (above, call.header.site);
             let row = shares.then(|| self.folds.span_of(key, &call.header, moment.now)).flatten();

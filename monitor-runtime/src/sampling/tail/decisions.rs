@@ -1,7 +1,6 @@
 //! A bounded memory of the latest decisions about calls. It forgets the oldest half at a time.
 
-use std::collections::HashMap;
-
+use crate::by_number::NumberMap;
 use crate::growth::MakeRoom as _;
 
 /// The probabilities of the latest decisions, by span: at least the last `max` decisions, if as many were made, and at
@@ -10,13 +9,13 @@ use crate::growth::MakeRoom as _;
 pub(super) struct RecentDecisions {
     /// The largest number of young decisions.
     max: usize,
-    pub(super) young: HashMap<u64, f64>,
-    pub(super) old: HashMap<u64, f64>,
+    pub(super) young: NumberMap<u64, f64>,
+    pub(super) old: NumberMap<u64, f64>,
 }
 
 impl RecentDecisions {
     pub(super) fn new(max: usize) -> Self {
-        Self { max, young: HashMap::new(), old: HashMap::new() }
+        Self { max, young: NumberMap::default(), old: NumberMap::default() }
     }
 
     pub(super) fn is_empty(&self) -> bool {

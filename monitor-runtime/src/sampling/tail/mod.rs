@@ -19,6 +19,7 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use super::{Child, Random, child};
+use crate::by_number::NumberMap;
 use crate::growth::MakeRoom as _;
 use crate::limits;
 
@@ -169,7 +170,7 @@ impl TailSampling {
     pub(crate) fn keep_all(
         &mut self,
         arrived: &[u64],
-        awaited: &HashMap<u64, u64>,
+        awaited: &NumberMap<u64, u64>,
         in_flight: &HashMap<u64, InFlight>,
     ) {
         for span in arrived {
@@ -281,7 +282,7 @@ impl TailSampling {
 #[derive(Debug, Default)]
 pub(crate) struct Awaited {
     /// The root of each caller's tree, by the caller's span.
-    spans: HashMap<u64, u64>,
+    spans: NumberMap<u64, u64>,
     /// The caller of the last call.
     last: u64,
 }
@@ -301,7 +302,7 @@ impl Awaited {
         self.last = parent;
     }
 
-    pub(crate) fn spans(&self) -> &HashMap<u64, u64> {
+    pub(crate) fn spans(&self) -> &NumberMap<u64, u64> {
         &self.spans
     }
 }
