@@ -240,9 +240,10 @@ pub(crate) fn read_living(folders: &[PathBuf], store: &Path, now_ns: i64) -> Vec
     find_files(folders).iter().filter_map(image).collect()
 }
 
-/// Removes the oldest ring files that were set aside, or that dead processes left for other stores, until this user's
-/// ring files take no more memory than their bound. Nobody may ever open those stores again. Returns the number of
-/// removed files and their bytes.
+/// Removes the oldest ring files that were set aside, or that dead processes left for other stores, until such files
+/// take no more memory than their bound. Nobody may ever open those stores again. The files of running processes do not
+/// count, because many of them would leave no room for the files of a program that is about to start again. Returns the
+/// number of removed files and their bytes.
 pub(crate) fn trim(folders: &[PathBuf], store: &Path, now_ns: i64) -> (u64, u64) {
     let mut bytes = 0_u64;
     let mut files = Vec::new();
@@ -265,6 +266,7 @@ pub(crate) fn trim(folders: &[PathBuf], store: &Path, now_ns: i64) -> (u64, u64)
         })
         .collect();
     dead.sort();
+    let bytes: u64 = dead.iter().map(|(_, bytes, _)| bytes).sum();
     for (_, file_bytes, path) in dead {
         if bytes - freed <= DEAD_RINGS_BYTES_MAX {
             break;
@@ -423,7 +425,7 @@ mod tests {
     use std::os::unix::fs::MetadataExt as _;
 
     use super::*;
-    use crate::ring::layout::{MAGIC, PAGE_WORDS};
+    use crate::ring::layout::{MAGIC, PAGE_WORDS, VERSION};
 
     /// Returns the bytes that this thread has read from files.
     fn bytes_read() -> u64 {
@@ -456,5 +458,32 @@ mod tests {
                 assert_eq!(path.exists(), stays, "{kind}, {age_ns} ns old");
             }
         }
+    }
+
+    #[test]
+    fn files_of_dead_processes_alone_count_against_the_bound_of_such_files() {
+        const FILE_BYTES: usize = 1 << 20;
+        let folder = tempfile::tempdir().unwrap();
+        let folders = [folder.path().to_owned()];
+        let name = |run: &str| file_name(Path::new("/s.db"), 1, "boot/pid:[1]/17", run);
+        // Nobody knows to whom this file belongs, as with a running process that is not seen from here.
+        let other = folder.path().join(name("running0"));
+        std::fs::write(&other, vec![1; DEAD_RINGS_BYTES_MAX as usize + 1]).unwrap();
+        let set_aside = |nth: usize| {
+            let mut words = vec![0_u64; FILE_BYTES / 8];
+            (words[head::MAGIC], words[head::VERSION]) = (MAGIC, VERSION);
+            words[head::ALIVE_NS] = nth as u64;
+            let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
+            let mut path = folder.path().join(name(&format!("{nth:08}"))).into_os_string();
+            path.push(ASIDE);
+            std::fs::write(path, bytes).unwrap();
+        };
+        let files = (DEAD_RINGS_BYTES_MAX >> 20) as usize;
+        (0..files - 1).for_each(set_aside);
+        assert_eq!(trim(&folders, Path::new("/s.db"), 0), (0, 0));
+        (files - 1..files + 2).for_each(set_aside);
+        let (removed, freed) = trim(&folders, Path::new("/s.db"), 0);
+        assert!((1..=4).contains(&removed) && freed >= removed * FILE_BYTES as u64, "{removed} {freed}");
+        assert!(other.exists());
     }
 }

@@ -12,7 +12,7 @@ use rusqlite::Connection;
 
 use super::error::{Class, classify, no_memory};
 use super::harden::connect;
-use super::schema::{APPLICATION_ID, VERSION, tables};
+use super::schema::{self, APPLICATION_ID, VERSION, tables};
 use super::{file, migrate};
 use crate::growth::MakeRoom as _;
 
@@ -94,7 +94,8 @@ pub(crate) fn examine(connection: &Connection) -> rusqlite::Result<FileKind> {
 }
 
 /// Returns the first of our tables and indexes that is missing or has another text than in that version. Views, and
-/// tables that users have added, do not matter, because they are not written to.
+/// tables that users have added, do not matter, because they are not written to. But a table of an older store may have the
+/// name of a view that the store is to get, which is returned then.
 fn find_altered(connection: &Connection, version: i32) -> rusqlite::Result<Option<&'static str>> {
     // The texts are compared in one pass, because every process pays for this when it opens the store.
     let mut ours: HashMap<&str, Cow<'static, str>> = HashMap::new();
@@ -107,6 +108,11 @@ fn find_altered(connection: &Connection, version: i32) -> rusqlite::Result<Optio
     let mut rows = texts.query([])?;
     while let Some(row) = rows.next()? {
         let (Ok(name), Ok(found)) = (row.get_ref(0)?.as_str(), row.get_ref(1)?.as_str()) else { continue };
+        if version < VERSION
+            && let Some((view, _)) = schema::views().find(|(view, _)| *view == name)
+        {
+            return Ok(Some(view));
+        }
         if let Some(expected) = ours.get(name)
             && found == migrate::old_text(version, name).unwrap_or(expected)
         {

@@ -1,7 +1,9 @@
 //! Retention: which rows expire by age and size, and which rows stay.
 
 use crate::rows::*;
-use monitor_runtime::batch::{Batch, CallRow, Cause, Ending, EventRow, ResourcesRow, SharedRow, ThreadRow};
+use monitor_runtime::batch::{
+    Batch, CallRow, Cause, Ending, EventRow, ProcessRow, ResourcesRow, SharedRow, ThreadRow,
+};
 use monitor_runtime::store::{SqliteStore, Store as _, StoreOptions};
 use std::path::Path;
 use std::time::Duration;
@@ -182,6 +184,47 @@ fn while_batches_come_they_alone_take_as_many_expired_calls_along_as_they_bring(
     );
     retain_all(&mut store, expired + 120 * SECOND);
     assert_eq!(count(&path, "calls"), 3000, "without batches, retention must delete the rest by itself");
+}
+
+#[test]
+fn calls_expire_behind_those_of_a_process_whose_clock_was_ahead() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("shop.db");
+    let mut store = open(&path, 1);
+    let write = |store: &mut SqliteStore, sequence: u64, at_ns: i64| {
+        store.write(&Batch { at_ns, ..batch(sequence, vec![call(1)]) }).unwrap();
+    };
+    write(&mut store, 1, T0 + 24 * HOUR);
+    for sequence in 2..=9 {
+        write(&mut store, sequence, T0 + i64::try_from(sequence).unwrap() * 20 * SECOND);
+    }
+    retain_all(&mut store, T0 + 7 * HOUR);
+    assert_eq!(query_value::<i64>(&tool(&path), "SELECT group_concat(call_id) = '1' FROM calls"), 1);
+    retain_all(&mut store, T0 + 31 * HOUR);
+    assert_eq!(count(&path, "calls"), 0);
+}
+
+#[test]
+fn short_processes_alone_keep_no_more_than_the_age_bound_asks_for() {
+    const MINUTE: i64 = 60 * SECOND;
+    const RUNS: u64 = 300;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("shop.db");
+    let end = T0 + i64::try_from(RUNS).unwrap() * 5 * MINUTE;
+    for run in 0..RUNS {
+        let now_ns = T0 + i64::try_from(run).unwrap() * 5 * MINUTE;
+        let started = ProcessRow { started_ns: now_ns, ..process(u32::try_from(run).unwrap()) };
+        let mut store = SqliteStore::open(&StoreOptions::file(&path), started, now_ns).unwrap();
+        let calls = (1..=200).map(call).collect();
+        store.write(&Batch { at_ns: now_ns, ..batch(1, calls) }).unwrap();
+        store.close(now_ns + 1, Ending::Exit).unwrap();
+    }
+    let oldest: i64 =
+        query_value(&tool(&path), "SELECT min(at_ns) FROM call_range WHERE first_call <= last_call");
+    // Rows expire with every run whose log is long enough to be copied, which is one run in a few dozen.
+    assert!(end - oldest < 12 * HOUR, "the oldest call is {} minutes old", (end - oldest) / MINUTE);
+    let slices = "SELECT count(*) FROM slice WHERE slice * 1800 * 1000000000 < (SELECT max(at_ns) FROM call_range) - 43200000000000";
+    assert_eq!(query_value::<i64>(&tool(&path), slices), 0);
 }
 
 #[test]

@@ -97,7 +97,12 @@ pub(crate) fn run(connection: &Connection, version: i32) -> rusqlite::Result<()>
     for (view, _) in schema::views() {
         connection.execute_batch(&format!("DROP VIEW IF EXISTS {view}"))?;
     }
-    run_steps(connection, STEPS, version, VERSION)?;
+    // A table that is renamed is looked for in all views, and those of the user cannot be read between two steps. They
+    // name the tables as they will be.
+    connection.pragma_update(None, "legacy_alter_table", true)?;
+    let steps = run_steps(connection, STEPS, version, VERSION);
+    connection.pragma_update(None, "legacy_alter_table", false)?;
+    steps?;
     if !has(version, "alert_rule") {
         schema::fill_rules(connection)?;
     }

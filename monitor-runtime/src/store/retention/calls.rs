@@ -46,35 +46,49 @@ pub(super) struct Due {
 
 /// Returns the calls to delete next: those older than the cutoff; then, if room is short, ordinary ones, and failed
 /// ones when no others are left. Room is short if more than `pages_evict` pages are in use, or if `is_pressed`. Returns
-/// `None` if nothing is to be deleted.
+/// `None` if nothing is to be deleted. With `searches_all`, all ranges are looked at for old ones: a range of a process
+/// whose clock was ahead is younger than those behind it.
 pub(super) fn find_due(
     connection: &Connection,
     pages_evict: u64,
     cutoff: i64,
     is_pressed: bool,
+    searches_all: bool,
 ) -> rusqlite::Result<Option<Due>> {
-    if let Some(range) = oldest_range(connection, None)?.filter(|range| range.at_ns < cutoff) {
+    let mut expired = oldest_range(connection, None, i64::MAX)?.filter(|range| range.at_ns < cutoff);
+    if expired.is_none() && searches_all {
+        expired = oldest_range(connection, None, cutoff)?;
+    }
+    if let Some(range) = expired {
         return Ok(Some(Due { range, keep_failed: false, portion: i64::MAX }));
     }
     if !is_pressed && pages_used(connection)? <= pages_evict {
         return Ok(None);
     }
     let portion = PORTION_MIN.max(PORTION_PER_PAGE * i64::try_from(pages_evict).unwrap_or(0));
-    if let Some(range) = oldest_range(connection, Some(false))? {
+    if let Some(range) = oldest_range(connection, Some(false), i64::MAX)? {
         return Ok(Some(Due { range, keep_failed: true, portion }));
     }
-    Ok(oldest_range(connection, Some(true))?.map(|range| Due { range, keep_failed: false, portion }))
+    Ok(oldest_range(connection, Some(true), i64::MAX)?.map(|range| Due {
+        range,
+        keep_failed: false,
+        portion,
+    }))
 }
 
-/// Returns the oldest range that has calls. `failed_only` selects the ranges of which only failed calls are left, or
-/// the others.
-fn oldest_range(connection: &Connection, failed_only: Option<bool>) -> rusqlite::Result<Option<Range>> {
+/// Returns the first range that has calls and was extended before `before_ns`. `failed_only` selects the ranges of which
+/// only failed calls are left, or the others.
+fn oldest_range(
+    connection: &Connection,
+    failed_only: Option<bool>,
+    before_ns: i64,
+) -> rusqlite::Result<Option<Range>> {
     connection
         .query_row(
             "SELECT first_call, last_call, min_start_ns, max_start_ns, at_ns, failed_only FROM call_range
-             WHERE first_call <= last_call AND (?1 IS NULL OR failed_only = ?1)
+             WHERE first_call <= last_call AND (?1 IS NULL OR failed_only = ?1) AND at_ns < ?2
              ORDER BY first_call LIMIT 1",
-            [failed_only],
+            (failed_only, before_ns),
             |row| {
                 Ok(Range {
                     first: row.get(0)?,
@@ -98,7 +112,7 @@ pub(super) fn delete_calls(transaction: &Connection, due: Due, max: i64) -> rusq
     if rows > 0 || !due.keep_failed {
         return Ok((rows, passed));
     }
-    let Some(range) = oldest_range(transaction, Some(true))? else { return Ok((rows, passed)) };
+    let Some(range) = oldest_range(transaction, Some(true), i64::MAX)? else { return Ok((rows, passed)) };
     let (rows, more) = delete_start(transaction, Due { range, keep_failed: false, ..due }, max)?;
     Ok((rows, passed + more))
 }

@@ -85,7 +85,8 @@ impl Retention {
         let batches_come =
             self.batch_ns.is_some_and(|at| (0..left_to_batches).contains(&now_ns.saturating_sub(at)));
         let calls_cutoff = if batches_come { cutoff.saturating_sub(left_to_batches) } else { cutoff };
-        if let Some(due) = find_due(connection, bounds.pages_evict, calls_cutoff, is_pressed)? {
+        let is_tidy = self.tidied_ns.is_some_and(|at| (0..TIDY_NS).contains(&now_ns.saturating_sub(at)));
+        if let Some(due) = find_due(connection, bounds.pages_evict, calls_cutoff, is_pressed, !is_tidy)? {
             let transaction = begin(connection)?;
             let (rows, _) = delete_calls(&transaction, due, STEP_CALLS)?;
             transaction.commit()?;
@@ -101,7 +102,7 @@ impl Retention {
         if rows > 0 {
             return Ok(Step { rows, more: true });
         }
-        if self.tidied_ns.is_some_and(|at| (0..TIDY_NS).contains(&now_ns.saturating_sub(at))) {
+        if is_tidy {
             return Ok(Step::default());
         }
         let (rows, more) = small_tables::delete_expired(begin(connection)?, ids, cutoff)?;
@@ -127,7 +128,7 @@ impl Retention {
         let cutoff = now_ns.saturating_sub(bounds.age_ns);
         let overdue = cutoff.saturating_sub(bounds.left_to_batches_ns() / 2);
         let mut gone = 0;
-        while let Some(due) = find_due(transaction, bounds.pages_evict, cutoff, false)? {
+        while let Some(due) = find_due(transaction, bounds.pages_evict, cutoff, false, false)? {
             let expires = (overdue..cutoff).contains(&due.range.at_ns);
             let max = if expires { coming } else { coming.saturating_mul(2) }.min(BATCH_CALLS_MAX);
             if gone >= max {

@@ -12,7 +12,7 @@ mod space;
 mod repair;
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
 
@@ -36,8 +36,9 @@ use crate::platform::liveness;
 /// The age up to which a process that ends leaves it to a later process to copy the log into the database.
 const SHORT_LIFE_NS: i64 = limits::SHORT_LIFE.as_nanos() as i64;
 
-/// Steps of retention that a short process takes at its end at most, if it takes any.
-const EXPIRY_STEPS: u32 = 4;
+/// The time that a short process spends at its end on deleting what has expired, if it does so. Some thirty runs bring what
+/// one of them deletes.
+const EXPIRY_MAX: Duration = Duration::from_millis(50);
 
 /// The time for which one attempt to close waits for locks of other processes.
 const BUSY_WAIT_CLOSING: Duration = Duration::from_millis(100);
@@ -229,8 +230,8 @@ impl SqliteStore {
             is_short && self.open.as_ref().and_then(|open| open.file.as_ref()).is_some_and(is_log_short);
         if is_short && !leaves_log {
             // The expired rows are deleted here, because no other process may live for long enough to do so.
-            let mut steps = 0..EXPIRY_STEPS;
-            while steps.next().is_some() && self.retention_step(now_ns).is_ok_and(|step| step.more) {}
+            let began = Instant::now();
+            while self.retention_step(now_ns).is_ok_and(|step| step.more) && began.elapsed() < EXPIRY_MAX {}
         }
         match self.open.take() {
             Some(OpenStore { connection, .. }) if leaves_log => leave_log(connection),
