@@ -1194,6 +1194,38 @@ fn probes_and_metrics_answer_without_the_token_and_tell_of_a_store_that_is_gone(
 }
 
 #[test]
+fn metrics_need_the_token_behind_a_proxy_though_the_server_listens_on_a_loopback_address() {
+    let fixture = filled();
+    let token_file = fixture.folder.path().join("token");
+    std::fs::write(&token_file, "a-token-of-thirty-two-characters").unwrap();
+    let token_file = token_file.to_str().unwrap();
+    let documented = ["--base-path", "/monitor", "--host", "shop.example", "--token-file", token_file];
+    for options in [&documented[..], &documented[..2], &documented[2..4], &documented[4..]] {
+        let server = Server::start(&fixture.path, options);
+        let base = if options.contains(&"--base-path") { "/monitor" } else { "" };
+        let mut hosts = vec![server.own_host()];
+        if options.contains(&"--host") {
+            hosts.push("Host: shop.example\r\n".to_owned());
+        }
+        for host in hosts {
+            let bare = |path: &str| server.ask_bare(&format!("{base}{path}"), &host);
+            let metrics = bare("/metrics");
+            assert_eq!(metrics.status, 401, "{options:?} {host}");
+            assert!(!metrics.body.contains("shop::"), "{options:?}: {}", metrics.body);
+            assert_eq!(bare("/livez").status, 200, "{options:?} {host}");
+        }
+        assert_eq!(server.get(&format!("{base}/metrics")).status, 200, "{options:?}");
+    }
+    // A proxy that no option tells of is known by what it adds to a request.
+    let server = Server::start(&fixture.path, &[]);
+    assert_eq!(server.ask_bare("/metrics", &server.own_host()).status, 200);
+    for header in ["X-Forwarded-For: 203.0.113.7", "Via: 1.1 box", "forwarded: for=203.0.113.7"] {
+        let headers = format!("{}{header}\r\n", server.own_host());
+        assert_eq!(server.ask_bare("/metrics", &headers).status, 401, "{header}");
+    }
+}
+
+#[test]
 fn a_taken_port_is_passed_over_and_the_line_says_so() {
     let fixture = filled();
     let first = Server::start(&fixture.path, &[]);
