@@ -6,7 +6,7 @@ use anyhow::{Result, anyhow, bail};
 use rusqlite::types::Value;
 
 use super::{answer, open_stores, print_heading_of, print_lines, print_note, require_known_in};
-use crate::arguments::{Common, Findings, FormatName, Ignored, LevelName, SpanOptions, parse_ignored};
+use crate::arguments::{Common, Findings, FormatName, Ignored, LevelName, parse_ignored};
 use crate::configuration;
 use crate::format;
 use crate::model::basis::Basis;
@@ -97,13 +97,9 @@ fn build_report(stores: &Stores, gathered: &Gathered, shown: usize) -> Report {
 }
 
 /// Returns the findings of all stores within a span, the most important first, and what could not be looked for.
-pub(super) fn list(
-    common: &Common,
-    stores: &Stores,
-    span: &SpanOptions,
-) -> Result<(Vec<Finding>, Vec<String>)> {
+pub(super) fn list(stores: &Stores, period: Period) -> Result<(Vec<Finding>, Vec<String>)> {
     let ignored = read_ignored()?;
-    let gathered = gather(stores, span.period(common), |finding| is_wanted(finding, None, &ignored))?;
+    let gathered = gather(stores, period, |finding| is_wanted(finding, None, &ignored))?;
     let found = gathered.found.into_iter().map(|(finding, _)| finding);
     Ok((found.collect(), gathered.unknown.into_iter().map(|(unknown, _)| unknown).collect()))
 }

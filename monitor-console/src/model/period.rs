@@ -56,6 +56,27 @@ impl Period {
         [earlier, Self { from_ns, ..self }]
     }
 
+    /// Returns true if the span ends before this time, which is the present one.
+    pub(crate) fn has_ended(self, now_ns: i64) -> bool {
+        self.until_ns < now_ns
+    }
+
+    /// Returns true if the moment lies within the span.
+    pub(crate) fn holds(self, at_ns: i64) -> bool {
+        (self.from_ns..=self.until_ns).contains(&at_ns)
+    }
+
+    /// Describes the span in words: `14:05:00.000 to 14:06:00.000 UTC`.
+    pub(crate) fn describe(self, now_ns: i64) -> String {
+        let time = |ns: i64| units::format_time(ns, now_ns);
+        match (self.from_ns == i64::MIN, self.has_ended(now_ns)) {
+            (true, true) => format!("until {} UTC", time(self.until_ns)),
+            (true, false) => "the whole time that the store covers".to_owned(),
+            (false, true) => format!("{} to {} UTC", time(self.from_ns), time(self.until_ns)),
+            (false, false) => format!("since {} UTC", time(self.from_ns)),
+        }
+    }
+
     /// Returns true if the span has neither start nor end.
     pub(crate) fn is_whole(self) -> bool {
         self == Self::WHOLE

@@ -9,8 +9,10 @@ use std::collections::{HashMap, HashSet};
 
 use anyhow::{Result, bail};
 use monitor_runtime::histogram::Histogram;
+use monitor_runtime::store::schema::WINDOW_NS;
 
 use super::number::to_f64;
+use super::period::Period;
 use crate::pattern::{self, Pattern};
 use crate::report;
 use crate::store::Store;
@@ -25,6 +27,16 @@ pub(crate) enum Span {
     Windows(i64, i64),
     /// The half hours that retention has left.
     Whole,
+}
+
+impl Span {
+    /// Returns the span over which the figures of a period are summed: each window that has a part of the period, as a whole.
+    pub(crate) fn from_period(period: Period) -> Self {
+        if period.is_whole() {
+            return Self::Whole;
+        }
+        Self::Windows(period.from_ns.div_euclid(WINDOW_NS), period.until_ns.div_euclid(WINDOW_NS))
+    }
 }
 
 /// The figures of a function.
