@@ -223,6 +223,10 @@ Examples:
 A finding is a sentence with what could be saved, on how much it rests, a statement that shows the rows behind it, and \
 the command that leads on. The most important 7 are shown: broken things first, then by the time that they cost.
 
+With --since, --until or --at a finding is about that span. slower, faster and fails_more compare its last ten minutes with \
+the hour before them. The store has only the present state of recorders and receivers, and their losses since the start of \
+each process: where the span does not hold these, `cannot tell` says so.
+
 Kinds: n_plus_one, repeated_same, serial_fanout, blocks_executor, slower, slower_with_load, faster, fails_more, \
 bursts_of_failures, new_failure, hot, cancelled_often, leaks_secret, died, stuck, growing, lost_rows, folded, held, \
 breaker_open, degraded, costly, exporter_behind, nearly_full. What could not be looked for is told as `cannot tell`: no \

@@ -115,9 +115,18 @@ impl Sums {
     }
 }
 
+/// Returns true if the store has the figures of windows, which a span needs.
+pub(crate) fn has_windows(store: &Store) -> Result<bool> {
+    Ok(read_version(store)? >= FIRST_VERSION_WITH_HISTOGRAMS)
+}
+
+fn read_version(store: &Store) -> Result<i64> {
+    Ok(store.read_integer("PRAGMA user_version", [])?.unwrap_or(0))
+}
+
 /// Reads the figures of the functions that a pattern selects, a row for each function.
 pub(crate) fn read(store: &Store, pattern: Option<&Pattern>, span: Span) -> Result<Vec<Sums>> {
-    let version = store.read_integer("PRAGMA user_version", [])?.unwrap_or(0);
+    let version = read_version(store)?;
     if version < FIRST_VERSION_WITH_HISTOGRAMS && span != Span::Whole {
         bail!(
             "{} has schema version {version}, whose windows have no histograms, so --since cannot give percentiles: \

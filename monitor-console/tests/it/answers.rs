@@ -450,6 +450,56 @@ fn findings_fail_by_level_and_leave_out_what_is_ignored() {
 }
 
 #[test]
+fn findings_of_a_span_are_not_about_what_lies_outside_of_it() {
+    let fixture = Fixture::new();
+    // Two hours ago half of the calls of `place` were given up, and a value held a key; now all calls end.
+    fixture.figures(1, [400, 0, 0, 50, 900 * MS, 3 * MS]);
+    fixture.window(1, 7_200 * SECOND, 100, 100 * MS);
+    fixture.db.execute("UPDATE latency_window SET cancelled = 50", []).unwrap();
+    fixture.window(1, 20 * SECOND, 300, 300 * MS);
+    let secret = Some(r#"{"key":"AKIAIOSFODNN7EXAMPLE"}"#);
+    fixture.calls(&[
+        Call { ago_ns: 7_200 * SECOND, span: PREFIX + 1, args: secret, ..Call::default() },
+        Call { ago_ns: 20 * SECOND, span: PREFIX + 2, ..Call::default() },
+    ]);
+    // The recorder has lost rows since its start ten minutes ago, and is degraded now.
+    fixture.health(1);
+    fixture.db.execute("UPDATE self_report SET cost_pct = 0.9, budget_pct = 1.0", []).unwrap();
+    let kinds = |span: &[&str]| -> Vec<String> {
+        let rows =
+            monitor(&fixture.path, &[&["findings", "--all", "--format", "json"], span].concat()).json();
+        let mut kinds: Vec<_> =
+            column(&rows, "kind").iter().map(|kind| kind.as_str().unwrap().to_owned()).collect();
+        kinds.sort();
+        kinds.dedup();
+        kinds.retain(|kind| kind != "cannot_tell");
+        kinds
+    };
+    let present = ["breaker_open", "costly", "degraded"];
+    let of_process = ["folded", "lost_rows"];
+    let whole = kinds(&[]);
+    for kind in present.iter().chain(&of_process).chain(&["cancelled_often", "died", "leaks_secret"]) {
+        assert!(whole.iter().any(|found| found == kind), "{kind}: {whole:?}");
+    }
+    assert_eq!(kinds(&["--since", "5m"]), present);
+    assert_eq!(kinds(&["--since", "11m"]), [&present[..], &of_process].concat());
+    assert_eq!(kinds(&["--until", "1h"]), ["cancelled_often", "leaks_secret"]);
+    // The process ran then, and died later.
+    assert_eq!(kinds(&["--at", "800s"]), [""; 0]);
+    assert_eq!(kinds(&["--at", "700s"]), ["died"]);
+    for span in ["--until", "--at"] {
+        let ran = monitor(&fixture.path, &["findings", span, "800s"]);
+        assert!(ran.err.contains("cannot tell the state of recorders and receivers"), "{}", ran.err);
+    }
+    let ran = monitor(&fixture.path, &["findings", "--since", "5m"]);
+    assert!(ran.err.contains("cannot tell lost rows and failures that were only counted"), "{}", ran.err);
+    let passes = ["findings", "--at", "800s", "--fail-on", "info"];
+    assert_eq!(monitor(&fixture.path, &passes).code, Some(0));
+    let fails = ["findings", "--until", "1h", "--fail-on", "warning"];
+    assert_eq!(monitor(&fixture.path, &fails).code, Some(1));
+}
+
+#[test]
 fn the_settings_file_names_findings_that_are_not_told() {
     let fixture = repeated(None);
     let config = fixture.folder.path().join("monitor.toml");
