@@ -5,7 +5,7 @@ use std::io::Write as _;
 use anyhow::{Result, bail};
 use rusqlite::types::Value;
 
-use super::{answer, open_stores, print_heading_of, print_note, require_known_in};
+use super::{answer, conclude, open_stores, print_heading_of, print_note, require_known_in};
 use crate::arguments::{Common, Diff, FailOn, FormatName};
 use crate::format;
 use crate::model::basis::Basis;
@@ -35,7 +35,19 @@ pub(super) fn run(common: &Common, arguments: &Diff) -> Result<()> {
         last_write_ns: last_write.max(last_write_after),
         ..Basis::default()
     };
-    let sentence = describe(&changes, [&first, &second]);
+    let verdict = judge(&changes, &arguments.fail_on);
+    conclude(print(common, arguments, &changes, [&first, &second], &basis), verdict)
+}
+
+/// Prints the comparison as a sentence and a table.
+fn print(
+    common: &Common,
+    arguments: &Diff,
+    changes: &[Change],
+    sides: [&Side; 2],
+    basis: &Basis,
+) -> Result<()> {
+    let sentence = describe(changes, sides);
     match common.format {
         FormatName::Markdown => writeln!(std::io::stdout().lock(), "{}\n", terminal::escape(&sentence))?,
         _ => print_note(common, &format!("{sentence}\n{}", basis.describe())),
@@ -47,8 +59,8 @@ pub(super) fn run(common: &Common, arguments: &Diff) -> Result<()> {
     let shown: Vec<&Change> = changes.iter().filter(is_shown).collect();
     if !shown.is_empty() || common.format != FormatName::Markdown {
         let rows = shown.iter().map(|change| {
-            let mut cells = build_cells(change, [&first, &second]);
-            cells.extend(answer::basis_cells(&basis));
+            let mut cells = build_cells(change, sides);
+            cells.extend(answer::basis_cells(basis));
             cells
         });
         format::print(&Report { columns: list_columns(), rows: rows.collect() }, common.style())?;
@@ -61,7 +73,7 @@ pub(super) fn run(common: &Common, arguments: &Diff) -> Result<()> {
             &format!("{same} the same, {few} with too few calls or windows: --all shows them"),
         );
     }
-    fail(&changes, &arguments.fail_on)
+    Ok(())
 }
 
 /// A side, the last write to its store, and the pairs of caller and callee in it.
@@ -252,7 +264,7 @@ pub(super) fn list_columns() -> Vec<Column> {
 }
 
 /// Fails if a function has a verdict that is a failure.
-fn fail(changes: &[Change], fail_on: &[FailOn]) -> Result<()> {
+fn judge(changes: &[Change], fail_on: &[FailOn]) -> Result<()> {
     let is_failure = |change: &&Change| {
         fail_on.iter().any(|verdict| match verdict {
             FailOn::Slower => change.verdict == Verdict::Slower,

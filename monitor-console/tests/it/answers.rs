@@ -449,6 +449,47 @@ fn findings_fail_by_level_and_leave_out_what_is_ignored() {
     assert!(monitor(&fixture.path, &["findings", "nothing"]).failed(1).contains("no function here is named"));
 }
 
+/// Runs the command with an output whose reader has gone before the first byte. Returns its exit code and its errors.
+fn run_without_reader(store: &std::path::Path, arguments: &[&str]) -> (Option<i32>, String) {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command = crate::run::command(store.parent().unwrap(), arguments);
+    let ran = command.arg("--db").arg(store).stdout(writer).stderr(std::process::Stdio::piped()).output();
+    let ran = ran.unwrap();
+    (ran.status.code(), String::from_utf8(ran.stderr).unwrap())
+}
+
+#[test]
+fn a_reader_that_is_gone_changes_no_verdict_and_is_no_failure_by_itself() {
+    let (slower, repeated) = (slower(), repeated(None));
+    repeated.health(1);
+    let missing = repeated.folder.path().join("missing.db");
+    for format in ["table", "json", "jsonl", "csv", "markdown"] {
+        let run = |store, arguments: &[&str]| {
+            run_without_reader(store, &[arguments, &["--format", format]].concat())
+        };
+        let (code, errors) = run(&repeated.path, &["findings", "--fail-on", "warning"]);
+        assert!(code == Some(1) && errors.contains("of the level warning or higher"), "{format}: {errors}");
+        let (code, errors) = run(&slower.path, &["diff", "--fail-on", "slower"]);
+        assert!(code == Some(1) && errors.contains("1 function: shop::orders::place"), "{format}: {errors}");
+        assert_eq!(run(&repeated.path, &["health", "--exit-code"]).0, Some(2), "{format}");
+        assert_eq!(run(&missing, &["health", "--exit-code"]).0, Some(2), "{format}");
+        for arguments in [
+            &["findings"][..],
+            &["findings", "nothing::*", "--fail-on", "info"],
+            &["diff", "--fail-on", "faster"],
+            &["top"],
+        ] {
+            let (code, errors) = run(&slower.path, arguments);
+            let expected = if arguments.contains(&"nothing::*") { 1 } else { 0 };
+            assert!(code == Some(expected) && !errors.contains("pipe"), "{format} {arguments:?}: {errors}");
+        }
+    }
+    let degraded = "UPDATE self_report SET breaker = 'closed'";
+    repeated.db.execute(degraded, []).unwrap();
+    assert_eq!(run_without_reader(&repeated.path, &["health", "--exit-code"]).0, Some(1));
+}
+
 #[test]
 fn findings_of_a_span_are_not_about_what_lies_outside_of_it() {
     let fixture = Fixture::new();
