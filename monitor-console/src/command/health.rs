@@ -42,9 +42,6 @@ const PROCESS_COLUMNS: [&str; 10] = [
 ];
 
 pub(super) fn run(common: &Common, arguments: &Health) -> Result<()> {
-    if arguments.exit_code {
-        return probe(common);
-    }
     let store = open_store(common)?;
     let mut report = build_report(&store, units::start_of_span(common.since))?;
     let runs = report.rows.len();
@@ -73,9 +70,13 @@ pub(super) fn run(common: &Common, arguments: &Health) -> Result<()> {
 /// The exit code of a probe that finds something failing.
 const FAILING: i32 = 2;
 
-/// Prints the status of each part, and ends the process with the exit code of the worst status. A report that cannot be printed leaves the code as it is.
-fn probe(common: &Common) -> Result<()> {
-    let opened = open_store(common);
+/// Prints the status of each part, and ends the process with the exit code of the worst status. `named` is an error if no store
+/// could be named, which counts as a store that cannot be opened. A report that cannot be printed leaves the code as it is.
+pub(super) fn probe(common: &Common, named: Result<()>) -> Result<()> {
+    let opened = named.and_then(|()| open_store(common));
+    if let Ok(store) = &opened {
+        store.end_process_with(FAILING);
+    }
     let now_ns = units::now_ns();
     let living =
         opened.as_ref().map(|store| recover::find_live(store.path(), &find::list_ring_folders(), now_ns));

@@ -42,7 +42,7 @@ use anyhow::{Result, anyhow, bail};
 use monitor_runtime::config::process_variable;
 use monitor_runtime::recover;
 
-use crate::arguments::{Arguments, Command, Common, ExportKind, FormatName, TopOptions, Tui};
+use crate::arguments::{Arguments, Command, Common, ExportKind, FormatName, Health, TopOptions, Tui};
 use crate::model::ranges;
 use crate::pattern::Pattern;
 use crate::store::Store;
@@ -52,9 +52,14 @@ use crate::{find, terminal, units};
 
 /// Runs the command that was typed, or `top` if none was.
 pub(crate) fn run(mut arguments: Arguments) -> Result<()> {
-    name_stores(&mut arguments.common)?;
-    require_one_store(&arguments.common, arguments.command.as_ref())?;
+    let named = name_stores(&mut arguments.common)
+        .and_then(|()| require_one_store(&arguments.common, arguments.command.as_ref()));
     let common = &arguments.common;
+    // A probe tells of stores that cannot be named as of one that cannot be opened.
+    if let Some(Command::Health(Health { exit_code: true, .. })) = &arguments.command {
+        return health::probe(common, named);
+    }
+    named?;
     match arguments.command {
         None if arguments.top.live => tui::run(common, &to_tui(None, &arguments.top)),
         None => top::run(common, None, &arguments.top),
