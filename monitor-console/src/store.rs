@@ -328,7 +328,8 @@ impl TimeLimit {
         let end_code = AtomicI32::new(1);
         Self { origin: Instant::now(), limit_ns, until_ns: AtomicU64::new(NOT_RUNNING), end_code }
     }
-    /// Returns the exit code with which the process is ended when a statement does not end; `None` if the process is spared.
+    /// Returns the exit code with which the process is ended when a statement does not end; `None` if the process is
+    /// spared.
     fn end_code(&self) -> Option<i32> {
         Some(self.end_code.load(Relaxed)).filter(|code| *code != SPARED)
     }

@@ -191,9 +191,9 @@ fn read_kind(group: &[Cell]) -> Kind {
     [FUNCTION, OUTCOME, MESSAGE].map(|at| group[at].as_text().unwrap_or_default().to_owned())
 }
 
-/// Replaces the counts of kinds that reach beyond the span by those within it, most frequent first, and removes
-/// the kinds without a failure in it. The last failure and the example of a kind that goes on after the span are those of the
-/// rows within it.
+/// Replaces the counts of kinds that reach beyond the span by those within it, most frequent first, and removes the
+/// kinds without a failure in it. The last failure and the example of a kind that goes on after the span are those of
+/// the rows within it.
 fn count_within(store: &Store, period: Period, groups: &mut Vec<Vec<Cell>>) -> Result<()> {
     let rows = count_rows(store, period)?;
     let mut kinds: HashMap<Kind, usize> = HashMap::new();
@@ -233,8 +233,12 @@ fn count_within(store: &Store, period: Period, groups: &mut Vec<Vec<Cell>>) -> R
                 0 => (Cell::from(Value::Null), Cell::from(Value::Null)),
                 _ => (counted.last_ns.into(), counted.example.into()),
             };
-            LAST.iter().for_each(|at| group[*at] = last.clone());
-            EXAMPLES.iter().for_each(|at| group[*at] = example.clone());
+            for at in LAST {
+                group[at] = last.clone();
+            }
+            for at in EXAMPLES {
+                group[at] = example.clone();
+            }
         }
         count > 0 || (is_partial && is_known)
     });

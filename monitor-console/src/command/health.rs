@@ -70,8 +70,9 @@ pub(super) fn run(common: &Common, arguments: &Health) -> Result<()> {
 /// The exit code of a probe that finds something failing.
 const FAILING: i32 = 2;
 
-/// Prints the status of each part, and ends the process with the exit code of the worst status. `named` is an error if no store
-/// could be named, which counts as a store that cannot be opened. A report that cannot be printed leaves the code as it is.
+/// Prints the status of each part, and ends the process with the exit code of the worst status. `named` is an error if
+/// no store could be named, which counts as a store that cannot be opened. A report that cannot be printed leaves the
+/// code as it is.
 pub(super) fn probe(common: &Common, named: Result<()>) -> Result<()> {
     let opened = named.and_then(|()| open_store(common));
     if let Ok(store) = &opened {

@@ -121,8 +121,8 @@ pub(crate) fn is_closed_pipe(error: &anyhow::Error) -> bool {
     })
 }
 
-/// Returns the verdict of a command, once its report is printed. A reader that has closed the pipe missed a part of the report,
-/// which changes no verdict.
+/// Returns the verdict of a command, once its report is printed. A reader that has closed the pipe missed a part of the
+/// report, which changes no verdict.
 fn conclude(printed: Result<()>, verdict: Result<()>) -> Result<()> {
     match printed {
         Err(error) if !is_closed_pipe(&error) => Err(error),

@@ -30,7 +30,8 @@ pub(crate) enum Span {
 }
 
 impl Span {
-    /// Returns the span over which the figures of a period are summed: each window that has a part of the period, as a whole.
+    /// Returns the span over which the figures of a period are summed: each window that has a part of the period, as a
+    /// whole.
     pub(crate) fn from_period(period: Period) -> Self {
         if period.is_whole() {
             return Self::Whole;

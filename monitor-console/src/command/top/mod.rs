@@ -97,8 +97,8 @@ fn select_span(common: &Common) -> Span {
     Span::from_period(Period::select(common.since, None, None))
 }
 
-/// Reads the functions with the longest total time within a span. The columns about the last ten minutes are left out of a
-/// span that has ended, because these minutes lie after the span.
+/// Reads the functions with the longest total time within a span. The columns about the last ten minutes are left out
+/// of a span that has ended, because these minutes lie after the span.
 pub(super) fn read_report(stores: &Stores, period: Period, lines: usize) -> Result<Report> {
     let limit = u32::try_from(lines).ok();
     let options = TopOptions { limit, ..TopOptions::default() };

@@ -225,7 +225,8 @@ impl Facts {
         self.period.is_none_or(|period| !period.has_ended(self.now_ns))
     }
 
-    /// Returns true if the span holds the whole life of the process so far, over which its recorder adds up what it lost.
+    /// Returns true if the span holds the whole life of the process so far, over which its recorder adds up what it
+    /// lost.
     pub(super) fn spans_totals(&self, process: &Process) -> bool {
         let end_ns = process.ended_ns.unwrap_or(process.last_seen_ns);
         self.period.is_none_or(|period| period.holds(process.started_ns) && period.until_ns >= end_ns)
@@ -294,17 +295,18 @@ fn read_values(store: &Store, call: i64) -> Result<Values> {
     Ok(Values { args: text(0), result: text(1) })
 }
 
-/// Reads the sums of each function. Those within a span come from windows, which a store of an old version lacks: there the
-/// span has no calls.
+/// Reads the sums of each function. Those within a span come from windows, which a store of an old version lacks: there
+/// the span has no calls.
 #[expect(clippy::cast_precision_loss, reason = "figures are shown with three digits")]
 fn read_functions(store: &Store, period: Period) -> Result<Vec<FunctionSum>> {
     let whole = sums::read(store, None, Span::Whole)?;
     let place = |sums: &Sums| (sums.function.clone(), sums.file.clone(), sums.line);
     let mut within: Option<HashMap<_, Sums>> = None;
     if !period.is_whole() {
-        let found = match sums::has_windows(store)? {
-            true => sums::read(store, None, Span::from_period(period))?,
-            false => Vec::new(),
+        let found = if sums::has_windows(store)? {
+            sums::read(store, None, Span::from_period(period))?
+        } else {
+            Vec::new()
         };
         within = Some(found.into_iter().map(|sums| (place(&sums), sums)).collect());
     }

@@ -199,8 +199,8 @@ fn find_dearest(rates: &[Rate], process_id: i64) -> Option<(&Rate, f64)> {
     costs.max_by(|(_, a), (_, b)| a.total_cmp(b))
 }
 
-/// Judges the latest report of a recorder. The totals in the report are judged if the span holds the whole life of the process,
-/// and its state if the span reaches the present.
+/// Judges the latest report of a recorder. The totals in the report are judged if the span holds the whole life of the
+/// process, and its state if the span reaches the present.
 fn judge_report(facts: &Facts, process: &Process, report: &HashMap<String, Cell>) -> Vec<Finding> {
     let mut findings = Vec::new();
     let figure = |name: &str| Facts::figure(report, name);
