@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use rusqlite::types::Value;
 
 use super::{answer, conclude, open_stores, print_heading_of, print_note, require_known_in};
-use crate::arguments::{Common, Diff, FailOn, FormatName};
+use crate::arguments::{Common, Diff, FailOn, FormatName, refuse};
 use crate::format;
 use crate::model::basis::Basis;
 use crate::model::compare::{self, Change, Measure, Side, SideName, Verdict};
@@ -21,9 +21,7 @@ use crate::{find, terminal};
 const NAMES_SHOWN: usize = 3;
 
 pub(super) fn run(common: &Common, arguments: &Diff) -> Result<()> {
-    let [earlier, recent] = Period::earlier_and_recent(units::now_ns()).map(SideName::Span);
-    let before = arguments.before.clone().unwrap_or(earlier);
-    let after = arguments.after.clone().unwrap_or(recent);
+    let [before, after] = choose_sides(common, arguments);
     let (first, last_write, _) = read_side(common, &before, arguments)?;
     let (second, last_write_after, edges) = read_side(common, &after, arguments)?;
     let mut changes = compare::compare(&first, &second, arguments.min_change);
@@ -74,6 +72,26 @@ fn print(
         );
     }
     Ok(())
+}
+
+/// Returns the sides: those that were named, or the last ten minutes, or the time of `--since`, against the hour
+/// before. Ends the process if `--since` stands beside a span, which has a start of its own.
+fn choose_sides(common: &Common, arguments: &Diff) -> [SideName; 2] {
+    let (Some(before), Some(after)) = (&arguments.before, &arguments.after) else {
+        let sides = match common.since {
+            Some(_) => Period::select(common.since, None, None).after_earlier(),
+            None => Period::earlier_and_recent(units::now_ns()),
+        };
+        return sides.map(SideName::Span);
+    };
+    let is_span = |side: &SideName| matches!(side, SideName::Span(_));
+    if common.since.is_some() && (is_span(before) || is_span(after)) {
+        refuse(
+            "--since narrows sides that are builds, versions, runs or stores, and a span has a start of its own: write it into \
+             the span, such as --before 1h..10m --after 10m.., or give --since alone, which compares that time with the hour before",
+        );
+    }
+    [before.clone(), after.clone()]
 }
 
 /// A side, the last write to its store, and the pairs of caller and callee in it.

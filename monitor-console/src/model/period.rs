@@ -44,7 +44,12 @@ impl Period {
     /// Returns the two spans that are compared unless others are named: the hour before the last ten minutes, and the last ten
     /// minutes before `end_ns`.
     pub(crate) fn earlier_and_recent(end_ns: i64) -> [Self; 2] {
-        Self { from_ns: end_ns.saturating_sub(RECENT_NS), until_ns: end_ns }.with_earlier(EARLIER_NS)
+        Self { from_ns: end_ns.saturating_sub(RECENT_NS), until_ns: end_ns }.after_earlier()
+    }
+
+    /// Returns the hour before this span, and this span.
+    pub(crate) fn after_earlier(self) -> [Self; 2] {
+        self.with_earlier(EARLIER_NS)
     }
 
     /// Returns the span of this length before this span, and this span. This span begins up to a window earlier than it did, so

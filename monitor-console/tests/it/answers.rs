@@ -330,6 +330,31 @@ fn diff_names_the_function_that_got_slower_and_nothing_else() {
 }
 
 #[test]
+fn since_is_the_second_side_of_diff_or_narrows_sides_that_are_no_spans() {
+    let fixture = slower();
+    let run =
+        |arguments: &[&str]| monitor(&fixture.path, &[&["diff", "--format", "json"], arguments].concat());
+    let windows = |arguments: &[&str]| {
+        let rows = run(arguments).json();
+        let place = rows.iter().find(|row| row["function"] == "shop::orders::place").unwrap().clone();
+        (place["windows_before"].as_i64().unwrap(), place["windows_after"].as_i64().unwrap())
+    };
+    let (before, after) = windows(&["--since", "5m"]);
+    assert!((359..=361).contains(&before) && (29..=31).contains(&after), "{before} {after}");
+    let (before, after) = windows(&[]);
+    assert!((339..=341).contains(&before) && (59..=61).contains(&after), "{before} {after}");
+    let runs = ["--before", "process:1", "--after", "process:1"];
+    assert_eq!(windows(&runs), (400, 400));
+    let (before, after) = windows(&[&runs[..], &["--since", "5m"]].concat());
+    assert!(before == after && (29..=31).contains(&before), "{before} {after}");
+    for sides in [["1h..10m", "10m.."], ["1h..10m", "process:1"], ["process:1", "10m.."]] {
+        let refused = run(&["--since", "5m", "--before", sides[0], "--after", sides[1]]).failed(2);
+        assert!(refused.contains("a span has a start of its own"), "{refused}");
+        assert!(run(&["--before", sides[0], "--after", sides[1]]).code == Some(0));
+    }
+}
+
+#[test]
 fn diff_fails_on_a_verdict_and_writes_markdown() {
     let fixture = slower();
     let arguments = ["diff", "--fail-on", "slower", "--format", "markdown"];
@@ -481,7 +506,7 @@ fn a_reader_that_is_gone_changes_no_verdict_and_is_no_failure_by_itself() {
             &["top"],
         ] {
             let (code, errors) = run(&slower.path, arguments);
-            let expected = if arguments.contains(&"nothing::*") { 1 } else { 0 };
+            let expected = i32::from(arguments.contains(&"nothing::*"));
             assert!(code == Some(expected) && !errors.contains("pipe"), "{format} {arguments:?}: {errors}");
         }
     }
