@@ -1,4 +1,5 @@
-//! Moments as people type them: `5m` (before now), `14:05`, `14:05:30`, `2026-11-29T14:05`; UTC.
+//! Moments as people type them: `5m` (before now), `14:05`, `14:05:30`, `2026-11-29T14:05`; UTC. Parts of a second may
+//! follow the seconds.
 //!
 //! Takes text and the present time; gives ns since the Unix epoch, or an error that says what is allowed. A time of day
 //! without a date is the latest one that has passed. The parsing is written by hand because the calendar is used without
@@ -43,19 +44,35 @@ fn parse_before(text: &str, now_ns: i64) -> Result<i64, String> {
     }
     let text = text.strip_suffix('Z').unwrap_or(text);
     let refused = || ALLOWED.to_owned();
+    let (text, part_ns) = match text.split_once('.') {
+        Some((whole, digits)) if whole.matches(':').count() == 2 => {
+            (whole, parse_part(digits).ok_or_else(refused)?)
+        }
+        Some(_) => return Err(refused()),
+        None => (text, 0),
+    };
     match text.split_once(['T', ' ']) {
         Some((date, time)) => {
             let date = parse_date(date).ok_or_else(refused)?;
             let time = parse_time(time).ok_or_else(refused)?;
-            to_ns(PrimitiveDateTime::new(date, time)).ok_or_else(refused)
+            let at = to_ns(PrimitiveDateTime::new(date, time)).ok_or_else(refused)?;
+            Ok(at.saturating_add(part_ns))
         }
         None => {
             let time = parse_time(text).ok_or_else(refused)?;
             let today = OffsetDateTime::from_unix_timestamp_nanos(now_ns.into()).map_err(|_| refused())?;
             let at = to_ns(PrimitiveDateTime::new(today.date(), time)).ok_or_else(refused)?;
+            let at = at.saturating_add(part_ns);
             Ok(if at > now_ns { at.saturating_sub(DAY_NS) } else { at })
         }
     }
+}
+
+/// Parses the digits behind the point of a second, in ns. Digits behind the ninth are left out.
+fn parse_part(digits: &str) -> Option<i64> {
+    let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    let ns: String = digits.chars().chain(std::iter::repeat('0')).take(9).collect();
+    is_number.then(|| ns.parse().ok())?
 }
 
 fn to_ns(at: PrimitiveDateTime) -> Option<i64> {
@@ -107,6 +124,8 @@ mod tests {
             ("10:01", NOW + 60 * second - DAY_NS),
             ("2026-11-29T09:00", NOW - 3600 * second),
             ("2026-11-28 10:00:00Z", NOW - DAY_NS),
+            ("2026-11-29T09:59:59.5Z", NOW - second / 2),
+            ("09:59:59.999999999999", NOW - 1),
         ];
         for (text, at) in table {
             assert_eq!(parse_before(text, NOW), Ok(at), "{text}");
@@ -115,9 +134,20 @@ mod tests {
 
     #[test]
     fn other_texts_are_refused_with_what_is_allowed() {
-        for bad in
-            ["", "25:00", "10:60", "1:2:3:4", "2026-02-30T10:00", "26-11-29T10:00", "soon", "+1:00", "12"]
-        {
+        for bad in [
+            "",
+            "25:00",
+            "10:60",
+            "1:2:3:4",
+            "2026-02-30T10:00",
+            "26-11-29T10:00",
+            "soon",
+            "+1:00",
+            "12",
+            "10:00.5",
+            "10:00:00.",
+            "10:00:00.x",
+        ] {
             let reason = parse_before(bad, NOW).expect_err(bad);
             assert!(reason.contains("14:05"), "{bad}: {reason}");
         }

@@ -13,7 +13,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicI32, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -83,7 +83,12 @@ impl Store {
     /// Keeps the process alive if a statement does not end after its time limit: the statement is interrupted again and
     /// again.
     pub(crate) fn spare_process(&self) {
-        self.time_limit.ends_process.store(false, Relaxed);
+        self.end_process_with(SPARED);
+    }
+
+    /// Sets the exit code with which the process ends if a statement does not end after its time limit; 1 at first.
+    pub(crate) fn end_process_with(&self, code: i32) {
+        self.time_limit.end_code.store(code, Relaxed);
     }
 
     /// Returns a handle that stops the running statement from another thread.
@@ -287,8 +292,8 @@ struct TimeLimit {
     limit_ns: AtomicU64,
     /// The time from `origin` at which the running statement is stopped; [`NOT_RUNNING`] while none runs.
     until_ns: AtomicU64,
-    /// True if the process is ended when a statement does not end.
-    ends_process: AtomicBool,
+    /// The exit code with which the process is ended when a statement does not end, or [`SPARED`].
+    end_code: AtomicI32,
 }
 
 /// The error of a statement that was stopped at its time limit.
@@ -303,6 +308,8 @@ impl std::fmt::Display for Stopped {
 
 impl std::error::Error for Stopped {}
 
+/// The exit code that stands for none: the process goes on. No failure ends with 0.
+const SPARED: i32 = 0;
 /// The end of the time limit while no statement runs.
 const NOT_RUNNING: u64 = u64::MAX;
 
@@ -318,8 +325,13 @@ impl Drop for Running<'_> {
 impl TimeLimit {
     fn new(limit: Duration) -> Self {
         let limit_ns = AtomicU64::new(to_ns_saturating(limit));
-        let ends_process = AtomicBool::new(true);
-        Self { origin: Instant::now(), limit_ns, until_ns: AtomicU64::new(NOT_RUNNING), ends_process }
+        let end_code = AtomicI32::new(1);
+        Self { origin: Instant::now(), limit_ns, until_ns: AtomicU64::new(NOT_RUNNING), end_code }
+    }
+    /// Returns the exit code with which the process is ended when a statement does not end; `None` if the process is
+    /// spared.
+    fn end_code(&self) -> Option<i32> {
+        Some(self.end_code.load(Relaxed)).filter(|code| *code != SPARED)
     }
     fn elapsed_ns(&self) -> u64 {
         to_ns_saturating(self.origin.elapsed())
@@ -358,9 +370,11 @@ fn watch(time_limit: &Arc<TimeLimit>, statement: InterruptHandle) {
     let watched = Arc::downgrade(time_limit);
     let look = move || {
         while let Some(limit) = watched.upgrade() {
-            if limit.is_exceeded_by(INTERRUPT_GRACE) && limit.ends_process.load(Relaxed) {
+            if limit.is_exceeded_by(INTERRUPT_GRACE)
+                && let Some(code) = limit.end_code()
+            {
                 terminal::print_note(&format!("error: {}", limit.describe_stop()));
-                full_screen::end_process(1);
+                full_screen::end_process(code);
             }
             if limit.is_used_up() {
                 statement.interrupt();
@@ -490,6 +504,16 @@ pub(crate) mod tests {
         drop(db);
         let store = Store::open(&path).unwrap();
         (folder, store)
+    }
+
+    #[test]
+    fn a_statement_without_an_end_ends_the_process_with_the_code_of_the_command_or_spares_it() {
+        let (_folder, store) = store_of("");
+        assert_eq!(store.time_limit.end_code(), Some(1));
+        store.end_process_with(2);
+        assert_eq!(store.time_limit.end_code(), Some(2));
+        store.spare_process();
+        assert_eq!(store.time_limit.end_code(), None);
     }
 
     #[test]

@@ -230,6 +230,17 @@ pub(crate) fn format_date_and_time(ns: i64) -> String {
     format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}.{ms:03}")
 }
 
+/// Formats a point in time as the command line takes it, to the ns: `2026-11-29T14:03:22.123456789`; UTC.
+pub(crate) fn format_moment(ns: i64) -> String {
+    let at = OffsetDateTime::from_unix_timestamp_nanos(ns.into()).unwrap_or(OffsetDateTime::UNIX_EPOCH);
+    let whole = format_date_and_time(ns);
+    let whole = whole.split_once('.').map_or(whole.as_str(), |(whole, _)| whole).replace(' ', "T");
+    match at.nanosecond() {
+        0 => whole,
+        part => format!("{whole}.{part:09}"),
+    }
+}
+
 /// Formats a point in time as `14:03:22.123` within a day of now, otherwise with its date; UTC.
 pub(crate) fn format_time(ns: i64, now_ns: i64) -> String {
     let text = format_date_and_time(ns);

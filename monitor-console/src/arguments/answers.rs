@@ -89,8 +89,8 @@ Examples:
   monitor processes --since 1h
   monitor processes --format json | jq '.[] | select(.state == \"crash\")'
 
-A line is one run of a program, the one seen last first. A run is `running`, `stale` (neither ended nor seen for a \
-minute), `exit` or `crash`. CALLS/S is the rate over the last minute of its life, FAILED the share of failed calls over \
+A line is one run of a program, the one seen last first. A run is `running`, `stale` (its end is not known, and it has not \
+been seen for ten minutes, or is gone from this host), `exit` or `crash`. CALLS/S is the rate over the last minute of its life, FAILED the share of failed calls over \
 the span, LOST the rows that its recorder had no room for (their calls are counted). BUILD is the id of the build, \
 VERSION what the program calls itself.")]
 pub(crate) struct Processes {
@@ -157,12 +157,13 @@ pub(crate) struct Why {
 #[command(after_help = "\
 Examples:
   monitor diff                                      the last 10 minutes against the hour before
+  monitor diff --since 30m                          the last 30 minutes against the hour before
   monitor diff '*::api::*' --before 3h..1h --after 1h..
   monitor diff --before build:1a2b --after build:77c0
   monitor diff --before main.db --after pr.db --fail-on slower --format markdown
 
 A side is a span (1h..30m, 14:00..14:30), the runs of a build (build:) or of a version (version:), one run (process:3), or \
-a store. CHANGE is the ratio of the typical durations, with its 95 % interval; TAIL is the ratio of the shares of calls \
+a store. --since narrows sides that are no spans; a span has its own start. CHANGE is the ratio of the typical durations, with its 95 % interval; TAIL is the ratio of the shares of calls \
 above the 95th percentile of the side before. A function is `slower` if its typical duration, its tail or its far tail \
 changed by an amount that matters (10 %, 1.3 times, 1.5 times), and if chance would hardly bring that about.
 
@@ -175,10 +176,10 @@ pub(crate) struct Diff {
     /// text, the whole name is compared
     #[arg(value_name = "PATTERN")]
     pub(crate) pattern: Option<Pattern>,
-    /// First side [default: the hour before the last 10 minutes]
+    /// First side [default: the hour before the second side]
     #[arg(long, value_name = "SIDE", requires = "after")]
     pub(crate) before: Option<SideName>,
-    /// Second side [default: the last 10 minutes]
+    /// Second side [default: the last 10 minutes, or the time of --since]
     #[arg(long, value_name = "SIDE", requires = "before")]
     pub(crate) after: Option<SideName>,
     /// Least change of the typical duration that matters, such as 10%
@@ -222,6 +223,10 @@ Examples:
 
 A finding is a sentence with what could be saved, on how much it rests, a statement that shows the rows behind it, and \
 the command that leads on. The most important 7 are shown: broken things first, then by the time that they cost.
+
+With --since, --until or --at a finding is about that span. slower, faster and fails_more compare its last ten minutes with \
+the hour before them. The store has only the present state of recorders and receivers, and their losses since the start of \
+each process: where the span does not hold these, `cannot tell` says so.
 
 Kinds: n_plus_one, repeated_same, serial_fanout, blocks_executor, slower, slower_with_load, faster, fails_more, \
 bursts_of_failures, new_failure, hot, cancelled_often, leaks_secret, died, stuck, growing, lost_rows, folded, held, \

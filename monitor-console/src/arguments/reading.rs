@@ -246,7 +246,7 @@ in percent of one core: on the threads that make the calls and on the recorder's
 
 With --exit-code there is a line per part instead: the store, the rings, the breaker, the recorder, the alerts, and \
 each process that has not ended. The worst of them decides the exit code, which Kubernetes' exec probes and Nagios \
-understand. A store that cannot be opened is failing.")]
+understand. A store that cannot be named, found, opened or read in time is failing.")]
 pub(crate) struct Health {
     /// Show how each part does, and end with 0 if all are ok, 1 if one is degraded, 2 if one is failing
     #[arg(long, conflicts_with = "limit")]

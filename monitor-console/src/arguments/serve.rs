@@ -50,7 +50,8 @@ pub(crate) struct ServeOptions {
     /// File with the token, at least 16 characters; required unless the address is a loopback one
     #[arg(long, value_name = "FILE")]
     pub(crate) token_file: Option<PathBuf>,
-    /// Ask for the token at /metrics too, which answers without it on a loopback address
+    /// Ask for the token at /metrics too, which answers without it on a loopback address unless --host, --base-path or
+    /// --token-file tells of a proxy
     #[arg(long)]
     pub(crate) token_metrics: bool,
     /// Another name under which the server is reached, as the browser sends it, such as box.example or box.example:8443;

@@ -34,16 +34,18 @@ pub(super) fn run(common: &Common, arguments: &Demo) -> Result<()> {
     // Without these bounds every call gets its row. The demo makes few calls, so their cost does not matter.
     let config = config.max_rate(0).max_overhead(1.0);
     monitored::init(config.retention(RETENTION))?;
-    print_line(
+    let announced = print_line(
         common,
         &format!("taking orders for {} s, recorded into {}", arguments.seconds, path.display()),
-    )?;
+    );
     let day = shop::open(arguments.seconds)?;
     monitored::flush(FLUSH_TIMEOUT).context("the last calls could not be written to the store")?;
     let store = Store::open(&path).context("the demo recorded nothing")?;
     let is_default = common.store_path().is_none();
     let common = common.with_store(path.clone());
+    // A reader that is gone already does not keep the demo from comparing, which is its verdict.
     let compared = compare(&day.entries, &before, &read_figures(&store)?)?;
+    announced?;
     print_line(&common, &compared)?;
     print_line(&common, &describe_delivery(&store, &day)?)?;
     print_line(&common, &describe_password(&store)?)?;

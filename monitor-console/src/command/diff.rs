@@ -5,8 +5,8 @@ use std::io::Write as _;
 use anyhow::{Result, bail};
 use rusqlite::types::Value;
 
-use super::{answer, open_stores, print_heading_of, print_note, require_known_in};
-use crate::arguments::{Common, Diff, FailOn, FormatName};
+use super::{answer, conclude, open_stores, print_heading_of, print_note, require_known_in};
+use crate::arguments::{Common, Diff, FailOn, FormatName, refuse};
 use crate::format;
 use crate::model::basis::Basis;
 use crate::model::compare::{self, Change, Measure, Side, SideName, Verdict};
@@ -21,9 +21,7 @@ use crate::{find, terminal};
 const NAMES_SHOWN: usize = 3;
 
 pub(super) fn run(common: &Common, arguments: &Diff) -> Result<()> {
-    let [earlier, recent] = Period::earlier_and_recent(units::now_ns()).map(SideName::Span);
-    let before = arguments.before.clone().unwrap_or(earlier);
-    let after = arguments.after.clone().unwrap_or(recent);
+    let [before, after] = choose_sides(common, arguments);
     let (first, last_write, _) = read_side(common, &before, arguments)?;
     let (second, last_write_after, edges) = read_side(common, &after, arguments)?;
     let mut changes = compare::compare(&first, &second, arguments.min_change);
@@ -35,7 +33,19 @@ pub(super) fn run(common: &Common, arguments: &Diff) -> Result<()> {
         last_write_ns: last_write.max(last_write_after),
         ..Basis::default()
     };
-    let sentence = describe(&changes, [&first, &second]);
+    let verdict = judge(&changes, &arguments.fail_on);
+    conclude(print(common, arguments, &changes, [&first, &second], &basis), verdict)
+}
+
+/// Prints the comparison as a sentence and a table.
+fn print(
+    common: &Common,
+    arguments: &Diff,
+    changes: &[Change],
+    sides: [&Side; 2],
+    basis: &Basis,
+) -> Result<()> {
+    let sentence = describe(changes, sides);
     match common.format {
         FormatName::Markdown => writeln!(std::io::stdout().lock(), "{}\n", terminal::escape(&sentence))?,
         _ => print_note(common, &format!("{sentence}\n{}", basis.describe())),
@@ -47,8 +57,8 @@ pub(super) fn run(common: &Common, arguments: &Diff) -> Result<()> {
     let shown: Vec<&Change> = changes.iter().filter(is_shown).collect();
     if !shown.is_empty() || common.format != FormatName::Markdown {
         let rows = shown.iter().map(|change| {
-            let mut cells = build_cells(change, [&first, &second]);
-            cells.extend(answer::basis_cells(&basis));
+            let mut cells = build_cells(change, sides);
+            cells.extend(answer::basis_cells(basis));
             cells
         });
         format::print(&Report { columns: list_columns(), rows: rows.collect() }, common.style())?;
@@ -61,7 +71,27 @@ pub(super) fn run(common: &Common, arguments: &Diff) -> Result<()> {
             &format!("{same} the same, {few} with too few calls or windows: --all shows them"),
         );
     }
-    fail(&changes, &arguments.fail_on)
+    Ok(())
+}
+
+/// Returns the sides: those that were named, or the last ten minutes, or the time of `--since`, against the hour
+/// before. Ends the process if `--since` stands beside a span, which has a start of its own.
+fn choose_sides(common: &Common, arguments: &Diff) -> [SideName; 2] {
+    let (Some(before), Some(after)) = (&arguments.before, &arguments.after) else {
+        let sides = match common.since {
+            Some(_) => Period::select(common.since, None, None).after_earlier(),
+            None => Period::earlier_and_recent(units::now_ns()),
+        };
+        return sides.map(SideName::Span);
+    };
+    let is_span = |side: &SideName| matches!(side, SideName::Span(_));
+    if common.since.is_some() && (is_span(before) || is_span(after)) {
+        refuse(
+            "--since narrows sides that are builds, versions, runs or stores, and a span has a start of its own: write it into \
+             the span, such as --before 1h..10m --after 10m.., or give --since alone, which compares that time with the hour before",
+        );
+    }
+    [before.clone(), after.clone()]
 }
 
 /// A side, the last write to its store, and the pairs of caller and callee in it.
@@ -252,7 +282,7 @@ pub(super) fn list_columns() -> Vec<Column> {
 }
 
 /// Fails if a function has a verdict that is a failure.
-fn fail(changes: &[Change], fail_on: &[FailOn]) -> Result<()> {
+fn judge(changes: &[Change], fail_on: &[FailOn]) -> Result<()> {
     let is_failure = |change: &&Change| {
         fail_on.iter().any(|verdict| match verdict {
             FailOn::Slower => change.verdict == Verdict::Slower,

@@ -12,6 +12,7 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 
 use anyhow::Result;
+use rusqlite::types::Value;
 
 use super::{
     calls, describe_absence, open_stores, print_failures, print_heading_of, print_lines, print_note,
@@ -19,6 +20,7 @@ use super::{
 };
 use crate::arguments::{Common, Errors, FormatName};
 use crate::format;
+use crate::model::period::Period;
 use crate::model::{failures, last_lines};
 use crate::pattern;
 use crate::report::{Cell, Column, Report, Unit};
@@ -36,14 +38,15 @@ FROM error_groups
 WHERE (?1 IS NULL OR function GLOB ?1 OR function GLOB ?2) AND last_ns >= ?3 AND first_ns <= ?4
 ORDER BY origins = 0, count DESC, last_ns DESC";
 
-/// The positions of cells in a row of [`GROUPS`]; the counts are cells of data and cells of the table.
+/// The positions of cells in a row of [`GROUPS`]; pairs are a cell of data and a cell of the table.
 const FUNCTION: usize = 1;
 const OUTCOME: usize = 2;
 const MESSAGE: usize = 3;
 const FIRST: usize = 5;
+const LAST: [usize; 2] = [6, 17];
 const ORIGINS: usize = 9;
 const COUNTS: [usize; 2] = [4, 12];
-const EXAMPLE: usize = 7;
+const EXAMPLES: [usize; 2] = [7, 19];
 const ROOTS: [usize; 2] = [10, 13];
 const TREND: usize = 14;
 
@@ -58,10 +61,11 @@ const KINDS_SHOWN: usize = 50;
 
 pub(super) fn run(common: &Common, arguments: &Errors) -> Result<()> {
     let stores = open_stores(common)?;
+    let period = Period::select(common.since, None, None);
     let (mut report, failures) = stores.join(|store| {
-        let mut report = read_groups(common, store, arguments)?;
+        let mut report = read_groups(period, store, arguments)?;
         if common.format == FormatName::Table {
-            draw_trends(common, store, &mut report.rows)?;
+            draw_trends(period, store, &mut report.rows)?;
         }
         Ok(report)
     })?;
@@ -108,7 +112,9 @@ fn print_said(common: &Common, stores: &Stores, report: &Report) -> Result<()> {
     let mut text = String::new();
     for row in report.rows.iter().take(KINDS_WITH_LINES) {
         let label = row.last().and_then(Cell::as_text).unwrap_or_default();
-        let (Some(store), Some(call_id)) = (stores.find(label), row[EXAMPLE].to_integer()) else { continue };
+        let (Some(store), Some(call_id)) = (stores.find(label), row[EXAMPLES[0]].to_integer()) else {
+            continue;
+        };
         let lines = last_lines::find(store, call_id, last_lines::SHOWN)?;
         if lines.is_empty() {
             continue;
@@ -122,13 +128,13 @@ fn print_said(common: &Common, stores: &Stores, report: &Report) -> Result<()> {
     print_lines(common, &text)
 }
 
-/// Reads the kinds of failure, at their origin.
-pub(super) fn read_report(common: &Common, stores: &Stores) -> Result<Report> {
+/// Reads the kinds of failure of a span, at their origin.
+pub(super) fn read_report(stores: &Stores, period: Period) -> Result<Report> {
     let arguments = Errors { pattern: None, limit: None, all: false };
     let (mut report, failures) = stores.join(|store| {
-        let mut report = read_groups(common, store, &arguments)?;
+        let mut report = read_groups(period, store, &arguments)?;
         report.rows.retain(|row| is_origin(row));
-        draw_trends(common, store, &mut report.rows)?;
+        draw_trends(period, store, &mut report.rows)?;
         Ok(report)
     })?;
     print_failures(&failures);
@@ -138,16 +144,15 @@ pub(super) fn read_report(common: &Common, stores: &Stores) -> Result<Report> {
 
 /// Prints all kinds of failure of a store without a heading.
 pub(super) fn show(common: &Common, store: &Store) -> Result<()> {
-    let mut report = read_groups(common, store, &Errors { pattern: None, limit: None, all: false })?;
+    let period = Period::select(common.since, None, None);
+    let mut report = read_groups(period, store, &Errors { pattern: None, limit: None, all: false })?;
     report.rows.retain(|row| is_origin(row));
-    draw_trends(common, store, &mut report.rows)?;
+    draw_trends(period, store, &mut report.rows)?;
     format::print(&report, common.style())
 }
 
-fn read_groups(common: &Common, store: &Store, arguments: &Errors) -> Result<Report> {
+fn read_groups(period: Period, store: &Store, arguments: &Errors) -> Result<Report> {
     let [whole, ending] = pattern::to_optional_globs(arguments.pattern.as_ref());
-    let since = units::start_of_span(common.since);
-    let until = if common.since.is_some() { units::end_of_span() } else { i64::MAX };
     let mut sql = GROUPS.to_owned();
     // An older store does not mark failures that were passed on, so each kind counts as an origin there.
     let is_new = store.has_span_blocks()?;
@@ -156,9 +161,10 @@ fn read_groups(common: &Common, store: &Store, arguments: &Errors) -> Result<Rep
     {
         sql = sql.replace(&format!("{{{column}}}"), if is_new { column } else { in_older });
     }
-    let mut report = store.read_report(list_columns(), &sql, (whole, ending, since, until))?;
-    if common.since.is_some() && report.rows.iter().any(|row| is_older(row, since)) {
-        count_within(store, since, &mut report.rows)?;
+    let bounds = (whole, ending, period.from_ns, period.until_ns);
+    let mut report = store.read_report(list_columns(), &sql, bounds)?;
+    if report.rows.iter().any(|row| !is_within(row, period)) {
+        count_within(store, period, &mut report.rows)?;
     }
     Ok(report)
 }
@@ -168,9 +174,14 @@ fn is_origin(group: &[Cell]) -> bool {
     group[ORIGINS].to_integer() != Some(0)
 }
 
-/// Returns true if the kind was first seen before the span.
-fn is_older(group: &[Cell], since: i64) -> bool {
-    group[FIRST].to_integer().is_some_and(|first| first < since)
+/// Returns true if all failures of the kind lie within the span.
+fn is_within(group: &[Cell], period: Period) -> bool {
+    [FIRST, LAST[0]].iter().all(|at| group[*at].to_integer().is_none_or(|seen_ns| period.holds(seen_ns)))
+}
+
+/// Returns true if the first or the last failure of the kind lies within the span, so the span has at least one.
+fn has_end_within(group: &[Cell], period: Period) -> bool {
+    [FIRST, LAST[0]].iter().any(|at| group[*at].to_integer().is_none_or(|seen_ns| period.holds(seen_ns)))
 }
 
 /// The function, outcome and message that identify a kind of failure.
@@ -180,10 +191,11 @@ fn read_kind(group: &[Cell]) -> Kind {
     [FUNCTION, OUTCOME, MESSAGE].map(|at| group[at].as_text().unwrap_or_default().to_owned())
 }
 
-/// Replaces the counts of kinds that are older than the span by those within it, most frequent first, and removes
-/// the kinds without a failure in it.
-fn count_within(store: &Store, since: i64, groups: &mut Vec<Vec<Cell>>) -> Result<()> {
-    let rows = count_rows(store, since)?;
+/// Replaces the counts of kinds that reach beyond the span by those within it, most frequent first, and removes the
+/// kinds without a failure in it. The last failure and the example of a kind that goes on after the span are those of
+/// the rows within it.
+fn count_within(store: &Store, period: Period, groups: &mut Vec<Vec<Cell>>) -> Result<()> {
+    let rows = count_rows(store, period)?;
     let mut kinds: HashMap<Kind, usize> = HashMap::new();
     for group in groups.iter() {
         *kinds.entry(read_kind(group)).or_default() += 1;
@@ -191,17 +203,19 @@ fn count_within(store: &Store, since: i64, groups: &mut Vec<Vec<Cell>>) -> Resul
     // Past the bound on kinds, the store counts the other failures of a function and outcome under one kind.
     let count_others = |function: &str, outcome: &str| -> i64 {
         let is_other = |kind: &Kind| kind[0] == function && kind[1] == outcome && !kinds.contains_key(kind);
-        rows.iter().filter(|(kind, _)| is_other(kind)).map(|(_, count)| count).sum()
+        rows.iter().filter(|(kind, _)| is_other(kind)).map(|(_, counted)| counted.failures).sum()
     };
-    let is_partial = failures::lacks_rows(store, since)?;
-    let roots = count_roots(store, since)?;
+    let is_partial = failures::lacks_rows(store, period.from_ns)?;
+    let roots = count_roots(store, period)?;
     groups.retain_mut(|group| {
-        if !is_older(group, since) {
+        if is_within(group, period) {
             return true;
         }
+        let is_known = has_end_within(group, period);
         let kind = read_kind(group);
         let [function, outcome, message] = &kind;
-        let own = rows.get(&kind).copied().unwrap_or(0);
+        let counted = rows.get(&kind).copied().unwrap_or_default();
+        let own = counted.failures;
         let others = if message == "other" { count_others(function, outcome) } else { 0 };
         let count = own + others;
         // Rows do not hold the type of their error, so kinds that differ in nothing else share their rows.
@@ -214,7 +228,19 @@ fn count_within(store: &Store, since: i64, groups: &mut Vec<Vec<Cell>>) -> Resul
         for at in ROOTS {
             group[at] = if is_partial { Cell::estimate(roots) } else { roots.into() };
         }
-        count > 0 || is_partial
+        if group[LAST[0]].to_integer().is_some_and(|last_ns| last_ns > period.until_ns) {
+            let (last, example) = match counted.failures {
+                0 => (Cell::from(Value::Null), Cell::from(Value::Null)),
+                _ => (counted.last_ns.into(), counted.example.into()),
+            };
+            for at in LAST {
+                group[at] = last.clone();
+            }
+            for at in EXAMPLES {
+                group[at] = example.clone();
+            }
+        }
+        count > 0 || (is_partial && is_known)
     });
     sort(groups);
     Ok(())
@@ -225,26 +251,45 @@ fn sort(groups: &mut [Vec<Cell>]) {
     groups.sort_by_key(|group| (!is_origin(group), std::cmp::Reverse(group[COUNTS[0]].to_integer())));
 }
 
+/// The failures of a kind that have rows within the span.
+#[derive(Debug, Clone, Copy, Default)]
+struct Counted {
+    failures: i64,
+    /// The start and the id of the call that failed last.
+    last_ns: i64,
+    example: i64,
+}
+
+impl Counted {
+    fn add(&mut self, other: Self) {
+        self.failures += other.failures;
+        (self.last_ns, self.example) = (self.last_ns, self.example).max((other.last_ns, other.example));
+    }
+}
+
 /// Counts the rows of calls that failed within the span, by kind.
-fn count_rows(store: &Store, since: i64) -> Result<HashMap<Kind, i64>> {
-    let mut by_text: HashMap<Kind, i64> = HashMap::new();
-    read_failures(store, since, |failure| *by_text.entry(failure.text).or_default() += 1)?;
-    let mut by_kind: HashMap<Kind, i64> = HashMap::new();
-    for (text, count) in by_text {
-        *by_kind.entry(to_kind(text)).or_default() += count;
+fn count_rows(store: &Store, period: Period) -> Result<HashMap<Kind, Counted>> {
+    let mut by_text: HashMap<Kind, Counted> = HashMap::new();
+    read_failures(store, period, |failure| {
+        let one = Counted { failures: 1, last_ns: failure.start_ns, example: failure.call_id };
+        by_text.entry(failure.text).or_default().add(one);
+    })?;
+    let mut by_kind: HashMap<Kind, Counted> = HashMap::new();
+    for (text, counted) in by_text {
+        by_kind.entry(to_kind(text)).or_default().add(counted);
     }
     Ok(by_kind)
 }
 
 /// Counts the roots that failed within the span, by the kind of the failure that made them fail.
-fn count_roots(store: &Store, since: i64) -> Result<HashMap<Kind, i64>> {
+fn count_roots(store: &Store, period: Period) -> Result<HashMap<Kind, i64>> {
     let mut texts: Vec<Kind> = Vec::new();
     let mut by_text: HashMap<Kind, usize> = HashMap::new();
     // For each failed call, by process and span: the text of its failure, and the span of the callee that the failure
     // came from.
     let mut failures: HashMap<(i64, i64), (usize, Option<i64>)> = HashMap::new();
     let mut roots = Vec::new();
-    read_failures(store, since, |failure| {
+    read_failures(store, period, |failure| {
         let text = *by_text.entry(failure.text.clone()).or_insert_with(|| {
             texts.push(failure.text);
             texts.len() - 1
@@ -277,12 +322,13 @@ fn count_roots(store: &Store, since: i64) -> Result<HashMap<Kind, i64>> {
 const CAUSES_FOLLOWED_MAX: usize = 1000;
 
 /// Fills in the trends: for each kind its failures in each part of the span, as bars.
-fn draw_trends(common: &Common, store: &Store, groups: &mut [Vec<Cell>]) -> Result<()> {
+fn draw_trends(period: Period, store: &Store, groups: &mut [Vec<Cell>]) -> Result<()> {
     let first = groups.iter().filter_map(|group| group[FIRST].to_integer()).min().unwrap_or(0);
-    let since = units::start_of_span(common.since).max(first);
-    let part_ns = (units::now_ns().saturating_sub(since) / i64::try_from(TREND_PARTS).unwrap_or(1)).max(1);
+    let since = period.from_ns.max(first);
+    let until = period.until_ns.min(units::now_ns());
+    let part_ns = (until.saturating_sub(since) / i64::try_from(TREND_PARTS).unwrap_or(1)).max(1);
     let mut by_text: HashMap<Kind, [i64; TREND_PARTS]> = HashMap::new();
-    read_failures(store, since, |failure| {
+    read_failures(store, period, |failure| {
         let part = usize::try_from(failure.start_ns.saturating_sub(since) / part_ns).unwrap_or(0);
         by_text.entry(failure.text).or_default()[part.min(TREND_PARTS - 1)] += 1;
     })?;
@@ -313,6 +359,7 @@ fn draw_trend(counts: &[i64]) -> String {
 struct Failure {
     /// Function, outcome and the text of the error.
     text: Kind,
+    call_id: i64,
     start_ns: i64,
     span_id: i64,
     caused_by: Option<i64>,
@@ -321,16 +368,17 @@ struct Failure {
 }
 
 /// Reads the rows of calls that failed within the span.
-fn read_failures(store: &Store, since: i64, mut found: impl FnMut(Failure)) -> Result<()> {
+fn read_failures(store: &Store, period: Period, mut found: impl FnMut(Failure)) -> Result<()> {
     let sql = format!(
-        "SELECT function, outcome, error, start_ns, span_id, {}, parent_id, process_id FROM errors
+        "SELECT function, outcome, error, start_ns, span_id, {}, parent_id, process_id, call_id FROM errors
          WHERE call_id >= {} AND start_ns BETWEEN :since AND :until",
         if store.has_span_blocks()? { "caused_by" } else { "NULL" },
         calls::FIRST_SINCE
     );
-    let until = units::end_of_span();
-    store.read_rows(&sql, &[(":since", &since), (":until", &until)], |row| {
-        let cells = crate::report::read_cells(row, 8)?;
+    // Rows that lie later than the latest time of any span were written while a clock was wrong.
+    let until = period.until_ns.min(units::end_of_span());
+    store.read_rows(&sql, &[(":since", &period.from_ns), (":until", &until)], |row| {
+        let cells = crate::report::read_cells(row, 9)?;
         let text = |at: usize| cells[at].as_text().map(str::to_owned);
         let number = |at: usize| cells[at].to_integer();
         let outcome = text(1).unwrap_or_default();
@@ -342,6 +390,7 @@ fn read_failures(store: &Store, since: i64, mut found: impl FnMut(Failure)) -> R
             caused_by: number(5),
             is_root: cells[6].is_null(),
             process_id: number(7).unwrap_or_default(),
+            call_id: number(8).unwrap_or_default(),
         });
         Ok(())
     })

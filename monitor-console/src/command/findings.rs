@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use anyhow::{Result, anyhow, bail};
 use rusqlite::types::Value;
 
-use super::{answer, open_stores, print_heading_of, print_lines, print_note, require_known_in};
-use crate::arguments::{Common, Findings, FormatName, Ignored, LevelName, SpanOptions, parse_ignored};
+use super::{answer, conclude, open_stores, print_heading_of, print_lines, print_note, require_known_in};
+use crate::arguments::{Common, Findings, FormatName, Ignored, LevelName, parse_ignored};
 use crate::configuration;
 use crate::format;
 use crate::model::basis::Basis;
@@ -29,11 +29,17 @@ pub(super) fn run(common: &Common, arguments: &Findings) -> Result<()> {
     ignored.extend(read_ignored()?);
     let is_wanted = |finding: &Finding| is_wanted(finding, arguments.pattern.as_ref(), &ignored);
     let gathered = gather(&stores, arguments.span.period(common), is_wanted)?;
-    let Gathered { found, unknown, basis } = &gathered;
+    let verdict = judge(gathered.found.iter().map(|(finding, _)| finding), arguments.fail_on);
+    conclude(print(common, arguments, &stores, &gathered), verdict)
+}
+
+/// Prints the findings, and what could not be looked for.
+fn print(common: &Common, arguments: &Findings, stores: &Stores, gathered: &Gathered) -> Result<()> {
+    let Gathered { found, unknown, basis } = gathered;
     let all = found.len();
     let shown = if arguments.all { all } else { SHOWN.min(all) };
     if common.format == FormatName::Table {
-        print_heading_of(common, &stores, &basis.describe());
+        print_heading_of(common, stores, &basis.describe());
         let mut text = String::new();
         for (finding, store) in &found[..shown] {
             write_finding(&mut text, finding, stores.are_several().then(|| stores.get_or_first(*store)))?;
@@ -49,10 +55,10 @@ pub(super) fn run(common: &Common, arguments: &Findings) -> Result<()> {
         if all > shown {
             print_note(common, &format!("… {} more: --all shows them", all - shown));
         }
+        Ok(())
     } else {
-        format::print(&build_report(&stores, &gathered, shown), common.style())?;
+        format::print(&build_report(stores, gathered, shown), common.style())
     }
-    fail(found.iter().map(|(finding, _)| finding), arguments.fail_on)
 }
 
 /// The findings of all stores and what could not be looked for, each with the position of its store.
@@ -97,13 +103,9 @@ fn build_report(stores: &Stores, gathered: &Gathered, shown: usize) -> Report {
 }
 
 /// Returns the findings of all stores within a span, the most important first, and what could not be looked for.
-pub(super) fn list(
-    common: &Common,
-    stores: &Stores,
-    span: &SpanOptions,
-) -> Result<(Vec<Finding>, Vec<String>)> {
+pub(super) fn list(stores: &Stores, period: Period) -> Result<(Vec<Finding>, Vec<String>)> {
     let ignored = read_ignored()?;
-    let gathered = gather(stores, span.period(common), |finding| is_wanted(finding, None, &ignored))?;
+    let gathered = gather(stores, period, |finding| is_wanted(finding, None, &ignored))?;
     let found = gathered.found.into_iter().map(|(finding, _)| finding);
     Ok((found.collect(), gathered.unknown.into_iter().map(|(unknown, _)| unknown).collect()))
 }
@@ -201,7 +203,8 @@ pub(super) fn list_columns() -> Vec<Column> {
     columns
 }
 
-fn fail<'a>(findings: impl Iterator<Item = &'a Finding>, fail_on: Option<LevelName>) -> Result<()> {
+/// Fails if there is a finding of a level that is a failure.
+fn judge<'a>(findings: impl Iterator<Item = &'a Finding>, fail_on: Option<LevelName>) -> Result<()> {
     let Some(level) = fail_on else { return Ok(()) };
     let level = match level {
         LevelName::Info => Level::Info,

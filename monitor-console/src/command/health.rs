@@ -12,11 +12,11 @@ use monitor_runtime::batch::{HEALTH_COLUMNS, HealthUnit};
 use monitor_runtime::{HealthStatus, recover};
 use rusqlite::types::Value;
 
-use super::{open_store, print_heading, print_lines, print_note};
+use super::{is_closed_pipe, open_store, print_heading, print_lines, print_note};
 use crate::arguments::{Common, FormatName, Health};
 use crate::find;
 use crate::format;
-use crate::model::health::{self, Part};
+use crate::model::health::{self, Overall, Part};
 use crate::report::{Cell, Column, Report, Unit};
 use crate::store::Store;
 use crate::terminal;
@@ -42,9 +42,6 @@ const PROCESS_COLUMNS: [&str; 10] = [
 ];
 
 pub(super) fn run(common: &Common, arguments: &Health) -> Result<()> {
-    if arguments.exit_code {
-        return probe(common);
-    }
     let store = open_store(common)?;
     let mut report = build_report(&store, units::start_of_span(common.since))?;
     let runs = report.rows.len();
@@ -70,17 +67,40 @@ pub(super) fn run(common: &Common, arguments: &Health) -> Result<()> {
     Ok(())
 }
 
-/// Prints the status of each part, and ends the process with the exit code of the worst status.
-fn probe(common: &Common) -> Result<()> {
-    let opened = open_store(common);
+/// The exit code of a probe that finds something failing.
+const FAILING: i32 = 2;
+
+/// Prints the status of each part, and ends the process with the exit code of the worst status. `named` is an error if
+/// no store could be named, which counts as a store that cannot be opened. A report that cannot be printed leaves the
+/// code as it is.
+pub(super) fn probe(common: &Common, named: Result<()>) -> Result<()> {
+    let opened = named.and_then(|()| open_store(common));
+    if let Ok(store) = &opened {
+        store.end_process_with(FAILING);
+    }
     let now_ns = units::now_ns();
     let living =
         opened.as_ref().map(|store| recover::find_live(store.path(), &find::list_ring_folders(), now_ns));
     let overall = health::read_any(opened.as_ref(), &living.unwrap_or_default(), now_ns);
+    let code = match overall.status() {
+        HealthStatus::Ok => 0,
+        HealthStatus::Degraded => 1,
+        HealthStatus::Failing => FAILING,
+    };
+    if let Err(error) = print_parts(common, &overall)
+        && !is_closed_pipe(&error)
+    {
+        terminal::print_note(&format!("error: {error:#}"));
+    }
+    std::process::exit(code)
+}
+
+/// Prints a line for each part, or the whole as JSON.
+fn print_parts(common: &Common, overall: &Overall) -> Result<()> {
     if common.format == FormatName::Json {
         let mut out = io::stdout().lock();
         writeln!(out, "{:#}", overall.to_json(health::Detail::Full))?;
-        out.flush()?;
+        Ok(out.flush()?)
     } else {
         let columns = vec![
             Column::titled("status", "STATUS", Unit::Text),
@@ -99,13 +119,8 @@ fn probe(common: &Common) -> Result<()> {
             ]
         };
         let rows = overall.parts.iter().map(row).collect();
-        format::print(&Report { columns, rows }, common.style())?;
+        format::print(&Report { columns, rows }, common.style())
     }
-    std::process::exit(match overall.status() {
-        HealthStatus::Ok => 0,
-        HealthStatus::Degraded => 1,
-        HealthStatus::Failing => 2,
-    })
 }
 
 /// Returns true if a process that writes to this store is running.

@@ -42,7 +42,7 @@ use anyhow::{Result, anyhow, bail};
 use monitor_runtime::config::process_variable;
 use monitor_runtime::recover;
 
-use crate::arguments::{Arguments, Command, Common, ExportKind, FormatName, TopOptions, Tui};
+use crate::arguments::{Arguments, Command, Common, ExportKind, FormatName, Health, TopOptions, Tui};
 use crate::model::ranges;
 use crate::pattern::Pattern;
 use crate::store::Store;
@@ -52,14 +52,14 @@ use crate::{find, terminal, units};
 
 /// Runs the command that was typed, or `top` if none was.
 pub(crate) fn run(mut arguments: Arguments) -> Result<()> {
-    name_stores(&mut arguments.common)?;
-    if arguments.common.db.len() > 1 && !reads_several(arguments.command.as_ref()) {
-        bail!(
-            "this command works on one store, and {} are named: name one with --db PATH",
-            arguments.common.db.len()
-        );
-    }
+    let named = name_stores(&mut arguments.common)
+        .and_then(|()| require_one_store(&arguments.common, arguments.command.as_ref()));
     let common = &arguments.common;
+    // A probe tells of stores that cannot be named as of one that cannot be opened.
+    if let Some(Command::Health(Health { exit_code: true, .. })) = &arguments.command {
+        return health::probe(common, named);
+    }
+    named?;
     match arguments.command {
         None if arguments.top.live => tui::run(common, &to_tui(None, &arguments.top)),
         None => top::run(common, None, &arguments.top),
@@ -104,6 +104,30 @@ fn name_stores(common: &mut Common) -> Result<()> {
         common.db = find::expand_patterns(&common.db)?;
     }
     Ok(())
+}
+
+/// Fails if several stores are named and the command works on one.
+fn require_one_store(common: &Common, command: Option<&Command>) -> Result<()> {
+    if common.db.len() > 1 && !reads_several(command) {
+        bail!("this command works on one store, and {} are named: name one with --db PATH", common.db.len());
+    }
+    Ok(())
+}
+
+/// Returns true if the cause of an error is that the reader of the output has closed the pipe.
+pub(crate) fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause.downcast_ref::<io::Error>().is_some_and(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
+    })
+}
+
+/// Returns the verdict of a command, once its report is printed. A reader that has closed the pipe missed a part of the
+/// report, which changes no verdict.
+fn conclude(printed: Result<()>, verdict: Result<()>) -> Result<()> {
+    match printed {
+        Err(error) if !is_closed_pipe(&error) => Err(error),
+        _ => verdict,
+    }
 }
 
 /// Returns true for a command that reads several stores together. The other commands change a store, follow one, or

@@ -37,8 +37,8 @@ pub(super) fn run(common: &Common, arguments: &Processes) -> Result<()> {
 }
 
 /// Reads the runs of all stores, the one seen last first.
-pub(super) fn read_report(common: &Common, stores: &Stores) -> Result<Report> {
-    Ok(gather(stores, Period::select(common.since, None, None), units::now_ns())?.0)
+pub(super) fn read_report(stores: &Stores, period: Period) -> Result<Report> {
+    Ok(gather(stores, period, units::now_ns())?.0)
 }
 
 /// Reads the runs within a span, and when a store was last written to.

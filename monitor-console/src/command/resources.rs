@@ -45,8 +45,8 @@ pub(super) fn run(common: &Common, arguments: &Resources) -> Result<()> {
 }
 
 /// Reads the figures of the runs that were sampled last.
-pub(super) fn read_report(common: &Common, stores: &Stores) -> Result<Report> {
-    Ok(gather(stores, Period::select(common.since, None, None), None, RUNS_SHOWN)?.report)
+pub(super) fn read_report(stores: &Stores, period: Period) -> Result<Report> {
+    Ok(gather(stores, period, None, RUNS_SHOWN)?.report)
 }
 
 /// The figures of the runs that are shown, and how many runs there are.

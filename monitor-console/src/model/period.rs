@@ -44,7 +44,12 @@ impl Period {
     /// Returns the two spans that are compared unless others are named: the hour before the last ten minutes, and the last ten
     /// minutes before `end_ns`.
     pub(crate) fn earlier_and_recent(end_ns: i64) -> [Self; 2] {
-        Self { from_ns: end_ns.saturating_sub(RECENT_NS), until_ns: end_ns }.with_earlier(EARLIER_NS)
+        Self { from_ns: end_ns.saturating_sub(RECENT_NS), until_ns: end_ns }.after_earlier()
+    }
+
+    /// Returns the hour before this span, and this span.
+    pub(crate) fn after_earlier(self) -> [Self; 2] {
+        self.with_earlier(EARLIER_NS)
     }
 
     /// Returns the span of this length before this span, and this span. This span begins up to a window earlier than it did, so
@@ -54,6 +59,27 @@ impl Period {
         let earlier =
             Self { from_ns: from_ns.saturating_sub(length_ns), until_ns: from_ns.saturating_sub(1) };
         [earlier, Self { from_ns, ..self }]
+    }
+
+    /// Returns true if the span ends before this time, which is the present one.
+    pub(crate) fn has_ended(self, now_ns: i64) -> bool {
+        self.until_ns < now_ns
+    }
+
+    /// Returns true if the moment lies within the span.
+    pub(crate) fn holds(self, at_ns: i64) -> bool {
+        (self.from_ns..=self.until_ns).contains(&at_ns)
+    }
+
+    /// Describes the span in words: `14:05:00.000 to 14:06:00.000 UTC`.
+    pub(crate) fn describe(self, now_ns: i64) -> String {
+        let time = |ns: i64| units::format_time(ns, now_ns);
+        match (self.from_ns == i64::MIN, self.has_ended(now_ns)) {
+            (true, true) => format!("until {} UTC", time(self.until_ns)),
+            (true, false) => "the whole time that the store covers".to_owned(),
+            (false, true) => format!("{} to {} UTC", time(self.from_ns), time(self.until_ns)),
+            (false, false) => format!("since {} UTC", time(self.from_ns)),
+        }
     }
 
     /// Returns true if the span has neither start nor end.

@@ -9,8 +9,10 @@ use std::collections::{HashMap, HashSet};
 
 use anyhow::{Result, bail};
 use monitor_runtime::histogram::Histogram;
+use monitor_runtime::store::schema::WINDOW_NS;
 
 use super::number::to_f64;
+use super::period::Period;
 use crate::pattern::{self, Pattern};
 use crate::report;
 use crate::store::Store;
@@ -25,6 +27,17 @@ pub(crate) enum Span {
     Windows(i64, i64),
     /// The half hours that retention has left.
     Whole,
+}
+
+impl Span {
+    /// Returns the span over which the figures of a period are summed: each window that has a part of the period, as a
+    /// whole.
+    pub(crate) fn from_period(period: Period) -> Self {
+        if period.is_whole() {
+            return Self::Whole;
+        }
+        Self::Windows(period.from_ns.div_euclid(WINDOW_NS), period.until_ns.div_euclid(WINDOW_NS))
+    }
 }
 
 /// The figures of a function.
@@ -103,9 +116,18 @@ impl Sums {
     }
 }
 
+/// Returns true if the store has the figures of windows, which a span needs.
+pub(crate) fn has_windows(store: &Store) -> Result<bool> {
+    Ok(read_version(store)? >= FIRST_VERSION_WITH_HISTOGRAMS)
+}
+
+fn read_version(store: &Store) -> Result<i64> {
+    Ok(store.read_integer("PRAGMA user_version", [])?.unwrap_or(0))
+}
+
 /// Reads the figures of the functions that a pattern selects, a row for each function.
 pub(crate) fn read(store: &Store, pattern: Option<&Pattern>, span: Span) -> Result<Vec<Sums>> {
-    let version = store.read_integer("PRAGMA user_version", [])?.unwrap_or(0);
+    let version = read_version(store)?;
     if version < FIRST_VERSION_WITH_HISTOGRAMS && span != Span::Whole {
         bail!(
             "{} has schema version {version}, whose windows have no histograms, so --since cannot give percentiles: \

@@ -330,6 +330,31 @@ fn diff_names_the_function_that_got_slower_and_nothing_else() {
 }
 
 #[test]
+fn since_is_the_second_side_of_diff_or_narrows_sides_that_are_no_spans() {
+    let fixture = slower();
+    let run =
+        |arguments: &[&str]| monitor(&fixture.path, &[&["diff", "--format", "json"], arguments].concat());
+    let windows = |arguments: &[&str]| {
+        let rows = run(arguments).json();
+        let place = rows.iter().find(|row| row["function"] == "shop::orders::place").unwrap().clone();
+        (place["windows_before"].as_i64().unwrap(), place["windows_after"].as_i64().unwrap())
+    };
+    let (before, after) = windows(&["--since", "5m"]);
+    assert!((359..=361).contains(&before) && (29..=31).contains(&after), "{before} {after}");
+    let (before, after) = windows(&[]);
+    assert!((339..=341).contains(&before) && (59..=61).contains(&after), "{before} {after}");
+    let runs = ["--before", "process:1", "--after", "process:1"];
+    assert_eq!(windows(&runs), (400, 400));
+    let (before, after) = windows(&[&runs[..], &["--since", "5m"]].concat());
+    assert!(before == after && (29..=31).contains(&before), "{before} {after}");
+    for sides in [["1h..10m", "10m.."], ["1h..10m", "process:1"], ["process:1", "10m.."]] {
+        let refused = run(&["--since", "5m", "--before", sides[0], "--after", sides[1]]).failed(2);
+        assert!(refused.contains("a span has a start of its own"), "{refused}");
+        assert!(run(&["--before", sides[0], "--after", sides[1]]).code == Some(0));
+    }
+}
+
+#[test]
 fn diff_fails_on_a_verdict_and_writes_markdown() {
     let fixture = slower();
     let arguments = ["diff", "--fail-on", "slower", "--format", "markdown"];
@@ -447,6 +472,97 @@ fn findings_fail_by_level_and_leave_out_what_is_ignored() {
         monitor(&fixture.path, &["findings", "--fail-on", "info", "--ignore", "n_plus_one shop::stock::*"]);
     assert_eq!(other.code, Some(1));
     assert!(monitor(&fixture.path, &["findings", "nothing"]).failed(1).contains("no function here is named"));
+}
+
+/// Runs the command with an output whose reader has gone before the first byte. Returns its exit code and its errors.
+fn run_without_reader(store: &std::path::Path, arguments: &[&str]) -> (Option<i32>, String) {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command = crate::run::command(store.parent().unwrap(), arguments);
+    let ran = command.arg("--db").arg(store).stdout(writer).stderr(std::process::Stdio::piped()).output();
+    let ran = ran.unwrap();
+    (ran.status.code(), String::from_utf8(ran.stderr).unwrap())
+}
+
+#[test]
+fn a_reader_that_is_gone_changes_no_verdict_and_is_no_failure_by_itself() {
+    let (slower, repeated) = (slower(), repeated(None));
+    repeated.health(1);
+    let missing = repeated.folder.path().join("missing.db");
+    for format in ["table", "json", "jsonl", "csv", "markdown"] {
+        let run = |store, arguments: &[&str]| {
+            run_without_reader(store, &[arguments, &["--format", format]].concat())
+        };
+        let (code, errors) = run(&repeated.path, &["findings", "--fail-on", "warning"]);
+        assert!(code == Some(1) && errors.contains("of the level warning or higher"), "{format}: {errors}");
+        let (code, errors) = run(&slower.path, &["diff", "--fail-on", "slower"]);
+        assert!(code == Some(1) && errors.contains("1 function: shop::orders::place"), "{format}: {errors}");
+        assert_eq!(run(&repeated.path, &["health", "--exit-code"]).0, Some(2), "{format}");
+        assert_eq!(run(&missing, &["health", "--exit-code"]).0, Some(2), "{format}");
+        for arguments in [
+            &["findings"][..],
+            &["findings", "nothing::*", "--fail-on", "info"],
+            &["diff", "--fail-on", "faster"],
+            &["top"],
+        ] {
+            let (code, errors) = run(&slower.path, arguments);
+            let expected = i32::from(arguments.contains(&"nothing::*"));
+            assert!(code == Some(expected) && !errors.contains("pipe"), "{format} {arguments:?}: {errors}");
+        }
+    }
+    let degraded = "UPDATE self_report SET breaker = 'closed'";
+    repeated.db.execute(degraded, []).unwrap();
+    assert_eq!(run_without_reader(&repeated.path, &["health", "--exit-code"]).0, Some(1));
+}
+
+#[test]
+fn findings_of_a_span_are_not_about_what_lies_outside_of_it() {
+    let fixture = Fixture::new();
+    // Two hours ago half of the calls of `place` were given up, and a value held a key; now all calls end.
+    fixture.figures(1, [400, 0, 0, 50, 900 * MS, 3 * MS]);
+    fixture.window(1, 7_200 * SECOND, 100, 100 * MS);
+    fixture.db.execute("UPDATE latency_window SET cancelled = 50", []).unwrap();
+    fixture.window(1, 20 * SECOND, 300, 300 * MS);
+    let secret = Some(r#"{"key":"AKIAIOSFODNN7EXAMPLE"}"#);
+    fixture.calls(&[
+        Call { ago_ns: 7_200 * SECOND, span: PREFIX + 1, args: secret, ..Call::default() },
+        Call { ago_ns: 20 * SECOND, span: PREFIX + 2, ..Call::default() },
+    ]);
+    // The recorder has lost rows since its start ten minutes ago, and is degraded now.
+    fixture.health(1);
+    fixture.db.execute("UPDATE self_report SET cost_pct = 0.9, budget_pct = 1.0", []).unwrap();
+    let kinds = |span: &[&str]| -> Vec<String> {
+        let rows =
+            monitor(&fixture.path, &[&["findings", "--all", "--format", "json"], span].concat()).json();
+        let mut kinds: Vec<_> =
+            column(&rows, "kind").iter().map(|kind| kind.as_str().unwrap().to_owned()).collect();
+        kinds.sort();
+        kinds.dedup();
+        kinds.retain(|kind| kind != "cannot_tell");
+        kinds
+    };
+    let present = ["breaker_open", "costly", "degraded"];
+    let of_process = ["folded", "lost_rows"];
+    let whole = kinds(&[]);
+    for kind in present.iter().chain(&of_process).chain(&["cancelled_often", "died", "leaks_secret"]) {
+        assert!(whole.iter().any(|found| found == kind), "{kind}: {whole:?}");
+    }
+    assert_eq!(kinds(&["--since", "5m"]), present);
+    assert_eq!(kinds(&["--since", "11m"]), [&present[..], &of_process].concat());
+    assert_eq!(kinds(&["--until", "1h"]), ["cancelled_often", "leaks_secret"]);
+    // The process ran then, and died later.
+    assert_eq!(kinds(&["--at", "800s"]), [""; 0]);
+    assert_eq!(kinds(&["--at", "700s"]), ["died"]);
+    for span in ["--until", "--at"] {
+        let ran = monitor(&fixture.path, &["findings", span, "800s"]);
+        assert!(ran.err.contains("cannot tell the state of recorders and receivers"), "{}", ran.err);
+    }
+    let ran = monitor(&fixture.path, &["findings", "--since", "5m"]);
+    assert!(ran.err.contains("cannot tell lost rows and failures that were only counted"), "{}", ran.err);
+    let passes = ["findings", "--at", "800s", "--fail-on", "info"];
+    assert_eq!(monitor(&fixture.path, &passes).code, Some(0));
+    let fails = ["findings", "--until", "1h", "--fail-on", "warning"];
+    assert_eq!(monitor(&fixture.path, &fails).code, Some(1));
 }
 
 #[test]

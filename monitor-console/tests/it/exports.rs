@@ -603,6 +603,84 @@ fn the_report_is_one_page_without_script_and_request_and_without_values_unless_a
 }
 
 #[test]
+fn every_part_of_the_report_is_of_the_span_that_was_asked_for() {
+    let fixture = Fixture::new();
+    let hour = 3_600 * SECOND;
+    fixture.db.execute("UPDATE process SET started_ns = started_ns - ?1 WHERE id = 1", [3 * hour]).unwrap();
+    let failed = |n: i64, ago_ns, error| Call {
+        function: 3,
+        span: PREFIX + n,
+        ago_ns,
+        outcome: 1,
+        kept: 2,
+        error: Some(error),
+        ..Call::default()
+    };
+    fixture.calls(&[
+        failed(1, 2 * hour, "card 1 declined"),
+        Call { ago_ns: 2 * hour, span: PREFIX + 2, ..Call::default() },
+        failed(3, 30 * SECOND, "card 2 declined"),
+        Call { function: 2, ago_ns: 20 * SECOND, span: PREFIX + 4, ..Call::default() },
+    ]);
+    for (function, ago_ns) in [(1, 2 * hour), (2, 20 * SECOND)] {
+        fixture.figures(function, [10, 0, 0, 0, 20 * MS, 10 * MS]);
+        fixture.window(function, ago_ns, 10, 20 * MS);
+    }
+    // A kind before the span's end, one after it, and one that goes on beyond it.
+    fixture.error_group(3, "no paper", 5, 2 * hour);
+    fixture.error_group(3, "no ink", 6, 20 * SECOND);
+    fixture.error_group(3, "card # declined", 2, 30 * SECOND);
+    let lasts = "UPDATE error_group SET first_ns = last_ns - ?1 WHERE message = 'card # declined'";
+    fixture.db.execute(lasts, [2 * hour]).unwrap();
+    let sample = "INSERT INTO resource VALUES (NULL, ?1, ?2, 50, ?3, 4, 9)";
+    fixture.db.execute(sample, (1, fixture.now - 2 * hour, 64 << 20)).unwrap();
+    fixture.db.execute(sample, (2, fixture.now - 800 * SECOND, 80 << 20)).unwrap();
+
+    let parts = ["Findings", "Functions", "Where the time goes", "Failures", "Programs", "Resources"];
+    let part = |page: &str, title: &str| -> String {
+        let start = page.find(&format!("<h2>{title}</h2>")).unwrap_or_else(|| panic!("{title}: {page}"));
+        let rest = &page[start + 4..];
+        rest[..rest.find("<h2>").unwrap_or(rest.len())].to_owned()
+    };
+    let place = "shop::orders::place";
+    let reserve = "shop::stock::reserve";
+    let earlier = export(&fixture, &["report", "--values", "--until", "1h"]);
+    assert!(earlier.contains("span: until "), "{earlier}");
+    for (title, wanted, unwanted) in [
+        ("Functions", vec![place], vec![reserve, "LAST 10 MIN"]),
+        ("Where the time goes", vec![place], vec![reserve]),
+        ("Failures", vec!["no paper", "card # declined"], vec!["no ink"]),
+        ("Programs", vec!["shop", "FAILED is of the span"], vec!["4242"]),
+        ("Resources", vec!["64.0 MiB"], vec!["80.0 MiB"]),
+    ] {
+        let part = part(&earlier, title);
+        for wanted in wanted {
+            assert!(part.contains(wanted), "{title} lacks {wanted}: {part}");
+        }
+        for unwanted in unwanted {
+            assert!(!part.contains(unwanted), "{title} has {unwanted}: {part}");
+        }
+    }
+    let kinds = part(&earlier, "Failures");
+    let card = kinds.split("<tr>").find(|line| line.contains("card # declined")).unwrap();
+    assert!(card.contains(">1</td>") && !card.contains("30.") && !card.contains(">3</td>"), "{card}");
+    let recent = export(&fixture, &["report", "--values", "--since", "10m"]);
+    assert!(recent.contains("span: since "), "{recent}");
+    assert!(
+        !part(&recent, "Functions").contains(place) && part(&recent, "Functions").contains(reserve),
+        "{recent}"
+    );
+    let at = export(&fixture, &["report", "--values", "--at", "20s"]);
+    assert!(!part(&at, "Failures").contains("no paper") && part(&at, "Failures").contains("no ink"), "{at}");
+    let whole = export(&fixture, &["report"]);
+    assert!(whole.contains("span: the whole time that the store covers"), "{whole}");
+    assert!(part(&whole, "Functions").contains("LAST 10 MIN"), "{whole}");
+    for title in parts {
+        part(&whole, title);
+    }
+}
+
+#[test]
 fn names_of_any_kind_are_no_markup_of_the_report() {
     let fixture = trees();
     let name = "</td><script>alert(1)</script><img src=x onerror=alert(1)>\"' style=\u{202e}";

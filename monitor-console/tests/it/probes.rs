@@ -1,7 +1,7 @@
 //! `monitor health --exit-code` and `monitor export prometheus`: what machines ask.
 
 use crate::fixture::{Fixture, SECOND};
-use crate::run::{command, monitor};
+use crate::run::{Ran, command, monitor};
 use monitor_runtime::histogram::Histogram;
 use rusqlite::params;
 
@@ -58,6 +58,35 @@ fn a_store_that_is_not_there_or_is_none_is_failing() {
     }
     let wrong = monitor(&fixture.path, &["health", "--exit-code", "--limit", "3"]);
     assert_eq!(wrong.code, Some(2));
+}
+
+#[test]
+fn a_probe_of_a_store_that_cannot_be_named_is_failing() {
+    let fixture = healthy();
+    let other = fixture.folder.path().join("other.db");
+    fixture.copy_to(&other);
+    let [store, other] = [&fixture.path, &other].map(|path| path.to_str().unwrap());
+    let home = tempfile::tempdir().unwrap();
+    let missing = home.path().join("*.db");
+    let table: [(&[&str], &str); 6] = [
+        (&["--db", missing.to_str().unwrap()], "no file is named like"),
+        (&["--db", "a[.db"], "is no pattern of file names"),
+        (&["--all-stores"], "there is no store in"),
+        (&[], "there is no store in"),
+        (&["--db", store, "--db", other], "this command works on one store, and 2 are named"),
+        (&["--db", ":memory:"], "a store in memory"),
+    ];
+    for (named, reason) in table {
+        for format in ["table", "json", "csv"] {
+            let arguments = [&["health", "--exit-code", "--format", format], named].concat();
+            let ran = Ran::from(command(home.path(), &arguments).output().unwrap());
+            assert_eq!(ran.code, Some(2), "{arguments:?}: {}{}", ran.out, ran.err);
+            assert!(ran.out.contains("failing") && ran.out.contains(reason), "{arguments:?}: {}", ran.out);
+        }
+        // Without the option it is a failure like any other.
+        let ran = Ran::from(command(home.path(), &[&["health"], named].concat()).output().unwrap());
+        assert!(ran.failed(1).contains(reason), "{named:?}");
+    }
 }
 
 #[test]

@@ -38,13 +38,26 @@ impl Ran {
 
 /// Returns the command, not started yet, with this folder as its home.
 pub(crate) fn command(home: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_monitor"));
+    let mut command = start(home, env!("CARGO_BIN_EXE_monitor"));
+    command.args(arguments);
+    command
+}
+
+/// Returns a shell, not started yet, that runs the text which is its next argument, with this folder as its home.
+pub(crate) fn shell(home: &Path) -> Command {
+    let mut shell = start(home, "sh");
+    shell.arg("-c");
+    shell
+}
+
+fn start(home: &Path, program: &str) -> Command {
+    let mut command = Command::new(program);
     for name in
         ["MONITOR", "MONITOR_DB", "MONITOR_CONFIG", "MONITOR_SAMPLE", "MONITOR_SERVICE", "XDG_STATE_HOME"]
     {
         command.env_remove(name);
     }
-    command.env("HOME", home).env("USER", "ada").args(arguments);
+    command.env("HOME", home).env("USER", "ada");
     command
 }
 

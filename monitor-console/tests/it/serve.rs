@@ -15,7 +15,7 @@ use markup5ever_rcdom::RcDom;
 use serde_json::Value;
 
 use crate::fixture::{Call, Fixture, PREFIX, SECOND};
-use crate::run::{command, monitor};
+use crate::run::{Ran, command, monitor};
 use crate::safety::HOSTILE;
 
 /// The patience with which a test waits for what it needs to see.
@@ -413,6 +413,159 @@ fn data_have_the_figures_of_the_command_line() {
     .json();
     let served = server.json("/sql.json?sql=SELECT+outcome,+count(*)+AS+n+FROM+calls+GROUP+BY+1");
     assert_eq!(served["rows"].as_array().unwrap(), &listed);
+}
+
+/// Returns the command that a page offers; `None` if it offers none.
+fn offered(server: &Server, target: &str) -> Option<String> {
+    let data = server.json(&to_json_target(target));
+    let command = data["command"].as_str().map(str::to_owned);
+    let page = server.get(target).body;
+    let shown =
+        page.split_once("<code id=\"command\">").map(|(_, rest)| rest.split_once("</code>").unwrap().0);
+    let unescape = |text: &str| {
+        text.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", "\"").replace("&amp;", "&")
+    };
+    // A statement holds the moment of its request.
+    let without_digits = |text: String| text.replace(|c: char| c.is_ascii_digit(), "");
+    assert_eq!(shown.map(unescape).map(without_digits), command.clone().map(without_digits), "{target}");
+    command
+}
+
+/// Runs the command of a page in a shell, in a folder of its own, with data as its output.
+fn run_in_shell(folder: &Path, command: &str) -> Ran {
+    let monitor = Path::new(env!("CARGO_BIN_EXE_monitor")).parent().unwrap();
+    let path = format!("{}:{}", monitor.display(), std::env::var("PATH").unwrap());
+    let command = command.replace("monitor ", "monitor --format json ");
+    let mut shell = crate::run::shell(folder);
+    Ran::from(shell.arg(&command).env("PATH", path).current_dir(folder).output().unwrap())
+}
+
+#[test]
+fn the_command_of_a_page_shows_the_same() {
+    let fixture = filled();
+    let server = Server::start(&fixture.path, &[]);
+    let home = tempfile::tempdir().unwrap();
+    let now = fixture.now;
+    // No call begins near the start of a span and no window does, because `--since` is a distance from a present that
+    // moves on.
+    fixture.db.execute("DELETE FROM call WHERE id BETWEEN 81 AND 119", []).unwrap();
+    let in_gap = now - 200 * SECOND;
+    let in_window = (now - 100 * SECOND) / (10 * SECOND) * 10 * SECOND + 5 * SECOND;
+    let calls = format!("/calls?from={in_gap}&q=place&failed=1");
+    let functions = format!("/functions?sort=failed&from={in_window}&q=shop::*");
+    let errors = format!("/errors?from={in_gap}&all=1");
+    let narrowed = format!("/diff?before=process:1&after=process:1&from={in_window}&q=place");
+    let exact = format!("/calls?from={}&to={}&limit=500", now - 200 * SECOND + 7, now - 150 * SECOND + 9);
+    let box_of_why = format!("/f/{}?from={}", form_encode("shop::orders::place"), now - 250 * SECOND + 5);
+    // The page, its rows, and the column that tells them apart.
+    let table = [
+        ("/", "functions", "function"),
+        ("/?q=place&from=-10m", "functions", "function"),
+        ("/functions?sort=p99&limit=2", "functions", "function"),
+        (functions.as_str(), "functions", "calls"),
+        ("/calls", "calls", "call_id"),
+        ("/calls?failed=1&min=1ms&q=*place*&from=-15m", "calls", "call_id"),
+        ("/calls?failed=1&slow=1&limit=70", "calls", "call_id"),
+        ("/calls?sort=duration&min=2ms&limit=30", "calls", "call_id"),
+        ("/calls?min=2ms&max=4ms&to=-2m&before=150", "calls", "call_id"),
+        ("/calls?process=1&q=reserve&sort=duration", "calls", "duration_ns"),
+        ("/calls?failed=1&slow=1&max=4ms", "calls", "call_id"),
+        (exact.as_str(), "calls", "call_id"),
+        (calls.as_str(), "calls", "call_id"),
+        (errors.as_str(), "errors", "count"),
+        ("/errors?q=place&limit=1", "errors", "message"),
+        ("/logs?level=warn&limit=3", "logs", "log_id"),
+        ("/logs?from=-1h", "logs", "log_id"),
+        ("/graph", "edges", "callee"),
+        ("/graph?q=place&from=-5m&to=-2m", "edges", "caller"),
+        ("/diff?before=4m..2m&after=process:1", "changes", "function"),
+        ("/diff?before=4m..2m&after=2m..", "changes", "function"),
+        (narrowed.as_str(), "changes", "calls_after"),
+        ("/processes?from=-10m&limit=1", "processes", "process_id"),
+        ("/health?limit=1", "health", "process_id"),
+        ("/series?q=orders", "metrics", "name"),
+        ("/series/1", "windows", "start_ns"),
+        ("/sql?sql=SELECT+call_id+FROM+calls%0D%0AWHERE+outcome+%3D+%27ok%27", "rows", "call_id"),
+        ("/alerts?from=-1h", "firing", "alert_id"),
+    ];
+    for (target, rows, column) in table {
+        let command = offered(&server, target).unwrap_or_else(|| panic!("{target} offers no command"));
+        assert!(command.contains(&format!("--db '{}'", fixture.path.display())), "{target}: {command}");
+        let ran = run_in_shell(home.path(), &command);
+        assert_eq!(ran.code, Some(0), "{target}: {command}: {}", ran.err);
+        let texts = |rows: &[Value]| -> Vec<String> {
+            rows.iter().map(|row| row[column].to_string().trim_matches('"').to_owned()).collect()
+        };
+        let page = server.json(&to_json_target(target));
+        let mut served = texts(page[rows].as_array().unwrap());
+        let printed = serde_json::Deserializer::from_str(&ran.out).into_iter::<Vec<Value>>();
+        let mut printed = texts(&printed.flat_map(Result::unwrap).collect::<Vec<_>>());
+        if matches!(rows, "edges" | "changes" | "logs" | "functions" | "firing" | "health" | "errors") {
+            served.sort();
+            printed.sort();
+        }
+        // A pair of two chosen functions is one of both sides.
+        if rows == "edges" {
+            served.dedup();
+            printed.dedup();
+        }
+        if rows == "firing" {
+            printed.retain(|id| served.contains(id));
+        }
+        assert_eq!(printed, served, "{target}: {command}");
+        assert!(!served.is_empty(), "{target}");
+    }
+    let why = offered(&server, &box_of_why).unwrap();
+    assert!(why.contains("monitor why --since 20") && why.ends_with(" shop::orders::place"), "{why}");
+    // A page that no command can narrow to offers none.
+    for target in ["/functions?process=1", "/errors?to=-1m", "/rates?q=place", "/logs?service=shop"] {
+        assert_eq!(offered(&server, target), None, "{target}");
+    }
+}
+
+#[test]
+fn the_command_of_a_page_hands_every_text_to_the_command_and_none_to_the_shell() {
+    let fixture = filled();
+    let names = ["<it's as &touch>; pwned", "-rf $(touch pwned)`touch pwned`", "a\"b\\ & touch pwned\n#*"];
+    for (id, name) in (1..).zip(names) {
+        fixture.db.execute("UPDATE function SET name = ?1 WHERE id = ?2", (name, id)).unwrap();
+    }
+    fixture
+        .db
+        .execute("UPDATE metric SET name = '-x''; touch pwned', tags = '{\"$(touch pwned)\":\"-y\"}'", [])
+        .unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a 'b' $(touch pwned);.db");
+    fixture.copy_to(&path);
+    let server = Server::start(&path, &[]);
+    let home = tempfile::tempdir().unwrap();
+    let mut targets = list_targets(&server);
+    for text in names.iter().chain(&["--help", "$(touch pwned)", "!! ~"]) {
+        // A text that no pattern can hold is refused by the page itself.
+        let patterns =
+            ["/calls?max=1s&q=", "/calls?q=", "/graph?q="].map(|page| format!("{page}{}", form_encode(text)));
+        targets.extend(patterns.into_iter().filter(|target| server.get(target).status == 200));
+        targets.push(format!(
+            "/sql?sql={}",
+            form_encode(&format!("--{text}\nSELECT '{}'", text.replace('\'', "''")))
+        ));
+    }
+    let mut ran = 0;
+    for target in targets {
+        let is_wrong = target.contains("no+such") || target.starts_with("/sql?sql=%2D");
+        let Some(command) = offered(&server, &target) else { continue };
+        let outcome = run_in_shell(home.path(), &command);
+        let is_unknown = outcome.err.contains("no function here is named");
+        assert!(outcome.code == Some(0) || is_wrong || is_unknown, "{target}: {command}: {}", outcome.err);
+        assert!(
+            !outcome.err.contains("Usage:") && !outcome.err.contains("unexpected"),
+            "{command}: {}",
+            outcome.err
+        );
+        assert_eq!(std::fs::read_dir(home.path()).unwrap().count(), 0, "{target}: {command}");
+        ran += 1;
+    }
+    assert!(ran > 50, "{ran} commands were run");
 }
 
 #[test]
@@ -1191,6 +1344,38 @@ fn probes_and_metrics_answer_without_the_token_and_tell_of_a_store_that_is_gone(
     let closed = Server::start(&fixture.path, &["--token-metrics"]);
     assert_eq!(closed.ask_bare("/metrics", &closed.own_host()).status, 401);
     assert_eq!(closed.get("/metrics").status, 200);
+}
+
+#[test]
+fn metrics_need_the_token_behind_a_proxy_though_the_server_listens_on_a_loopback_address() {
+    let fixture = filled();
+    let token_file = fixture.folder.path().join("token");
+    std::fs::write(&token_file, "a-token-of-thirty-two-characters").unwrap();
+    let token_file = token_file.to_str().unwrap();
+    let documented = ["--base-path", "/monitor", "--host", "shop.example", "--token-file", token_file];
+    for options in [&documented[..], &documented[..2], &documented[2..4], &documented[4..]] {
+        let server = Server::start(&fixture.path, options);
+        let base = if options.contains(&"--base-path") { "/monitor" } else { "" };
+        let mut hosts = vec![server.own_host()];
+        if options.contains(&"--host") {
+            hosts.push("Host: shop.example\r\n".to_owned());
+        }
+        for host in hosts {
+            let bare = |path: &str| server.ask_bare(&format!("{base}{path}"), &host);
+            let metrics = bare("/metrics");
+            assert_eq!(metrics.status, 401, "{options:?} {host}");
+            assert!(!metrics.body.contains("shop::"), "{options:?}: {}", metrics.body);
+            assert_eq!(bare("/livez").status, 200, "{options:?} {host}");
+        }
+        assert_eq!(server.get(&format!("{base}/metrics")).status, 200, "{options:?}");
+    }
+    // A proxy that no option tells of is known by what it adds to a request.
+    let server = Server::start(&fixture.path, &[]);
+    assert_eq!(server.ask_bare("/metrics", &server.own_host()).status, 200);
+    for header in ["X-Forwarded-For: 203.0.113.7", "Via: 1.1 box", "forwarded: for=203.0.113.7"] {
+        let headers = format!("{}{header}\r\n", server.own_host());
+        assert_eq!(server.ask_bare("/metrics", &headers).status, 401, "{header}");
+    }
 }
 
 #[test]

@@ -45,6 +45,14 @@ fn help_of_every_command_has_examples_and_succeeds() {
 }
 
 #[test]
+fn help_says_when_a_run_is_stale_as_the_state_is_judged() {
+    let help = run(&["processes", "--help"]).ok().split_whitespace().collect::<Vec<_>>().join(" ");
+    let meaning =
+        "`stale` (its end is not known, and it has not been seen for ten minutes, or is gone from this host)";
+    assert!(help.contains(meaning), "{help}");
+}
+
+#[test]
 fn wrong_usage_is_exit_code_2_and_says_what_is_allowed() {
     let table: [(&[&str], &str); 29] = [
         (&["metrics", "--tag", "shop"], "shop=berlin"),

@@ -13,6 +13,7 @@ use crate::arguments::{Common, ReportExport};
 use crate::command::{errors, findings, processes, resources, top};
 use crate::format::{self, html};
 use crate::model::findings::Finding;
+use crate::model::period::Period;
 use crate::model::trees::Trees;
 use crate::model::trees::stacks::Stacks;
 use crate::progress::Progress;
@@ -60,18 +61,26 @@ pub(super) fn build(common: &Common, stores: &Stores, export: &ReportExport) -> 
     let title = format!("monitor report · {}", units::format_date_and_time(units::now_ns()));
     write!(page, "{HEAD}<title>{0}</title>\n<h1>{0} UTC</h1>\n", html::escape(&title))?;
     writeln!(page, "<p class=\"basis\">{}</p>", html::escape(&stores.describe()))?;
-    write_findings(common, stores, export, &mut page)?;
-    write_table(&mut page, "Functions", "by total time", top::read_report(common, stores, LINES_MAX)?)?;
+    let period = export.span.period(common);
+    writeln!(page, "<p class=\"basis\">span: {}</p>", html::escape(&period.describe(units::now_ns())))?;
+    write_findings(stores, period, export.values, &mut page)?;
+    let by_time = if period.is_whole() { "by total time" } else { "by total time, in whole windows of 10 s" };
+    write_table(&mut page, "Functions", by_time, top::read_report(stores, period, LINES_MAX)?)?;
     write_flame(&trees, &mut page)?;
-    let mut failures = errors::read_report(common, stores)?;
+    let mut failures = errors::read_report(stores, period)?;
     if !export.values {
         let messages =
             failures.columns.iter_mut().filter(|column| column.title.as_deref() == Some("MESSAGE"));
         messages.for_each(|column| column.title = None);
     }
     write_table(&mut page, "Failures", "where they began", failures)?;
-    write_table(&mut page, "Programs", "the one seen last first", processes::read_report(common, stores)?)?;
-    let usage = resources::read_report(common, stores)?;
+    let programs = if period.is_whole() {
+        "the one seen last first"
+    } else {
+        "those that ran within the span, the one seen last first; FAILED is of the span, the other figures are the present ones"
+    };
+    write_table(&mut page, "Programs", programs, processes::read_report(stores, period)?)?;
+    let usage = resources::read_report(stores, period)?;
     write_table(&mut page, "Resources", "each figure over time, and whether it grows", usage)?;
     writeln!(page, "</html>")?;
     drop(progress);
@@ -89,13 +98,8 @@ fn write_table(out: &mut dyn Write, title: &str, remark: &str, mut report: Repor
     format::write(&report, &mut html::Html::new(out))
 }
 
-fn write_findings(
-    common: &Common,
-    stores: &Stores,
-    export: &ReportExport,
-    out: &mut dyn Write,
-) -> Result<()> {
-    let (found, unknown) = findings::list(common, stores, &export.span)?;
+fn write_findings(stores: &Stores, period: Period, has_values: bool, out: &mut dyn Write) -> Result<()> {
+    let (found, unknown) = findings::list(stores, period)?;
     writeln!(out, "<h2>Findings</h2>")?;
     if found.is_empty() {
         writeln!(out, "<p>none</p>")?;
@@ -105,7 +109,7 @@ fn write_findings(
             let cells = [
                 finding.level.as_str().to_owned(),
                 finding.kind.to_owned(),
-                to_sentence(finding, export.values),
+                to_sentence(finding, has_values),
                 format!("rests on {}", finding.rests_on),
             ];
             let cells: Vec<_> = cells.iter().map(|text| format!("<td>{}</td>", html::escape(text))).collect();

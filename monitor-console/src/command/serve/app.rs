@@ -319,7 +319,7 @@ pub(super) struct Page {
     pub(super) data: Map<String, Value>,
     /// The statement behind the page.
     pub(super) sql: Option<String>,
-    /// The command that shows the same as the page.
+    /// The command that shows the same as the page; empty if none does.
     pub(super) command: String,
     /// True if the page has charts of series, which a script lets the reader point at.
     pub(super) has_charts: bool,
@@ -400,7 +400,7 @@ async fn not_allowed(State(app): State<Arc<App>>, uri: Uri) -> Response {
                 .to_owned(),
         )
     } else {
-        change::refuse(&Parameters::default())
+        change::refuse(&Parameters::default(), None)
     };
     explain(&app, &error, form)
 }
@@ -539,6 +539,7 @@ fn describe(context: &Context<'_>, page: Page, started: Instant) -> Value {
     data.insert("cut".to_owned(), json!(context.is_cut.get()));
     data.insert("took_ms".to_owned(), json!((started.elapsed().as_secs_f64() * 1e4).round() / 10.0));
     data.insert("sql".to_owned(), json!(page.sql));
+    data.insert("command".to_owned(), json!(Some(page.command).filter(|command| !command.is_empty())));
     data.extend(page.data);
     Value::Object(data)
 }

@@ -4,6 +4,7 @@
 //! Takes a form; writes a row of a control table and an event that says who did it, and redirects back to the page.
 //! Without `--allow-writes` nothing is written, and the answer is the command that does the same.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Error, Result};
@@ -85,7 +86,8 @@ async fn change(
         Err(_) => return Err(Refusal::wrong("the form did not arrive in time".to_owned())),
     };
     if !app.allows_writes() {
-        return Err(refuse(&form));
+        let store = app.choose_store(form.text("db")).ok();
+        return Err(refuse(&form, store.map(|served| served.path.as_path())));
     }
     let guard = app.guard();
     if !guard.is_from_us(headers) {
@@ -222,10 +224,10 @@ fn read_rule(form: &Parameters) -> Result<Change> {
     Ok(Change::SetRule(Box::new(rule)))
 }
 
-/// Returns the refusal of a write, with the command that does the same.
-pub(super) fn refuse(form: &Parameters) -> Error {
+/// Returns the refusal of a write, with the command that does the same to this store.
+pub(super) fn refuse(form: &Parameters, store: Option<&Path>) -> Error {
     if let Ok(change) = read_rule(form) {
-        return refuse_with(&command_of_rule(form, &change));
+        return refuse_with(&command_of_rule(form, &change), store);
     }
     let command = match (read_rate(form), read_hold(form)) {
         (Ok(Change::SetRate(pattern, rate)), _) => {
@@ -248,12 +250,14 @@ pub(super) fn refuse(form: &Parameters) -> Error {
         }
         _ => "monitor sample '*::function' 0.1".to_owned(),
     };
-    refuse_with(&command)
+    refuse_with(&command, store)
 }
 
-fn refuse_with(command: &str) -> Error {
+fn refuse_with(command: &str, store: Option<&Path>) -> Error {
+    let store = store.map(|path| format!(" --db {}", quote_shell(&path.to_string_lossy())));
     Refusal::forbidden(format!(
-        "this server only reads, because it runs without --allow-writes. In a terminal: {command}"
+        "this server only reads, because it runs without --allow-writes. In a terminal: {command}{}",
+        store.unwrap_or_default()
     ))
 }
 
@@ -326,19 +330,20 @@ mod tests {
         ] {
             assert!(rule(bad).is_err(), "{bad}");
         }
-        let refused = refuse(&Parameters::parse(good)).to_string();
+        let refused = refuse(&Parameters::parse(good), None).to_string();
         let command =
             "monitor alert set 'shop::*' 'p99 > 50ms for 1m' --level critical --keep 2m --min-calls 5";
         assert!(refused.ends_with(command), "{refused}");
-        let refused = refuse(&Parameters::parse("do=disable&rule=rows+lost")).to_string();
+        let refused = refuse(&Parameters::parse("do=disable&rule=rows+lost"), None).to_string();
         assert!(refused.ends_with("monitor alert disable 'rows lost'"), "{refused}");
     }
 
     #[test]
     fn a_refusal_has_the_command_to_copy() {
-        let refused = refuse(&Parameters::parse("pattern=*%3A%3Apay&rate=0.25")).to_string();
+        let refused = refuse(&Parameters::parse("pattern=*%3A%3Apay&rate=0.25"), None).to_string();
         assert!(refused.ends_with("monitor sample '*::pay' 0.25"), "{refused}");
-        let refused = refuse(&Parameters::parse("hold=open&reason=it's+full")).to_string();
-        assert!(refused.ends_with("monitor breaker open --reason \"it's full\""), "{refused}");
+        let refused =
+            refuse(&Parameters::parse("hold=open&reason=it's+full"), Some(Path::new("a b.db"))).to_string();
+        assert!(refused.ends_with("monitor breaker open --reason \"it's full\" --db 'a b.db'"), "{refused}");
     }
 }

@@ -28,6 +28,10 @@ const TOKEN_PARAMETER: &str = "t";
 /// a function.
 const OPEN_PATHS: [&str; 3] = ["/livez", "/healthz", "/readyz"];
 
+/// The headers that proxies add to a request. Some proxies add none unless they are told to.
+const PROXY_HEADERS: [&str; 6] =
+    ["forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip"];
+
 /// The headers of every answer.
 const HEADERS: [(&str, &str); 6] = [
     (
@@ -52,7 +56,7 @@ pub(super) struct Guard {
     form_token: String,
     cookie: String,
     base_path: String,
-    /// True if metrics need no token.
+    /// True if metrics need no token, unless a proxy passed the request on.
     has_open_metrics: bool,
 }
 
@@ -86,7 +90,7 @@ impl Guard {
             form_token: draw_token()?,
             cookie,
             base_path: options.base_path.clone(),
-            has_open_metrics: is_loopback && !options.token_metrics,
+            has_open_metrics: is_loopback && !options.token_metrics && !is_behind_proxy(options),
         })
     }
 
@@ -174,6 +178,16 @@ impl Guard {
     }
 }
 
+/// Returns true if an option tells of a proxy. Other computers then reach a server that listens on a loopback address.
+fn is_behind_proxy(options: &ServeOptions) -> bool {
+    !options.host.is_empty() || !options.base_path.is_empty() || options.token_file.is_some()
+}
+
+/// Returns true if a proxy says that it passed the request on, because no option need tell of the proxy.
+fn is_passed_on(headers: &HeaderMap) -> bool {
+    PROXY_HEADERS.iter().any(|name| headers.contains_key(*name))
+}
+
 /// Draws a token: 128 random bits as hexadecimal digits.
 pub(super) fn draw_token() -> Result<String> {
     let mut bytes = [0_u8; TOKEN_BYTES];
@@ -198,7 +212,7 @@ pub(super) async fn check(State(app): State<Arc<App>>, request: Request, next: N
     let is_head_or_get = matches!(*request.method(), Method::GET | Method::HEAD);
     let path = request.uri().path();
     let path = path.strip_prefix(guard.base_path.as_str()).unwrap_or(path);
-    let is_metrics = guard.has_open_metrics && path == "/metrics";
+    let is_metrics = guard.has_open_metrics && path == "/metrics" && !is_passed_on(request.headers());
     let is_open = is_head_or_get && (is_metrics || OPEN_PATHS.contains(&path));
     let mut response = if guard.is_ours(request.headers(), request.uri()) {
         let exchanged = if is_head_or_get { guard.exchange(request.uri()) } else { None };

@@ -92,7 +92,7 @@ pub(super) fn frame(context: &Context<'_>, page: &Page, path: &str) -> Result<Ma
                 footer {
                     @if let Some(sql) = &page.sql { a href=(context.links.sql(sql)) { "SQL" } " · " }
                     a href=(json) { "JSON" }
-                    @if !page.command.is_empty() { " · " code #command { (text::cell(&page.command)) } }
+                    @if !page.command.is_empty() { " · " code #command { (page.command) } }
                     span #state role="status" {}
                     details.help {
                         summary { "keys" }

@@ -4,10 +4,11 @@
 //! stores and the ring files of running processes, and runs nothing in the programs that are recorded. It recovers what
 //! dead processes left for a store, as every command does, and writes to the control tables only with `--allow-writes`.
 //!
-//! The files, in the order in which a request passes them: `listen` (sockets, limits of connections), `guard` (host, token,
-//! headers), `app` (what all requests share, and the queue of queries), `address` (parameters and links), `pages` (one file
-//! each), `table`, `chart` and `text` (their parts), `layout` (the frame around a page), `live` (events that make a page
-//! refresh), `probes` (for machines), `change` (writes), `assets`.
+//! The files, in the order in which a request passes them: `listen` (sockets, limits of connections), `guard` (host,
+//! token, headers), `app` (what all requests share, and the queue of queries), `address` (parameters and links),
+//! `command` (the same as a page in a terminal), `pages` (one file each), `table`, `chart` and `text` (their parts),
+//! `layout` (the frame around a page), `live` (events that make a page refresh), `probes` (for machines), `change`
+//! (writes), `assets`.
 //!
 //! The pages live in this crate and not in one of their own, because they present what the model gives, and the model
 //! is part of the command. No page holds SQL: the model does.
@@ -21,6 +22,7 @@ mod app;
 mod assets;
 mod change;
 mod chart;
+mod command;
 mod guard;
 mod layout;
 mod listen;

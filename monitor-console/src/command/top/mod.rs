@@ -13,6 +13,7 @@ use rusqlite::types::Value;
 use super::{describe_absence, open_stores, print_heading_of, require_known_in};
 use crate::arguments::{Common, FormatName, TopKey, TopOptions};
 use crate::format::{self, Pace};
+use crate::model::period::Period;
 use crate::model::recent::{self, Recent};
 use crate::model::sums::{self, Span, Sums};
 use crate::pattern::Pattern;
@@ -68,7 +69,7 @@ pub(super) fn run(common: &Common, pattern: Option<&Pattern>, options: &TopOptio
         return watch(common, pattern, options);
     }
     let stores = open_stores(common)?;
-    let report = build_report(&stores, common, pattern, options, Rates::LeftOut)?;
+    let report = build_report(&stores, select_span(common), pattern, options, Rates::LeftOut)?;
     let mut scope = describe_scope(common, &stores)?;
     if report.rows.is_empty() {
         require_known_in(&stores, pattern)?;
@@ -87,15 +88,28 @@ enum Rates {
 
 /// Prints the functions of a store without a heading.
 pub(super) fn show(common: &Common, stores: &Stores) -> Result<()> {
-    let report = build_report(stores, common, None, &TopOptions::default(), Rates::LeftOut)?;
+    let report = build_report(stores, select_span(common), None, &TopOptions::default(), Rates::LeftOut)?;
     format::print(&report, common.style())
 }
 
-/// Reads the functions with the longest total time.
-pub(super) fn read_report(common: &Common, stores: &Stores, lines: usize) -> Result<Report> {
+/// Returns the span that `--since` selects.
+fn select_span(common: &Common) -> Span {
+    Span::from_period(Period::select(common.since, None, None))
+}
+
+/// Reads the functions with the longest total time within a span. The columns about the last ten minutes are left out
+/// of a span that has ended, because these minutes lie after the span.
+pub(super) fn read_report(stores: &Stores, period: Period, lines: usize) -> Result<Report> {
     let limit = u32::try_from(lines).ok();
     let options = TopOptions { limit, ..TopOptions::default() };
-    build_report(stores, common, None, &options, Rates::LeftOut)
+    let mut report = build_report(stores, Span::from_period(period), None, &options, Rates::LeftOut)?;
+    if period.has_ended(units::now_ns()) {
+        let is_recent = |column: &&mut Column| {
+            column.title.as_ref().is_some_and(|title| RECENT_TITLES.contains(&title.as_str()))
+        };
+        report.columns.iter_mut().filter(is_recent).for_each(|column| column.title = None);
+    }
+    Ok(report)
 }
 
 /// Draws a frame of functions each second.
@@ -151,7 +165,7 @@ fn render_frame(
         text.extend_from_slice(b"\n\n");
     }
     let rates = if size.is_some() { Rates::Shown } else { Rates::LeftOut };
-    let report = build_report(&stores, common, pattern, &options, rates)?;
+    let report = build_report(&stores, select_span(common), pattern, &options, rates)?;
     format::write(&report, format::create(common.style(), Pace::Whole, &mut text).as_mut())?;
     let frame = String::from_utf8_lossy(&text).into_owned();
     // A terminal of very few rows would scroll past the heading.
@@ -214,7 +228,7 @@ fn format_span_since(start_ns: i64) -> String {
 /// Builds the report, sorted and limited, with the failed calls beside the calls, and the last ten minutes behind them.
 fn build_report(
     stores: &Stores,
-    common: &Common,
+    span: Span,
     pattern: Option<&Pattern>,
     options: &TopOptions,
     rates: Rates,
@@ -223,7 +237,7 @@ fn build_report(
     if options.roots || key == TopKey::SelfTime {
         stores.list().into_iter().try_for_each(require_self_times)?;
     }
-    let mut rows = read_functions(stores, common, pattern)?;
+    let mut rows = read_functions(stores, span, pattern)?;
     if options.roots {
         rows.retain(|row| find_cell(row, "roots").to_number().is_some_and(|roots| roots > 0.0));
     }
@@ -288,15 +302,13 @@ fn recent_cells(recent: Option<&Recent>) -> [Cell; 5] {
     ]
 }
 
+/// The titles of the columns about the ten minutes before now.
+const RECENT_TITLES: [&str; 2] = ["LAST 10 MIN", "CHANGE"];
 /// The least change that the table shows, in percent.
 const CHANGE_MIN: f64 = 10.0;
 
 /// Reads the functions of all stores, as rows with [`COLUMNS`]; of several stores also the labels of those that have it.
-fn read_functions(stores: &Stores, common: &Common, pattern: Option<&Pattern>) -> Result<Vec<Vec<Cell>>> {
-    let span = match common.since {
-        Some(_) => windows::Windows::starting_at(units::start_of_span(common.since)).span(),
-        None => Span::Whole,
-    };
+fn read_functions(stores: &Stores, span: Span, pattern: Option<&Pattern>) -> Result<Vec<Vec<Cell>>> {
     let parts = stores.list().into_iter().map(|store| sums::read(store, pattern, span));
     let merged = sums::merge(parts.collect::<Result<Vec<_>>>()?);
     let rows = merged.into_iter().map(|(sums, of)| {
@@ -376,7 +388,7 @@ fn list_columns() -> Vec<Column> {
         .collect();
     columns.insert(CALLS_AT + 1, Column::table("FAILED", Unit::Count));
     columns.extend(["calls_10min", "calls_hour_before", "change_pct"].map(Column::data));
-    columns.extend(["LAST 10 MIN", "CHANGE"].map(|title| Column::table(title, Unit::Short)));
+    columns.extend(RECENT_TITLES.map(|title| Column::table(title, Unit::Short)));
     columns
 }
 

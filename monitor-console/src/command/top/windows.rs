@@ -3,7 +3,6 @@
 use anyhow::Result;
 use monitor_runtime::store::schema::WINDOW_NS;
 
-use crate::model::sums::Span;
 use crate::store::Store;
 use crate::units;
 
@@ -20,11 +19,6 @@ impl Windows {
     pub(super) fn starting_at(since_ns: i64) -> Self {
         let [first, last] = [since_ns, units::end_of_span()].map(|ns| ns.div_euclid(WINDOW_NS));
         Self { first, last }
-    }
-
-    /// Returns the span over which figures are summed.
-    pub(super) fn span(self) -> Span {
-        Span::Windows(self.first, self.last)
     }
 
     /// Returns the start of the first window.

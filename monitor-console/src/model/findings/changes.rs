@@ -1,4 +1,4 @@
-//! Findings about functions that changed within the last ten minutes, against the hour before.
+//! Findings about functions that changed within the last ten minutes of the span, against the hour before.
 
 use super::{Facts, Finding, Level, quote_shell, quote_sql, shorten};
 use crate::model::compare::{Change, Measure, Sample, Verdict};
@@ -14,6 +14,7 @@ pub(super) fn find(facts: &Facts) -> Vec<Finding> {
 
 fn describe(facts: &Facts, change: &Change) -> Option<Finding> {
     let name = shorten(&change.function);
+    let recent = facts.describe_recent();
     let rates = [0, 1].map(|side| rate(facts, change, side));
     let called = match rates[1] / rates[0].max(1e-9) {
         ratio if ratio >= LOAD_RATIO => format!("called {} times as often", format_count(ratio)),
@@ -33,7 +34,7 @@ fn describe(facts: &Facts, change: &Change) -> Option<Finding> {
             "slower_with_load",
             Level::Warning,
             format!(
-                "{name} {size} in the last 10 minutes (p99 {} → {}), along with {} times the calls: contention rather than code",
+                "{name} {size} {recent} (p99 {} → {}), along with {} times the calls: contention rather than code",
                 p99[0],
                 p99[1],
                 format_count(rates[1] / rates[0].max(1e-9))
@@ -42,18 +43,16 @@ fn describe(facts: &Facts, change: &Change) -> Option<Finding> {
         Verdict::Slower => (
             "slower",
             Level::Warning,
-            format!("{name} {size} in the last 10 minutes (p99 {} → {}); {called}", p99[0], p99[1]),
+            format!("{name} {size} {recent} (p99 {} → {}); {called}", p99[0], p99[1]),
         ),
-        Verdict::Faster => (
-            "faster",
-            Level::Info,
-            format!("{name} got faster: × {:.2} in the last 10 minutes; {called}", change.ratio),
-        ),
+        Verdict::Faster => {
+            ("faster", Level::Info, format!("{name} got faster: × {:.2} {recent}; {called}", change.ratio))
+        }
         Verdict::FailsMore => (
             "fails_more",
             Level::Warning,
             format!(
-                "{name} fails more often in the last 10 minutes: {} → {} of its calls; {called}",
+                "{name} fails more often {recent}: {} → {} of its calls; {called}",
                 format_percent(share(change, 0)),
                 format_percent(share(change, 1))
             ),

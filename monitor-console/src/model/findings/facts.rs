@@ -24,7 +24,7 @@ use crate::model::scope::Scope;
 use crate::model::sums::{self, Span, Sums};
 use crate::report::{self, Cell};
 use crate::store::Store;
-use crate::units::format_quantity;
+use crate::units::{format_quantity, format_time};
 
 /// The newest rows whose values are searched for secrets.
 const VALUES_MAX: i64 = 3_000;
@@ -65,6 +65,8 @@ pub(crate) struct Facts {
     pub(crate) lags: Vec<Lag>,
     /// The calls that were deleted early, because the store reached its size limit.
     pub(crate) shortage: Option<Shortage>,
+    /// True if the sums within the span are not known, because the store is of a version without histograms of windows.
+    pub(crate) lacks_windows: bool,
     /// The start of the store's history.
     pub(crate) history_since_ns: Option<i64>,
     /// The span that was asked for.
@@ -82,16 +84,19 @@ pub(crate) struct Values {
     pub(crate) result: Option<String>,
 }
 
-/// The sums of a function over the time that the store covers.
+/// The sums of a function: those within the span, and those over the time that the store covers.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct FunctionSum {
     pub(crate) name: String,
+    /// Calls, cancelled calls and own time within the span, and whether the time is an estimate.
     pub(crate) calls: u64,
     pub(crate) cancelled: u64,
     pub(crate) self_ms: f64,
-    pub(crate) p99_ms: f64,
-    pub(crate) recorded: u64,
     pub(crate) is_estimated: bool,
+    /// The 99th percentile over all time, because calls that are under way now are measured by it.
+    pub(crate) p99_ms: f64,
+    /// The calls with a row over all time. Windows do not have their number.
+    pub(crate) recorded: u64,
 }
 
 /// Gathers the facts of a store within a span. `ring_folders` are those in which running processes keep their rings.
@@ -116,7 +121,7 @@ pub(crate) fn gather(
     let mut facts = Facts {
         basis: rows.basis().with_last_write(store)?,
         repetitions,
-        functions: read_functions(store)?,
+        functions: read_functions(store, period)?,
         processes: processes::read(store, period, now_ns)?,
         living: recover::find_live(store.path(), ring_folders, now_ns),
         last_calls: read_last_calls(store)?,
@@ -125,10 +130,11 @@ pub(crate) fn gather(
         changes: compare_sides(store, &sides)?,
         sides,
         failures: failures::list(store, &Scope { period, processes: None }, None)?,
-        texts: read_texts(store, &rows)?,
+        texts: read_texts(store, &rows, period)?,
         rates: if store.has_span_blocks()? { rates::read(store, &Scope::WHOLE, None)? } else { Vec::new() },
         lags: read_lags(store)?,
         shortage: read_shortage(store)?,
+        lacks_windows: !period.is_whole() && !sums::has_windows(store)?,
         history_since_ns: store.read_integer("SELECT MIN(started_ns) FROM processes", [])?,
         period: Some(period),
         now_ns,
@@ -170,9 +176,90 @@ impl Facts {
             }
         }
         if self.sides.iter().any(|side| side.windows == 0) {
-            gaps.push("functions that got slower: the store has no calls both in the last 10 minutes and in the hour before".to_owned());
+            gaps.push(format!(
+                "functions that got slower: the store has no calls both {} and in the hour before",
+                self.describe_recent()
+            ));
+        }
+        gaps.extend(self.describe_gaps_of_span());
+        gaps
+    }
+
+    /// Returns sentences about the kinds of findings whose figures cannot be narrowed to the span.
+    fn describe_gaps_of_span(&self) -> Vec<String> {
+        let mut gaps = Vec::new();
+        if self.lacks_windows {
+            gaps.push(
+                "functions that take most of the time or are often cancelled: the windows of this store have no histograms"
+                    .to_owned(),
+            );
+        }
+        let is_beyond = |process: &&Process| {
+            let folded =
+                self.find_report(process.process_id).and_then(|report| Self::figure(report, "folded_errors"));
+            !self.spans_totals(process) && (process.lost.unwrap_or(0) > 0 || folded.unwrap_or(0.0) > 0.0)
+        };
+        let beyond = self.processes.iter().filter(is_beyond).count();
+        if beyond > 0 {
+            let count = if beyond == 1 {
+                "a process has its counts since its start".to_owned()
+            } else {
+                format!("{beyond} processes have their counts since their start")
+            };
+            gaps.push(format!(
+                "lost rows and failures that were only counted: {count}, and the span does not hold all of that time"
+            ));
+        }
+        if !self.reaches_present() {
+            gaps.push(
+                "the state of recorders and receivers (held, breaker_open, degraded, costly, exporter_behind): the store has \
+                 the present one alone, and the span has ended"
+                    .to_owned(),
+            );
         }
         gaps
+    }
+
+    /// Returns true if the present state lies within the span.
+    pub(super) fn reaches_present(&self) -> bool {
+        self.period.is_none_or(|period| !period.has_ended(self.now_ns))
+    }
+
+    /// Returns true if the span holds the whole life of the process so far, over which its recorder adds up what it
+    /// lost.
+    pub(super) fn spans_totals(&self, process: &Process) -> bool {
+        let end_ns = process.ended_ns.unwrap_or(process.last_seen_ns);
+        self.period.is_none_or(|period| period.holds(process.started_ns) && period.until_ns >= end_ns)
+    }
+
+    /// Returns the condition on a column that narrows evidence to the span, behind `AND`; empty for the whole time.
+    pub(super) fn condition_of_span(&self, column: &str) -> String {
+        match self.period {
+            Some(Period { from_ns, until_ns }) if self.is_narrowed() => {
+                format!(" AND {column} BETWEEN {from_ns} AND {until_ns}")
+            }
+            _ => String::new(),
+        }
+    }
+
+    /// Returns true if the span is a part of the time that the store covers.
+    pub(super) fn is_narrowed(&self) -> bool {
+        self.period.is_some_and(|period| !period.is_whole())
+    }
+
+    /// Describes the ten minutes that are compared with the hour before them: the last ones of the span.
+    pub(super) fn describe_recent(&self) -> String {
+        match self.period {
+            Some(period) if period.has_ended(self.now_ns) => {
+                format!("in the 10 minutes before {} UTC", format_time(period.until_ns, self.now_ns))
+            }
+            _ => "in the last 10 minutes".to_owned(),
+        }
+    }
+
+    fn find_report(&self, process_id: i64) -> Option<&HashMap<String, Cell>> {
+        let id = |report: &HashMap<String, Cell>| report.get("process_id").and_then(Cell::to_integer);
+        self.reports.iter().find(|report| id(report) == Some(process_id))
     }
 
     /// Returns the figure of a recorder's report.
@@ -208,18 +295,38 @@ fn read_values(store: &Store, call: i64) -> Result<Values> {
     Ok(Values { args: text(0), result: text(1) })
 }
 
+/// Reads the sums of each function. Those within a span come from windows, which a store of an old version lacks: there
+/// the span has no calls.
 #[expect(clippy::cast_precision_loss, reason = "figures are shown with three digits")]
-fn read_functions(store: &Store) -> Result<Vec<FunctionSum>> {
-    let to_sum = |sums: Sums| FunctionSum {
-        calls: sums.calls.max(0).cast_unsigned(),
-        cancelled: sums.cancelled.max(0).cast_unsigned(),
-        self_ms: sums.self_ns.unwrap_or(0).max(0) as f64 / 1e6,
-        p99_ms: sums.percentile(0.99).map_or(0.0, |ns| ns as f64 / 1e6),
-        recorded: sums.recorded.unwrap_or(0).max(0).cast_unsigned(),
-        is_estimated: sums.is_estimated,
-        name: sums.function,
+fn read_functions(store: &Store, period: Period) -> Result<Vec<FunctionSum>> {
+    let whole = sums::read(store, None, Span::Whole)?;
+    let place = |sums: &Sums| (sums.function.clone(), sums.file.clone(), sums.line);
+    let mut within: Option<HashMap<_, Sums>> = None;
+    if !period.is_whole() {
+        let found = if sums::has_windows(store)? {
+            sums::read(store, None, Span::from_period(period))?
+        } else {
+            Vec::new()
+        };
+        within = Some(found.into_iter().map(|sums| (place(&sums), sums)).collect());
+    }
+    let to_sum = |whole: Sums| {
+        let none = Sums::default();
+        let counted = match &within {
+            Some(within) => within.get(&place(&whole)).unwrap_or(&none),
+            None => &whole,
+        };
+        FunctionSum {
+            calls: counted.calls.max(0).cast_unsigned(),
+            cancelled: counted.cancelled.max(0).cast_unsigned(),
+            self_ms: counted.self_ns.unwrap_or(0).max(0) as f64 / 1e6,
+            is_estimated: counted.is_estimated,
+            p99_ms: whole.percentile(0.99).map_or(0.0, |ns| ns as f64 / 1e6),
+            recorded: whole.recorded.unwrap_or(0).max(0).cast_unsigned(),
+            name: whole.function,
+        }
     };
-    Ok(sums::read(store, None, Span::Whole)?.into_iter().map(to_sum).collect())
+    Ok(whole.into_iter().map(to_sum).collect())
 }
 
 /// Reads the calls that were under way in processes that died, the innermost of each thread first.
@@ -240,13 +347,13 @@ fn read_last_calls(store: &Store) -> Result<Vec<(i64, String)>> {
     Ok(calls)
 }
 
-/// Reads the values of the newest calls. The bound is on rows that are looked at, so the time is bounded.
-fn read_texts(store: &Store, rows: &Rows) -> Result<Vec<(String, i64, String)>> {
+/// Reads the values of the newest calls of the span. The bound is on rows that are looked at, so the time is bounded.
+fn read_texts(store: &Store, rows: &Rows, period: Period) -> Result<Vec<(String, i64, String)>> {
     let Some(newest) = rows.rows.first().map(|row| row.call_id) else { return Ok(Vec::new()) };
     let sql = "SELECT function, call_id, args, result, error, fields FROM calls
-               WHERE call_id <= ?1 AND call_id > ?1 - ?2";
+               WHERE call_id <= ?1 AND call_id > ?1 - ?2 AND start_ns BETWEEN ?3 AND ?4";
     let mut texts = Vec::new();
-    store.read_rows(sql, [newest, VALUES_MAX], |row| {
+    store.read_rows(sql, [newest, VALUES_MAX, period.from_ns, period.until_ns], |row| {
         let cells = report::read_cells(row, 6)?;
         let values: Vec<&str> = cells[2..].iter().filter_map(Cell::as_text).collect();
         if !values.is_empty() {

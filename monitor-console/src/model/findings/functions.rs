@@ -38,8 +38,16 @@ fn find_hot(facts: &Facts) -> Option<Finding> {
         level: Level::Info,
         subject: hottest.name.clone(),
         sentence,
-        evidence: "SELECT function, calls, self_ms, total_ms FROM functions ORDER BY self_ms DESC LIMIT 10"
-            .to_owned(),
+        evidence: if facts.is_narrowed() {
+            format!(
+                "SELECT function, SUM(calls) AS calls, SUM(self_ms) AS self_ms, SUM(total_ms) AS total_ms FROM latency WHERE 1{} \
+                 GROUP BY function ORDER BY self_ms DESC LIMIT 10",
+                facts.condition_of_span("start_ns")
+            )
+        } else {
+            "SELECT function, calls, self_ms, total_ms FROM functions ORDER BY self_ms DESC LIMIT 10"
+                .to_owned()
+        },
         since_ns: None,
         saves_ns: 0.0,
         rests_on: format_quantity(hottest.calls, "call", "calls"),
@@ -85,9 +93,10 @@ fn find_cancelled(facts: &Facts) -> Vec<Finding> {
                 format_quantity(format_count(to_f64(function.calls)), "call", "calls")
             ),
             evidence: format!(
-                "SELECT call_id, start_ns, duration_ms, args FROM calls WHERE function = {} AND outcome = 'cancelled' ORDER BY \
+                "SELECT call_id, start_ns, duration_ms, args FROM calls WHERE function = {} AND outcome = 'cancelled'{} ORDER BY \
                  call_id DESC LIMIT 20",
-                quote_sql(&function.name)
+                quote_sql(&function.name),
+                facts.condition_of_span("start_ns")
             ),
             since_ns: None,
             saves_ns: 0.0,

@@ -30,7 +30,7 @@ pub(super) fn find(facts: &Facts) -> Vec<Finding> {
     }));
     for report in &facts.reports {
         let Some(process) = find_process(facts, report) else { continue };
-        findings.extend(judge_report(process, report, &facts.rates));
+        findings.extend(judge_report(facts, process, report));
     }
     findings
 }
@@ -60,7 +60,9 @@ fn finding(kind: &'static str, level: Level, process: &Process, sentence: String
 }
 
 fn find_deaths(facts: &Facts) -> Vec<Finding> {
-    let dead = facts.processes.iter().filter(|process| process.state == State::Crash);
+    let died_ns = |process: &Process| process.ended_ns.unwrap_or(process.last_seen_ns);
+    let is_within = |process: &&Process| facts.period.is_none_or(|period| period.holds(died_ns(process)));
+    let dead = facts.processes.iter().filter(|process| process.state == State::Crash).filter(is_within);
     let describe = |process: &Process| {
         let under_way: Vec<&str> = facts
             .last_calls
@@ -76,7 +78,7 @@ fn find_deaths(facts: &Facts) -> Vec<Finding> {
             ),
             None => String::new(),
         };
-        let at = process.ended_ns.unwrap_or(process.last_seen_ns);
+        let at = died_ns(process);
         let sentence = format!(
             "The process {} that started at {} UTC died at {}{while_in}",
             name(process),
@@ -102,6 +104,10 @@ fn find_stuck(facts: &Facts) -> Vec<Finding> {
         let aged = age_calls(&living.calls, &p99, facts.now_ns);
         for at in find_stuck_calls(&aged) {
             let call = &living.calls[at];
+            // A call that began after the span was not under way within it.
+            if facts.period.is_some_and(|period| call.start_ns > period.until_ns) {
+                continue;
+            }
             let how = if call.waiting_since_ns.is_some() { "waits" } else { "runs" };
             let elapsed_ns = facts.now_ns.saturating_sub(call.start_ns);
             let beyond =
@@ -193,14 +199,16 @@ fn find_dearest(rates: &[Rate], process_id: i64) -> Option<(&Rate, f64)> {
     costs.max_by(|(_, a), (_, b)| a.total_cmp(b))
 }
 
-/// Judges the latest report of a recorder.
-fn judge_report(process: &Process, report: &HashMap<String, Cell>, rates: &[Rate]) -> Vec<Finding> {
+/// Judges the latest report of a recorder. The totals in the report are judged if the span holds the whole life of the
+/// process, and its state if the span reaches the present.
+fn judge_report(facts: &Facts, process: &Process, report: &HashMap<String, Cell>) -> Vec<Finding> {
     let mut findings = Vec::new();
     let figure = |name: &str| Facts::figure(report, name);
     let text = |name: &str| report.get(name).and_then(Cell::as_text);
-    let runs = process.state == State::Running;
+    let runs = process.state == State::Running && facts.reaches_present();
+    let spans_totals = facts.spans_totals(process);
     let who = name(process);
-    if let Some(lost) = process.lost.filter(|lost| *lost > 0) {
+    if let Some(lost) = process.lost.filter(|lost| *lost > 0 && spans_totals) {
         let sentence = format!(
             "{} of {who} were lost for want of room; counts and times of functions are exact",
             format_quantity(format_count(to_f64(lost)), "row", "rows")
@@ -213,7 +221,7 @@ fn judge_report(process: &Process, report: &HashMap<String, Cell>, rates: &[Rate
             "monitor health    # monitor sample PATTERN RATE records less",
         ));
     }
-    if let Some(folded) = figure("folded_errors").filter(|folded| *folded > 0.0) {
+    if let Some(folded) = figure("folded_errors").filter(|folded| *folded > 0.0 && spans_totals) {
         let sentence = format!(
             "{} of {who} were only counted, because they came too fast for rows",
             format_quantity(format_count(folded), "failure", "failures")
@@ -238,7 +246,7 @@ fn judge_report(process: &Process, report: &HashMap<String, Cell>, rates: &[Rate
         && cost >= budget * COST_SHARE
         && budget > 0.0
     {
-        let dearest = find_dearest(rates, process.process_id);
+        let dearest = find_dearest(&facts.rates, process.process_id);
         let most = dearest.map_or_else(String::new, |(rate, cost)| {
             let why = rate.why.as_deref().filter(|why| !why.is_empty());
             let why = why.map_or_else(String::new, |why| format!(" ({why})"));

@@ -31,9 +31,16 @@ pub(crate) struct Shortage {
 }
 
 pub(super) fn find(facts: &Facts) -> Vec<Finding> {
-    let lags = facts.lags.iter().filter(|lag| facts.now_ns.saturating_sub(lag.since_ns) >= WAITED_NS_MIN);
+    // The store has the present state of receivers, which lies after a span that has ended.
+    let is_late =
+        |lag: &&Lag| facts.reaches_present() && facts.now_ns.saturating_sub(lag.since_ns) >= WAITED_NS_MIN;
+    let lags = facts.lags.iter().filter(is_late);
+    let is_within = |short: &Shortage| {
+        facts.period.is_none_or(|period| short.from_ns <= period.until_ns && short.until_ns >= period.from_ns)
+    };
+    let shortage = facts.shortage.filter(is_within);
     lags.map(|lag| describe_lag(facts, lag))
-        .chain(facts.shortage.map(|short| describe_shortage(facts, short)))
+        .chain(shortage.map(|short| describe_shortage(facts, short)))
         .collect()
 }
 

@@ -340,6 +340,25 @@ fn calls_that_were_deleted_for_want_of_room_are_told() {
 }
 
 #[test]
+fn what_lies_outside_of_a_span_is_not_told() {
+    let shortage = Some(Shortage { from_ns: 20 * MINUTE, until_ns: 30 * MINUTE });
+    let lag = Lag { receiver: "pager".to_owned(), waiting: 1, since_ns: 25 * MINUTE, ..Lag::default() };
+    let hung = [("main", 90, 1, None), ("jobs::run", 5, 2, None), ("jobs::reindex", 4, 3, Some(2))];
+    let p99_ms = 100.0;
+    let functions = vec![FunctionSum { name: "jobs::run".to_owned(), p99_ms, ..FunctionSum::default() }];
+    let kinds_of = |from: i64, until: i64| {
+        let period = Some(Period { from_ns: from * MINUTE, until_ns: until * MINUTE });
+        let (lags, living, functions) = (vec![lag.clone()], vec![living(&hung)], functions.clone());
+        kinds(&Facts { now_ns: 100 * MINUTE, period, shortage, lags, living, functions, ..Facts::default() })
+    };
+    assert_eq!(kinds_of(0, 101), ["stuck", "exporter_behind", "nearly_full"]);
+    assert_eq!(kinds_of(90, 101), ["stuck", "exporter_behind"]);
+    assert_eq!(kinds_of(0, 15), [""; 0]);
+    assert_eq!(kinds_of(0, 25), ["nearly_full"]);
+    assert_eq!(kinds_of(31, 90), [""; 0]);
+}
+
+#[test]
 fn missing_rows_are_told_and_never_silence() {
     let unknown = find(&Facts::default()).unknown;
     assert!(unknown.iter().any(|text| text.contains("no call has a row")), "{unknown:?}");

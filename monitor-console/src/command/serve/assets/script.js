@@ -95,7 +95,7 @@
     u: () => current ? current.click() : history.back(),
     "[": () => show(body.dataset, [-1, 0]), "]": () => show(body.dataset, [1, 2]),
     " ": () => { paused = !paused; say(paused ? "paused" : ""); if (!paused) refresh(); },
-    y: () => { const command = $("#command"); if (command) navigator.clipboard?.writeText(command.textContent).then(() => say("copied"), () => {}); },
+    y: () => { const command = $("#command"); if (!command) say("no command shows the same"); else navigator.clipboard?.writeText(command.textContent).then(() => say("copied"), () => {}); },
     "?": () => { const help = $(".help"); if (help) { help.open = !help.open; help.scrollIntoView(); } },
   };
   document.addEventListener("keydown", (event) => {

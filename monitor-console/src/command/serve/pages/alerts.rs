@@ -7,12 +7,12 @@ use serde_json::{Value, json};
 
 use super::super::app::{Context, PANEL_TIME, Page, integer};
 use super::super::chart::{Line, Series};
+use super::super::command::CommandLine;
 use super::super::table::{self, Frame};
 use super::super::text;
 use super::{cut, panel, path_of, write_form};
 use crate::command::alert::report_rules;
 use crate::model::alerts::{self, Alert, Course, Receiver, Rule};
-use crate::model::findings::quote_shell;
 use crate::model::metrics;
 use crate::model::schema;
 use crate::report::{Column, Report, Unit};
@@ -34,7 +34,12 @@ pub(super) fn page(context: &Context<'_>) -> Result<Page> {
             &[],
             "ORDER BY change DESC LIMIT 100",
         )),
-        command: "monitor alerts".to_owned(),
+        command: CommandLine::new(context, "alerts")
+            .since()
+            .of_all_processes()
+            .only_if(context.pattern.is_none())
+            .option("--limit", &(LIVE_SHOWN + context.limit(ENDED_SHOWN)?).to_string())
+            .finish(),
         has_charts: true,
         ..Page::default()
     };
@@ -311,7 +316,7 @@ fn change_rule(context: &Context<'_>, rule: &Rule) -> Markup {
                 button.danger name="do" value="remove" { "Remove" }
             }))
         } @else {
-            code { (text::cell(&format!("monitor alert {word} {} --level {}", quote_shell(&rule.name), rule.level))) }
+            code { (CommandLine::new(context, &format!("alert {word}")).option("--level", &rule.level).operand(&rule.name).finish()) }
         }
     }
 }
@@ -354,8 +359,9 @@ fn set_form(context: &Context<'_>, rules: &[Rule]) -> Markup {
             p.note { "This server only reads. Started with `--allow-writes` it sets rules; until then a change is a command: "
                 code { "monitor alert set 'shop::*' 'p99 > 50ms for 1m' --level critical" } }
             @if let Some(rule) = chosen {
-                p { code { (text::cell(&format!("monitor alert set {} {} --level {} --name {} --keep {keep} --min-calls {min_calls}",
-                    quote_shell(&rule.pattern), quote_shell(&condition), rule.level, quote_shell(&rule.name)))) }
+                p { code { (CommandLine::new(context, "alert set").option("--level", &rule.level).option("--name", &rule.name)
+                    .option("--keep", &keep).option("--min-calls", &min_calls.to_string())
+                    .operand(&rule.pattern).operand(&condition).finish()) }
                     " · " a href=(path_of(&address)) { "close" } }
             }
         }

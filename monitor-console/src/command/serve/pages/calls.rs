@@ -10,6 +10,7 @@ use maud::{Markup, html};
 
 use super::super::address::{Parameters, parameter};
 use super::super::app::{self, App, Context, Form, PAGE_TIME, Page, Refusal};
+use super::super::command::CommandLine;
 use super::super::table;
 use super::super::text;
 use super::{panel, show_with_links};
@@ -82,8 +83,8 @@ pub(super) fn page(context: &Context<'_>) -> Result<Page> {
     let mut page = Page {
         title: "Calls".to_owned(),
         main: html! { h1 { "Calls" } (panel("calls", "Recorded calls", &content)) },
+        command: command_line(context, &query).finish_or_run(&statement(context, &query)),
         sql: Some(statement(context, &query)),
-        command: "monitor calls".to_owned(),
         ..Page::default()
     };
     page.data.insert("calls".to_owned(), table::to_json(&report));
@@ -97,17 +98,39 @@ fn own_parameters<'a>(context: &'a Context<'_>) -> Vec<(&'a str, &'a str)> {
     names.into_iter().filter_map(|name| Some((name, context.parameters.text(name)?))).collect()
 }
 
+/// Returns the command that finds the same calls. `monitor calls` knows neither a longest duration nor older pages.
+fn command_line<'a>(context: &'a Context<'a>, query: &Query<'_>) -> CommandLine<'a> {
+    let line = CommandLine::new(context, "calls").pattern().since().of_all_processes();
+    let line = line
+        .only_if(query.max_ns.is_none() && query.before.is_none())
+        .flag("--failed", query.is_failed)
+        .flag("--slow", query.is_slow);
+    let line = match query.min_ns {
+        Some(min_ns) => line.option("--min", &format!("{min_ns}ns")),
+        None => line,
+    };
+    let line = if query.order == Order::Longest { line.option("--sort", "duration") } else { line };
+    line.option("--limit", &query.limit.to_string())
+}
+
 fn statement(context: &Context<'_>, query: &Query<'_>) -> String {
     let mut conditions = Vec::new();
     if let Some(pattern) = &context.pattern {
         let [whole, ending] = pattern.to_globs().map(|glob| schema::quote(&glob));
         conditions.push(format!("(function GLOB {whole} OR function GLOB {ending})"));
     }
-    if query.is_failed {
-        conditions.push("failed = 1".to_owned());
+    match (query.is_failed, query.is_slow) {
+        (true, true) => conditions.push("(failed = 1 OR kept = 'slow')".to_owned()),
+        (true, false) => conditions.push("failed = 1".to_owned()),
+        (false, true) => conditions.push("kept = 'slow'".to_owned()),
+        (false, false) => {}
     }
-    if query.is_slow {
-        conditions.push("kept = 'slow'".to_owned());
+    conditions.extend(query.min_ns.map(|min_ns| format!("duration_ns >= {min_ns}")));
+    conditions.extend(query.max_ns.map(|max_ns| format!("duration_ns <= {max_ns}")));
+    conditions.extend(query.before.map(|before| format!("call_id < {before}")));
+    if let Some(processes) = &query.scope.processes {
+        let numbers: Vec<String> = processes.iter().map(i64::to_string).collect();
+        conditions.push(format!("process_id IN ({})", numbers.join(", ")));
     }
     let order = if query.order == Order::Newest { "call_id" } else { "duration_ns" };
     let rest = format!("ORDER BY {order} DESC LIMIT {}", query.limit);
@@ -201,7 +224,7 @@ pub(super) fn page_of_one(context: &Context<'_>) -> Result<Page> {
             @if !said.is_empty() { (panel("said", "What it said last", &super::logs::show(context, &said))) }
         },
         sql: Some(schema::select("calls", None, &context.scope, &[format!("call_id = {id}")], "")),
-        command: format!("monitor trace {id}"),
+        command: CommandLine::new(context, "trace").operand(&id.to_string()).finish(),
         ..Page::default()
     };
     page.data.insert("calls".to_owned(), table::to_json(&report));

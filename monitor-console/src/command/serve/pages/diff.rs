@@ -4,6 +4,7 @@ use anyhow::Result;
 use maud::{Markup, html};
 
 use super::super::app::{Context, PAGE_TIME, Page, Refusal};
+use super::super::command::CommandLine;
 use super::super::table::{self, Frame};
 use super::super::text;
 use super::{cut, panel};
@@ -15,7 +16,7 @@ use crate::model::processes;
 use crate::model::schema;
 use crate::report::Report;
 use crate::store::Store;
-use crate::terminal;
+use crate::{terminal, units};
 
 /// The least change of a typical duration that matters.
 const CHANGE_MIN: f64 = 0.1;
@@ -29,10 +30,11 @@ pub(super) fn page(context: &Context<'_>) -> Result<Page> {
     let [earlier, recent] = Period::earlier_and_recent(end).map(SideName::Span);
     let before = read_side_name(context, "before")?.unwrap_or(earlier);
     let after = read_side_name(context, "after")?.unwrap_or(recent);
+    let command = command_line(context, [&before, &after], end);
     let mut page = Page {
         title: "Diff".to_owned(),
         sql: Some(schema::select("latency", Some("start_ns"), &context.scope, &[], "ORDER BY start_ns DESC")),
-        command: "monitor diff".to_owned(),
+        command,
         ..Page::default()
     };
     let form = show_form(context)?;
@@ -58,6 +60,31 @@ pub(super) fn page(context: &Context<'_>) -> Result<Page> {
         (panel("changes", "What changed", &content))
     };
     Ok(page)
+}
+
+/// Returns the command that compares the same sides. Without sides the command compares the last ten minutes, so sides
+/// that end at an older last write are named. The span narrows sides that are no spans; the command has no option for
+/// its end.
+fn command_line(context: &Context<'_>, sides: [&SideName; 2], end_ns: i64) -> String {
+    let mut line = CommandLine::new(context, "diff").pattern().flag("--all", true);
+    let is_span = |side: &&SideName| matches!(side, SideName::Span(_));
+    let chosen = ["before", "after"].map(|name| context.parameters.text(name));
+    if chosen != [None, None] || end_ns != context.now_ns {
+        for (option, (side, chosen)) in ["--before", "--after"].into_iter().zip(sides.iter().zip(chosen)) {
+            line = match (side, chosen) {
+                (SideName::Store(path), _) => line.option(option, &path.to_string_lossy()),
+                (SideName::Span(span), None) => {
+                    line.option(option, &[span.from_ns, span.until_ns].map(units::format_moment).join(".."))
+                }
+                (_, chosen) => line.option(option, chosen.unwrap_or_default()),
+            };
+        }
+    }
+    match sides.iter().filter(|side| is_span(side)).count() {
+        2 => line.finish(),
+        0 => line.since().finish(),
+        _ => line.only_if(context.scope.period.is_whole()).finish(),
+    }
 }
 
 /// Reads the name of a side. A store is named by the name under which it is served, because no address names a file.

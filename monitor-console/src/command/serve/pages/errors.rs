@@ -4,6 +4,7 @@ use anyhow::Result;
 use maud::{Markup, html};
 
 use super::super::app::{Context, PAGE_TIME, Page, Refusal};
+use super::super::command::CommandLine;
 use super::super::table::{self, Frame};
 use super::super::{chart, text};
 use super::{calls as call_pages, cut, panel};
@@ -61,7 +62,13 @@ pub(super) fn page(context: &Context<'_>) -> Result<Page> {
             &[],
             "ORDER BY count DESC",
         )),
-        command: "monitor errors".to_owned(),
+        command: CommandLine::new(context, "errors")
+            .pattern()
+            .since()
+            .of_all_processes()
+            .flag("--all", all)
+            .option("--limit", &limit.to_string())
+            .finish(),
         ..Page::default()
     };
     page.data.insert("errors".to_owned(), table::to_json(&report));
@@ -183,7 +190,7 @@ pub(super) fn page_of_one(context: &Context<'_>) -> Result<Page> {
             )],
             "ORDER BY call_id DESC LIMIT 20",
         )),
-        command: format!("monitor errors {}", crate::model::findings::quote_shell(&kind.function)),
+        command: CommandLine::new(context, "errors").flag("--all", true).name(&kind.function).finish(),
         main: html! {
             h1 { "A kind of failure" }
             (panel("kind", "What fails", &facts))

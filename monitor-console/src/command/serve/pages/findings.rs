@@ -5,6 +5,7 @@ use maud::{Markup, html};
 use serde_json::json;
 
 use super::super::app::{Context, PAGE_TIME, Page};
+use super::super::command::CommandLine;
 use super::super::{table, text};
 use super::{cut, panel};
 use crate::command::findings as command;
@@ -15,7 +16,7 @@ use crate::units;
 pub(super) fn page(context: &Context<'_>) -> Result<Page> {
     let mut page = Page {
         title: "Findings".to_owned(),
-        command: "monitor findings --all".to_owned(),
+        command: CommandLine::new(context, "findings").pattern().flag("--all", true).finish(),
         ..Page::default()
     };
     let Some(found) = context.read_within(PAGE_TIME, || context.app.findings(context))? else {

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::super::app::{Context, PAGE_TIME, Page};
 use super::super::chart;
+use super::super::command::CommandLine;
 use super::{cut, panel};
 use crate::command::export;
 use crate::model::schema;
@@ -25,7 +26,13 @@ pub(super) fn page(context: &Context<'_>) -> Result<Page> {
     let mut page = Page {
         title: "Flame".to_owned(),
         sql: Some(schema::select("calls", Some("start_ns"), &context.scope, &[], "ORDER BY call_id DESC")),
-        command: "monitor flame".to_owned(),
+        command: match weight {
+            "time" => CommandLine::new(context, "flame"),
+            other => CommandLine::new(context, "export folded").option("--by", other),
+        }
+        .pattern()
+        .span()
+        .finish(),
         ..Page::default()
     };
     let Some(trees) = context.read_within(PAGE_TIME, load)? else {

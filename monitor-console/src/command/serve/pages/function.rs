@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::super::app::{Context, PAGE_TIME, Page, Refusal, integer};
 use super::super::chart::{self, Line, Series};
+use super::super::command::CommandLine;
 use super::super::{table, text};
 use super::{calls as call_pages, cut, panel, path_of};
 use crate::command::why as why_command;
@@ -61,7 +62,7 @@ pub(super) fn page(context: &Context<'_>) -> Result<Page> {
             &[format!("function = {}", schema::quote(name))],
             "ORDER BY start_ns DESC",
         )),
-        command: format!("monitor why {}", crate::model::findings::quote_shell(name)),
+        command: command_line(context, name, period),
         has_charts: true,
         ..Page::default()
     };
@@ -109,6 +110,17 @@ pub(super) fn page(context: &Context<'_>) -> Result<Page> {
         (lists)
     };
     Ok(page)
+}
+
+/// Returns the command that tells what slow and failed calls have in common. A box of durations is the page's own.
+fn command_line(context: &Context<'_>, name: &str, period: Period) -> String {
+    let has_box = ["min", "max"].iter().any(|bound| context.parameters.text(bound).is_some());
+    let line = CommandLine::new(context, "why").name(name).of_all_processes().only_if(!has_box).span();
+    let line = match context.scope.period.from_ns {
+        i64::MIN => line.option("--since", &units::format_moment(period.from_ns)),
+        _ => line,
+    };
+    line.finish()
 }
 
 fn shorten(name: &str) -> String {

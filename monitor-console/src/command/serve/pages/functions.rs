@@ -7,6 +7,7 @@ use maud::{Markup, html};
 use monitor_runtime::store::schema::WINDOW_NS;
 
 use super::super::app::{Context, PAGE_TIME, Page};
+use super::super::command::CommandLine;
 use super::super::table::{self, Frame, SortLink};
 use super::super::{chart, text};
 use super::panel;
@@ -56,11 +57,28 @@ pub(super) fn page(context: &Context<'_>) -> Result<Page> {
         title: "Functions".to_owned(),
         main: html! { h1 { "Functions" } (panel("functions", &units::format_quantity(all, "function", "functions"), &content)) },
         sql: Some(statement(context)),
-        command: "monitor top".to_owned(),
+        command: command_line(context)
+            .only_if(key != Key::Name)
+            .option("--sort", name_of_sort(key))
+            .option("--limit", &limit.to_string())
+            .finish(),
         ..Page::default()
     };
     page.data.insert("functions".to_owned(), table::to_json(&report));
     Ok(page)
+}
+
+/// Begins the command that shows the figures.
+pub(super) fn command_line<'a>(context: &'a Context<'a>) -> CommandLine<'a> {
+    CommandLine::new(context, "top").pattern().since().of_all_processes()
+}
+
+/// Returns the name of an order as `monitor top` takes it.
+fn name_of_sort(key: Key) -> &'static str {
+    match key {
+        Key::Failed => "errors",
+        key => Key::ALL.iter().find(|(known, _)| *known == key).map_or("total", |(_, name)| name),
+    }
 }
 
 /// Returns the statement behind the figures.

@@ -6,6 +6,7 @@ use maud::{Markup, html};
 use rusqlite::types::Value;
 
 use super::super::app::{Context, PAGE_TIME, Page};
+use super::super::command::CommandLine;
 use super::super::table::{self, Frame};
 use super::super::{chart, text};
 use super::function::describe_caller;
@@ -21,11 +22,23 @@ use crate::units;
 const PAIRS_SHOWN: usize = 100;
 const SIDE_SHOWN: usize = 12;
 
+/// Returns the commands that show the pairs: of all functions, or of a chosen one on both sides.
+fn command_line(context: &Context<'_>) -> String {
+    let limit = PAIRS_SHOWN.to_string();
+    let line = |command: &str| CommandLine::new(context, command).span().option("--limit", &limit);
+    if context.pattern.is_none() {
+        return line("callers").operand("*").finish();
+    }
+    let sides = ["callers", "callees"].map(|command| line(command).pattern().finish());
+    // Both are empty, or none is.
+    sides.join("; ").trim_matches([';', ' ']).to_owned()
+}
+
 pub(super) fn page(context: &Context<'_>) -> Result<Page> {
     let mut page = Page {
         title: "Graph".to_owned(),
         sql: Some(schema::select("call_edges", None, &context.scope, &[], "ORDER BY caller, callee")),
-        command: "monitor callees NAME".to_owned(),
+        command: command_line(context),
         ..Page::default()
     };
     let Some(rows) =

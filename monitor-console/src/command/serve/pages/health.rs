@@ -4,6 +4,7 @@ use anyhow::Result;
 use maud::html;
 
 use super::super::app::{Context, Page};
+use super::super::command::CommandLine;
 use super::super::{table, text};
 use super::panel;
 use crate::command::health as command;
@@ -24,7 +25,8 @@ pub(super) fn page(context: &Context<'_>) -> Result<Page> {
     rows.retain(|row| find(row, "process_id").to_integer().is_some_and(|run| context.scope.has_process(run)));
     rows.sort_by_key(|row| find(row, "state").as_text() != Some("running"));
     let number = rows.len();
-    rows.truncate(context.limit(SHOWN)?);
+    let limit = context.limit(SHOWN)?;
+    rows.truncate(limit);
     let content = html! {
         @for row in &rows {
             @let run = find(row, "process_id").to_plain_text();
@@ -46,7 +48,11 @@ pub(super) fn page(context: &Context<'_>) -> Result<Page> {
         title: "Health".to_owned(),
         main: html! { h1 { "Health" } (panel("health", &units::format_quantity(number, "run", "runs"), &content)) },
         sql: Some(schema::select("health", Some("at_ns"), &context.scope, &[], "ORDER BY at_ns DESC")),
-        command: "monitor health".to_owned(),
+        command: CommandLine::new(context, "health")
+            .since()
+            .of_all_processes()
+            .option("--limit", &limit.to_string())
+            .finish(),
         ..Page::default()
     };
     page.data.insert("health".to_owned(), table::to_json(&report));

@@ -5,6 +5,7 @@ use maud::{Markup, html};
 use monitor_runtime::record::LogLevel;
 
 use super::super::app::{Context, PAGE_TIME, Page};
+use super::super::command::CommandLine;
 use super::super::table;
 use super::{cut, panel, show_with_links};
 use crate::command::logs::build_report;
@@ -35,7 +36,13 @@ pub(super) fn page(context: &Context<'_>) -> Result<Page> {
             &[],
             &format!("ORDER BY log_id DESC LIMIT {}", query.limit),
         )),
-        command: "monitor logs".to_owned(),
+        command: CommandLine::new(context, "logs")
+            .pattern()
+            .since()
+            .of_all_processes()
+            .option("--level", level.as_str())
+            .option("--limit", &query.limit.to_string())
+            .finish(),
         ..Page::default()
     };
     let Some(mut lines) = context.read_within(PAGE_TIME, || logs::find(&context.store, &query))? else {

@@ -2,15 +2,16 @@
 
 use anyhow::Result;
 use maud::{Markup, html};
+use monitor_runtime::store::schema::WINDOW_NS;
 use serde_json::json;
 
 use super::super::app::{Context, PAGE_TIME, PANEL_TIME, Page, Refusal};
 use super::super::chart::{self, Line, Series};
+use super::super::command::CommandLine;
 use super::super::table::{self, Frame};
 use super::super::text;
 use super::{cut, panel};
 use crate::command::metrics as command;
-use crate::model::findings::quote_shell;
 use crate::model::metrics::{self, History, Kind, Metric, Selection};
 use crate::model::period::Period;
 use crate::model::schema;
@@ -46,7 +47,6 @@ pub(super) fn page(context: &Context<'_>) -> Result<Page> {
         @if is_cut { (cut()) } @else { (show(context, &found, &histories, &report)) }
         @if number > found.len() { p.note { (number - found.len()) " more" } }
     };
-    let pattern = context.pattern.as_ref().map(|pattern| format!(" {}", quote_shell(pattern.as_str())));
     let mut page = Page {
         title: "Metrics".to_owned(),
         main: html! {
@@ -54,7 +54,11 @@ pub(super) fn page(context: &Context<'_>) -> Result<Page> {
             (panel("metrics", &units::format_quantity(number, "series", "series"), &content))
         },
         sql: Some(metrics::statement(&selection)),
-        command: format!("monitor metrics{}", pattern.unwrap_or_default()),
+        command: CommandLine::new(context, "metrics")
+            .pattern()
+            .span()
+            .option("--limit", &limit.to_string())
+            .finish(),
         ..Page::default()
     };
     page.data.insert("metrics".to_owned(), table::to_json(&report));
@@ -107,8 +111,14 @@ pub(super) fn page_of_one(context: &Context<'_>) -> Result<Page> {
     let mut windows = command::history_cells(&metric, &history);
     windows.truncate(context.limit(WINDOWS_SHOWN)?);
     let windows = Report { columns: command::history_columns(), rows: windows };
-    let tags =
-        metric.tags.iter().map(|(name, value)| format!(" --tag {}", quote_shell(&format!("{name}={value}"))));
+    let mut line = CommandLine::new(context, "metrics").name(&metric.name).flag("--history", true).span();
+    for (name, value) in &metric.tags {
+        line = line.option("--tag", &format!("{name}={value}"));
+    }
+    if context.scope.period.from_ns == i64::MIN {
+        // Without a start the command shows the last ten minutes, and the page the whole time of the series.
+        line = line.option("--since", &units::format_moment(metric.first_ns.saturating_sub(WINDOW_NS)));
+    }
     let mut page = Page {
         title: metric.name.clone(),
         has_charts: true,
@@ -119,11 +129,7 @@ pub(super) fn page_of_one(context: &Context<'_>) -> Result<Page> {
             &[format!("metric_id = {id}")],
             "ORDER BY start_ns DESC",
         )),
-        command: format!(
-            "monitor metrics {}{} --history",
-            quote_shell(&metric.name),
-            tags.collect::<String>()
-        ),
+        command: line.finish(),
         main: html! {
             h1 { (text::cell(&metric.name)) }
             (panel("metric", "The series", &show_facts(context, &metric)))

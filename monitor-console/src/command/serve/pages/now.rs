@@ -26,7 +26,7 @@ pub(super) fn page(context: &Context<'_>) -> Result<Page> {
     let mut page = Page {
         title: "Now".to_owned(),
         sql: Some(functions::statement(context)),
-        command: "monitor".to_owned(),
+        command: functions::command_line(context).option("--limit", &FUNCTIONS_SHOWN.to_string()).finish(),
         ..Page::default()
     };
     let found = context.read_within(PAGE_TIME, || context.app.findings(context))?;

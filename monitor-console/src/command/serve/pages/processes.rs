@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::super::app::{Context, PAGE_TIME, Page, Refusal};
 use super::super::chart::{Line, Series};
+use super::super::command::CommandLine;
 use super::super::table::{self, Frame};
 use super::super::text;
 use super::{cut, panel};
@@ -31,7 +32,8 @@ pub(super) fn page(context: &Context<'_>) -> Result<Page> {
     let mut found = found.unwrap_or_default();
     found.retain(|process| context.scope.has_process(process.process_id));
     let number = found.len();
-    found.truncate(context.limit(SHOWN)?);
+    let limit = context.limit(SHOWN)?;
+    found.truncate(limit);
     let report = build_report(&found);
     let events = rates::read_events(&context.store, &context.scope, EVENTS_SHOWN)?;
     let content = html! { @if is_cut { (cut()) } @else { (show(context, &report)) } };
@@ -50,7 +52,11 @@ pub(super) fn page(context: &Context<'_>) -> Result<Page> {
             &[],
             "ORDER BY last_seen_ns DESC",
         )),
-        command: "monitor processes".to_owned(),
+        command: CommandLine::new(context, "processes")
+            .span()
+            .of_all_processes()
+            .option("--limit", &limit.to_string())
+            .finish(),
         ..Page::default()
     };
     page.data.insert("processes".to_owned(), table::to_json(&report));
@@ -139,7 +145,7 @@ pub(super) fn page_of_one(context: &Context<'_>) -> Result<Page> {
             &[format!("process_id = {run}")],
             "ORDER BY at_ns",
         )),
-        command: format!("monitor resources --process {run}"),
+        command: CommandLine::new(context, "resources").option("--process", &run.to_string()).span().finish(),
         has_charts: true,
         main: html! {
             h1 { "Run " (run) " of " (text::cell(&process.service)) }

@@ -7,10 +7,10 @@ use maud::{Markup, html};
 use serde_json::json;
 
 use super::super::app::{Context, Page};
+use super::super::command::CommandLine;
 use super::super::table::{self, Frame};
 use super::super::text;
 use super::{panel, path_of, write_form};
-use crate::model::findings::quote_shell;
 use crate::model::guards::{self, GuardState};
 use crate::model::rates::{self, Breaker, Rate, Setting};
 use crate::model::schema;
@@ -38,7 +38,10 @@ pub(super) fn page(context: &Context<'_>) -> Result<Page> {
     let mut page = Page {
         title: "Rates".to_owned(),
         sql: Some(schema::select("rates", None, &context.scope, &[], "ORDER BY calls_per_s DESC")),
-        command: "monitor sample".to_owned(),
+        command: CommandLine::new(context, "sample")
+            .only_if(context.pattern.is_none())
+            .of_all_processes()
+            .finish(),
         ..Page::default()
     };
     let number = all.len();
@@ -91,7 +94,9 @@ fn preview_form(context: &Context<'_>) -> Markup {
 /// Says what a rate would mean, with the form that sets it, or the command.
 fn show_preview(context: &Context<'_>, pattern: &Pattern, rate: f64, preview: rates::Preview) -> Markup {
     let count = |rows: f64| units::format_count((rows * 10.0).round() / 10.0);
-    let command = format!("monitor sample {} {}", quote_shell(pattern.as_str()), units::format_rate(rate));
+    let command =
+        CommandLine::new(context, "sample").operand(pattern.as_str()).operand(&units::format_rate(rate));
+    let command = command.finish();
     html! {
         p.lead {
             "about " (count(preview.rows_then)) " rows/s instead of " (count(preview.rows_now)) " rows/s, of "
@@ -200,7 +205,7 @@ fn show_settings(context: &Context<'_>, settings: &[Setting], report: &Report) -
                 },
             )
         } else {
-            html! { code { (text::cell(&format!("monitor sample --reset {}", quote_shell(&setting.pattern)))) } }
+            html! { code { (CommandLine::new(context, "sample").option("--reset", &setting.pattern).finish()) } }
         })
     };
     table::show(

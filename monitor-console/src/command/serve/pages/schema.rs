@@ -5,6 +5,7 @@ use maud::html;
 use serde_json::json;
 
 use super::super::app::{Context, Page};
+use super::super::command::CommandLine;
 use super::super::text;
 use super::panel;
 use crate::model::schema::{self, Object};
@@ -25,7 +26,7 @@ pub(super) fn page(context: &Context<'_>) -> Result<Page> {
         title: "Schema".to_owned(),
         main: html! { h1 { "Schema" } (panel("schema", "Views and tables", &content)) },
         sql: Some("SELECT * FROM schema_doc".to_owned()),
-        command: "monitor sql 'SELECT * FROM schema_doc'".to_owned(),
+        command: CommandLine::new(context, "sql").operand("SELECT * FROM schema_doc").finish(),
         ..Page::default()
     };
     let describe = |object: &Object| {

@@ -7,6 +7,7 @@ use maud::{Markup, html};
 use serde_json::{Value, json};
 
 use super::super::app::{Context, PAGE_TIME, Page, Refusal, integer};
+use super::super::command::CommandLine;
 use super::super::{table, text};
 use super::{cut, panel};
 use crate::command::calls::find_cell;
@@ -47,7 +48,7 @@ pub(super) fn page(context: &Context<'_>) -> Result<Page> {
             &[format!("trace_id = {} AND process_id = {}", loaded.trace_id, loaded.process_id)],
             "ORDER BY start_ns",
         )),
-        command: format!("monitor trace {id}"),
+        command: CommandLine::new(context, "trace").operand(&id.to_string()).finish(),
         ..Page::default()
     };
     page.data.insert("trace_id".to_owned(), integer(loaded.trace_id));

@@ -17,6 +17,7 @@ use serde_json::json;
 
 use super::super::address::parameter;
 use super::super::app::{self, App, Context, Form, Page, Refusal};
+use super::super::command::CommandLine;
 use super::super::table::{self, Frame};
 use super::super::text;
 use super::panel;
@@ -43,7 +44,8 @@ pub(super) fn page(context: &Context<'_>) -> Result<Page> {
     let objects = schema::read(&context.store)?;
     let result = if statement.is_empty() { None } else { Some(run(context.store.path(), statement)) };
     if !statement.is_empty() {
-        page.command = format!("monitor sql {}", crate::model::findings::quote_shell(statement));
+        // A form sends a line end as two characters, which SQL takes as one.
+        page.command = CommandLine::new(context, "sql").operand(&statement.replace("\r\n", "\n")).finish();
         page.sql = Some(statement.to_owned());
     }
     let shown = match result {
