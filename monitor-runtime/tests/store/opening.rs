@@ -125,7 +125,8 @@ fn an_older_store_is_migrated_beside_the_users_own_views_and_not_into_the_users_
         assert_eq!(query_value::<i64>(&tool(&path), "SELECT calls FROM base"), before);
         assert!(query_value::<i64>(&tool(&path), "SELECT sum(calls) FROM mine") > 0);
         // A table of the user's has the name of a view that a migration would make.
-        let path = folder.path().join("named.db");
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("shop.db");
         std::fs::copy(versions.join(version).with_extension("db"), &path).unwrap();
         tool(&path).execute_batch("DROP VIEW IF EXISTS logs; CREATE TABLE logs (mine)").unwrap();
         assert_untouched(&path, "monitor");
