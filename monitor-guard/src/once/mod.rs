@@ -163,18 +163,20 @@ where
     T: Serialize + DeserializeOwned,
     E: fmt::Display,
 {
-    static BESIDE_STORE: OnceLock<Option<Ledger>> = OnceLock::new();
-    let ledger = BESIDE_STORE.get_or_init(|| {
-        let mut path = monitor_runtime::bridge::store_path()?.into_os_string();
-        path.push("-once.db");
-        Some(Ledger::new(path))
-    });
-    match ledger {
-        Some(ledger) => ledger.once(key, ttl, body),
-        None => Err(OnceError::Unavailable(
-            "the store is kept in memory; name a file by `Ledger::new`".to_owned(),
-        )),
+    find_ledger().map_err(OnceError::Unavailable)?.once(key, ttl, body)
+}
+
+/// Returns the ledger beside the store. Once it is found it stays the same, in children of forks as well.
+fn find_ledger() -> Result<&'static Ledger, String> {
+    static BESIDE_STORE: OnceLock<Ledger> = OnceLock::new();
+    if let Some(ledger) = BESIDE_STORE.get() {
+        return Ok(ledger);
     }
+    let path = monitor_runtime::bridge::store_path()?;
+    let path = path.ok_or("the store is kept in memory; name a file by `Ledger::new`")?;
+    let mut path = path.into_os_string();
+    path.push("-once.db");
+    Ok(BESIDE_STORE.get_or_init(|| Ledger::new(path)))
 }
 
 impl Ledger {

@@ -7,4 +7,5 @@ mod half_open;
 mod asynchronous;
 mod store;
 mod once;
+mod once_beside_store;
 mod once_killed;
