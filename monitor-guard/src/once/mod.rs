@@ -8,8 +8,11 @@
 //! disk, but a key must be on the disk before its side effect begins. And `once` has to work even while recording is
 //! off or the recorder's breaker is open.
 
-mod ledger;
+mod desk;
 mod owner;
+mod file;
+mod endings;
+mod ledger;
 
 use std::fmt;
 use std::future::poll_fn;
@@ -22,7 +25,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::verdict::Verdict;
-use ledger::{Claimed, Ending};
+use endings::Ending;
+use ledger::Claimed;
 pub use ledger::{Doubt, Ledger};
 
 /// The result of a side effect that was done.
@@ -225,6 +229,9 @@ impl Ledger {
     /// Awaits a future as [`once`] runs a function. The key is taken at the first poll. If the future is dropped after
     /// that, the key is in doubt.
     ///
+    /// The first poll and the last one wait for the disk, and block their thread for up to 10 s each while another process
+    /// writes to the file of keys without a pause. In an async runtime with few threads, use a thread for blocking code.
+    ///
     /// # Errors
     /// Those of [`once`].
     pub async fn once_async<T, E>(
@@ -330,7 +337,8 @@ impl<'a> Claim<'a> {
         }
     }
 
-    /// Records the end. If that fails, the key stays in progress until the process ends, and is in doubt from then on.
+    /// Records the end. If that fails, the key stays in progress until the next call of this ledger records it; if the
+    /// process ends before, the key is in doubt from then on.
     fn end(&mut self, ending: Ending<'_>) {
         self.is_over = true;
         self.ledger.end(self.key, self.begun_ns, now_ns(), ending);
