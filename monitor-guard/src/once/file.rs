@@ -1,12 +1,13 @@
 //! The connections to the file of keys.
 //!
 //! Takes the path of the file and a deadline; gives a connection that writes, with the mark of this process, and one
-//! that reads. A connection that came through a fork is neither used nor closed in the child. The file does not know
-//! keys.
+//! that reads. Locks belong to the open file, and end neither with a fork nor when the program closes the file elsewhere.
+//! A connection that came through a fork is neither used nor closed in the child. The file does not know keys.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use monitor_runtime::bridge;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
 use super::owner::{self, Owner};
@@ -32,7 +33,8 @@ CREATE INDEX once_expires ON once (expires_ns) WHERE expires_ns IS NOT NULL;";
 /// The connection that writes.
 #[derive(Debug)]
 pub(super) struct Writer {
-    connection: Connection,
+    /// The connection; `None` after it was lost and could not be opened again.
+    connection: Option<Connection>,
     marks: Marks,
     /// The file itself, without symbolic links on the way to it.
     path: PathBuf,
@@ -64,12 +66,11 @@ impl Writer {
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder).map_err(|why| format!("{}: {why}", folder.display()))?;
         }
-        let connection = Connection::open(path).map_err(|error| describe(path, &error))?;
-        prepare(&connection, deadline).map_err(|error| describe(path, &error))?;
+        let connection = connect(path, deadline).map_err(|error| describe(path, &error))?;
         // All processes have to find the same folder, by whatever name they know the file.
         let real = path.canonicalize().map_err(|why| format!("{}: {why}", path.display()))?;
         let marks = enter(&connection, &real, deadline)?;
-        Ok(Self { connection, marks, path: real, pid: std::process::id() })
+        Ok(Self { connection: Some(connection), marks, path: real, pid: std::process::id() })
     }
 
     /// Returns the writer, unless it came through a fork. Then it returns the path of the file.
@@ -83,6 +84,22 @@ impl Writer {
         Err(self.path)
     }
 
+    /// Returns true if the connection is of no use any more, because the program has closed its descriptors.
+    pub(super) fn is_lost(&self) -> bool {
+        let is_taken =
+            |connection| read_number(connection, "user_version").is_err_and(|error| is_taken(&error));
+        self.connection.as_ref().is_none_or(is_taken)
+    }
+
+    /// Opens the connection again; the mark of this process stays. No other connection that was lost may be open,
+    /// because the new descriptors may have its numbers.
+    pub(super) fn reopen(&mut self, deadline: Instant) -> Result<(), String> {
+        self.connection = None;
+        let connection = connect(&self.path, deadline).map_err(|error| describe(&self.path, &error))?;
+        self.connection = Some(connection);
+        Ok(())
+    }
+
     /// Runs a function within a transaction that writes, and commits it. It waits for other processes until the
     /// deadline.
     pub(super) fn transact<T>(
@@ -90,7 +107,8 @@ impl Writer {
         deadline: Instant,
         run: impl FnOnce(&Transaction<'_>, &Marks) -> rusqlite::Result<T>,
     ) -> rusqlite::Result<T> {
-        let transaction = begin(&self.connection, deadline)?;
+        let connection = self.connection.as_ref().ok_or_else(make_not_open)?;
+        let transaction = begin(connection, deadline)?;
         let result = run(&transaction, &self.marks)?;
         transaction.commit()?;
         Ok(result)
@@ -107,8 +125,7 @@ pub(super) struct Reader {
 impl Reader {
     /// Opens the file; `None` if there is none, or if it is not a file of keys.
     pub(super) fn open(path: &Path) -> Option<Self> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(path, flags).ok()?;
+        let connection = Connection::open_with_flags_and_vfs(path, FLAGS, bridge::find_vfs()).ok()?;
         connection.busy_timeout(READ_WAIT_MAX).ok()?;
         let marks = (read_number(&connection, "application_id"), read_number(&connection, "user_version"));
         (marks == (Ok(APPLICATION_ID), Ok(VERSION))).then(|| Self { connection, pid: std::process::id() })
@@ -122,6 +139,27 @@ impl Reader {
         std::mem::forget(self.connection);
         None
     }
+}
+
+const FLAGS: OpenFlags = OpenFlags::SQLITE_OPEN_READ_WRITE
+    .union(OpenFlags::SQLITE_OPEN_NO_MUTEX)
+    .union(OpenFlags::SQLITE_OPEN_EXRESCODE);
+
+/// Opens the connection that writes, and makes the file if there is none.
+fn connect(path: &Path, deadline: Instant) -> rusqlite::Result<Connection> {
+    let flags = FLAGS | OpenFlags::SQLITE_OPEN_CREATE;
+    let connection = Connection::open_with_flags_and_vfs(path, flags, bridge::find_vfs())?;
+    prepare(&connection, deadline)?;
+    Ok(connection)
+}
+
+fn make_not_open() -> rusqlite::Error {
+    rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CANTOPEN), None)
+}
+
+/// Returns true if the program has closed the connection's descriptor, and another file has its number by now.
+fn is_taken(error: &rusqlite::Error) -> bool {
+    error.sqlite_error().is_some_and(|error| error.extended_code == rusqlite::ffi::SQLITE_IOERR_VNODE)
 }
 
 /// Returns a message that names the file.
@@ -177,4 +215,54 @@ fn enter(connection: &Connection, path: &Path, deadline: Instant) -> Result<Mark
     let own = Owner::new(&folder).map_err(|why| format!("{}: {why}", folder.display()))?;
     transaction.commit().map_err(describe)?;
     Ok(Marks { folder, own })
+}
+
+#[cfg(all(test, target_os = "linux", target_pointer_width = "64"))]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use std::io::Write as _;
+
+    use super::*;
+
+    const CHILD: &str = "MONITORED_GUARD_TEST_LOCK";
+
+    /// Another process that looks whether it may write.
+    #[test]
+    fn child() {
+        let Some(path) = std::env::var_os(CHILD) else { return };
+        let other = Connection::open(path).unwrap();
+        other.busy_timeout(Duration::ZERO).unwrap();
+        let answer = other.execute_batch("BEGIN IMMEDIATE").is_ok();
+        writeln!(std::io::stdout(), "answer: {answer}").unwrap();
+    }
+
+    fn may_another_write(path: &Path) -> bool {
+        let output = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "once::file::tests::child", "--nocapture"])
+            .env(CHILD, path)
+            .output()
+            .unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(text.contains("answer: "), "{text}");
+        text.contains("answer: true")
+    }
+
+    #[test]
+    fn a_close_of_the_file_elsewhere_in_the_program_drops_no_lock() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("once.db");
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let writer = Writer::open(&path, deadline).unwrap();
+        writer
+            .transact(deadline, |_, _| {
+                for name in ["once.db", "once.db-wal", "once.db-shm"] {
+                    drop(std::fs::File::open(folder.path().join(name)).unwrap());
+                }
+                assert!(!may_another_write(&path));
+                Ok(())
+            })
+            .unwrap();
+        assert!(may_another_write(&path));
+    }
 }

@@ -177,7 +177,12 @@ impl Ledger {
     fn read_result(&self, key: &str, now_ns: i64, deadline: Instant) -> Option<Claimed> {
         let mut reader = self.reader.take(deadline)?;
         reader.value = reader.value.take().and_then(Reader::keep).or_else(|| Reader::open(&self.path));
-        let row = read(&reader.value.as_ref()?.connection, key).ok()??;
+        let Ok(row) = read(&reader.value.as_ref()?.connection, key) else {
+            // The connection may be of no use any more, as after the program has closed its descriptor.
+            reader.value = None;
+            return None;
+        };
+        let row = row?;
         row.expires_ns.filter(|expires_ns| now_ns < *expires_ns)?;
         match row.state {
             State::Done => Some(Claimed::Done(row.text.unwrap_or_default())),
@@ -211,12 +216,18 @@ impl Ledger {
         let mut taken = self.writer.take(deadline).ok_or_else(|| {
             format!("{}: other callers have used it for {:?}", self.path.display(), self.wait_max)
         })?;
-        let kept = taken.value.take().map(Writer::keep);
-        taken.value = Some(match kept {
-            Some(Ok(writer)) => writer,
-            Some(Err(path)) => Writer::open(&path, deadline)?,
-            None => Writer::open(&self.path, deadline)?,
-        });
+        match taken.value.take().map(Writer::keep) {
+            Some(Ok(writer)) => taken.value = Some(writer),
+            Some(Err(path)) => taken.value = Some(Writer::open(&path, deadline)?),
+            None => taken.value = Some(Writer::open(&self.path, deadline)?),
+        }
+        // From here on the desk gets the writer back whatever fails, because its mark shows that this process lives.
+        if let Some(writer) = taken.value.as_mut().filter(|writer| writer.is_lost()) {
+            if let Some(mut reader) = self.reader.take(deadline) {
+                reader.value = None;
+            }
+            writer.reopen(deadline)?;
+        }
         Ok(taken)
     }
 

@@ -144,6 +144,17 @@ pub fn metrics_memory_max() -> usize {
     find_running().map_or(0, |recorder| recorder.rings.home.accountant.limit(Part::Metrics))
 }
 
+/// Returns the name of SQLite's VFS that the store is opened with, for another file of this process. Its locks belong to
+/// the open file, so code that closes the same file elsewhere does not drop them, and the child of a fork closes its
+/// copies of the descriptors. A connection that came through a fork must be neither used nor closed.
+#[must_use]
+pub fn find_vfs() -> &'static str {
+    // The child of a fork closes what its parent had open before it opens something itself.
+    fork::generation();
+    reentrancy::run_guarded(fork::prepare_for_forks);
+    crate::store::find_vfs()
+}
+
 /// Returns a number that differs between a process and the child of its fork.
 #[must_use]
 pub fn generation() -> usize {
