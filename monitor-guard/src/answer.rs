@@ -51,8 +51,9 @@ impl<T, E> Answer<T, E> {
         Self { guard, result, source: Source::Call }
     }
 
-    /// Keeps the value of the call under this key, and puts the key's last value in the place of a failure if it is no older
-    /// than `age_max`. A value that another key's `or_cached` has put there is not kept, because it would seem new. A guard keeps the values of 1024 keys, and finds no value of another type.
+    /// Keeps the value of the call under this key, and puts the key's last value in the place of a failure if it is no
+    /// older than `age_max`. A value that another key's `or_cached` has put there is not kept, because it would seem
+    /// new. A guard keeps the values of 1024 keys, and finds no value of another type.
     pub fn or_cached(mut self, key: impl Display, age_max: Duration) -> Self
     where
         T: Clone + Send + Sync + 'static,

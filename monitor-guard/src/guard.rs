@@ -107,8 +107,8 @@ impl Guard {
         self
     }
 
-    /// Sets the time after which a call counts as a failure, even if it succeeds, or if its error is none of the part's. Its
-    /// value or error is returned all the same.
+    /// Sets the time after which a call counts as a failure, even if it succeeds, or if its error is none of the
+    /// part's. Its value or error is returned all the same.
     #[must_use]
     pub const fn slow(mut self, slow: Duration) -> Self {
         self.slow = Some(slow);

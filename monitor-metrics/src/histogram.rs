@@ -102,8 +102,8 @@ impl Histogram {
     }
 }
 
-/// Returns the buckets of a doubling, which are made if there is memory for them. A refusal is not kept, because there may
-/// be memory for the next value.
+/// Returns the buckets of a doubling, which are made if there is memory for them. A refusal is not kept, because there
+/// may be memory for the next value.
 #[inline]
 fn find_doubling(place: &OnceLock<Doubling>) -> Option<&Doubling> {
     place.get().or_else(|| make_doubling(place))

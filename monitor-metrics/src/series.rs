@@ -90,8 +90,9 @@ impl Series {
         ENTRY_BYTES + Instrument::bytes(identity.kind) + 3 * (identity.name.len() + identity.tags.len())
     }
 
-    /// Keeps a key, and returns it as the table of handles is to hold it. Returns `None` if the series is not to be found by
-    /// the key: it has enough keys, or there is no memory, or a value of a tag is longer than the series keeps it.
+    /// Keeps a key, and returns it as the table of handles is to hold it. Returns `None` if the series is not to be
+    /// found by the key: it has enough keys, or there is no memory, or a value of a tag is longer than the series keeps
+    /// it.
     pub(crate) fn keep(&mut self, key: &Key) -> Option<Key> {
         if self.keys.len() >= KEYS_MAX || !has_bounded_values(key) {
             return None;

@@ -30,7 +30,8 @@ impl<T> Desk<T> {
         Self { place: Mutex::new(Place { value: None, taken_by: None }), returned: Condvar::new() }
     }
 
-    /// Waits until no other thread has the value, and takes it. Returns `None` if another thread has it at the deadline.
+    /// Waits until no other thread has the value, and takes it. Returns `None` if another thread has it at the
+    /// deadline.
     pub(super) fn take(&self, deadline: Instant) -> Option<Taken<'_, T>> {
         let pid = std::process::id();
         let mut place = lock(&self.place);

@@ -1,8 +1,9 @@
 //! The connections to the file of keys.
 //!
 //! Takes the path of the file and a deadline; gives a connection that writes, with the mark of this process, and one
-//! that reads. Locks belong to the open file, and end neither with a fork nor when the program closes the file elsewhere.
-//! A connection that came through a fork is neither used nor closed in the child. The file does not know keys.
+//! that reads. Locks belong to the open file, and end neither with a fork nor when the program closes the file
+//! elsewhere. A connection that came through a fork is neither used nor closed in the child. The file does not know
+//! keys.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};

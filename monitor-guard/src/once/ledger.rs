@@ -65,9 +65,9 @@ const ENDINGS_MAX: usize = 3;
 const WHY_ENDED: &str = "its process ended while its function ran";
 
 impl Ledger {
-    /// Returns the ledger in this file, which is opened or made at the first use. A relative path is one below the folder
-    /// that is current now. Beside the file is a folder with the marks of the processes that use it. Neither may be
-    /// deleted while a program uses them.
+    /// Returns the ledger in this file, which is opened or made at the first use. A relative path is one below the
+    /// folder that is current now. Beside the file is a folder with the marks of the processes that use it. Neither may
+    /// be deleted while a program uses them.
     #[must_use]
     pub fn new(path: impl Into<PathBuf>) -> Self {
         let path = path.into();

@@ -229,8 +229,9 @@ impl Ledger {
     /// Awaits a future as [`once`] runs a function. The key is taken at the first poll. If the future is dropped after
     /// that, the key is in doubt.
     ///
-    /// The first poll and the last one wait for the disk, and block their thread for up to 10 s each while another process
-    /// writes to the file of keys without a pause. In an async runtime with few threads, use a thread for blocking code.
+    /// The first poll and the last one wait for the disk, and block their thread for up to 10 s each while another
+    /// process writes to the file of keys without a pause. In an async runtime with few threads, use a thread for
+    /// blocking code.
     ///
     /// # Errors
     /// Those of [`once`].

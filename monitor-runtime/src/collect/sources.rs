@@ -218,8 +218,8 @@ struct Latest {
     forgotten: Option<i64>,
 }
 
-/// The windows for which the value of a forgotten gauge counts: six hours, which is the default time after which the store
-/// forgets the series as well. A gauge may have been forgotten because it stood still, with its value still true.
+/// The windows for which the value of a forgotten gauge counts: six hours, which is the default time after which the
+/// store forgets the series as well. A gauge may have been forgotten because it stood still, with its value still true.
 const FORGOTTEN_WINDOWS_MAX: i64 = 6 * 360;
 
 impl Figures {

@@ -144,8 +144,8 @@ pub fn metrics_memory_max() -> usize {
     find_running().map_or(0, |recorder| recorder.rings.home.accountant.limit(Part::Metrics))
 }
 
-/// Returns the name of SQLite's VFS that the store is opened with, for another file of this process. Its locks belong to
-/// the open file, so code that closes the same file elsewhere does not drop them, and the child of a fork closes its
+/// Returns the name of SQLite's VFS that the store is opened with, for another file of this process. Its locks belong
+/// to the open file, so code that closes the same file elsewhere does not drop them, and the child of a fork closes its
 /// copies of the descriptors. A connection that came through a fork must be neither used nor closed.
 #[must_use]
 pub fn find_vfs() -> &'static str {
@@ -242,7 +242,8 @@ pub fn begin(place: &Open, site: Site, parent: Parent) -> bool {
     }
 }
 
-/// Returns true if recording is off in this process: for good, or, before the recorder has started, by its settings. The recorder is not started.
+/// Returns true if recording is off in this process: for good, or, before the recorder has started, by its settings.
+/// The recorder is not started.
 #[must_use]
 pub fn is_off() -> bool {
     match generation_slot().map(OnceLock::get) {
