@@ -51,19 +51,20 @@ impl<T, E> Answer<T, E> {
         Self { guard, result, source: Source::Call }
     }
 
-    /// Keeps a good value under this key, and puts the key's last good value in the place of a failure if it is no older than
-    /// `age_max`. A guard keeps the values of 1024 keys, and finds no value of another type.
+    /// Keeps the value of the call under this key, and puts the key's last value in the place of a failure if it is no
+    /// older than `age_max`. A value that another key's `or_cached` has put there is not kept, because it would seem
+    /// new. A guard keeps the values of 1024 keys, and finds no value of another type.
     pub fn or_cached(mut self, key: impl Display, age_max: Duration) -> Self
     where
         T: Clone + Send + Sync + 'static,
     {
         let key = key.to_string();
-        if let Ok(value) = &self.result {
+        if let (Ok(value), Source::Call) = (&self.result, self.source) {
             let value = Arc::new(value.clone());
             // The value stored before is dropped after the lock, because its drop is code of the program.
             let replaced = self.guard.cache().put(key, value, now());
             drop(replaced);
-        } else {
+        } else if self.result.is_err() {
             let found = self.guard.cache().find(&key, now(), age_max);
             if let Some((value, age)) = found
                 && let Some(value) = value.downcast_ref::<T>()

@@ -107,7 +107,8 @@ impl Guard {
         self
     }
 
-    /// Sets the time after which a call counts as a failure, even if it succeeds. Its value is returned all the same.
+    /// Sets the time after which a call counts as a failure, even if it succeeds, or if its error is none of the
+    /// part's. Its value or error is returned all the same.
     #[must_use]
     pub const fn slow(mut self, slow: Duration) -> Self {
         self.slow = Some(slow);
@@ -346,6 +347,12 @@ impl Guard {
 /// The name under which the program itself holds a breaker.
 const BY_PROGRAM: &str = "program";
 
+/// Returns the reason of a failure that is one because the call took this long.
+#[cold]
+fn describe(taken: Duration) -> String {
+    format!("a call took {taken:.1?}")
+}
+
 /// The last good values of a guard, under their lock.
 pub(crate) struct CacheLock<'a>(MutexGuard<'a, Option<Cache>>);
 
@@ -406,7 +413,7 @@ impl Permit {
                 (Answer::new(guard, Ok(value)), None)
             }
             Err(error) => {
-                let verdict = guard.end_with_error(ticket, &error, classify);
+                let verdict = guard.end_with_error(ticket, begun, &error, classify);
                 (Answer::new(guard, Err(Why::Failed(error))), Some(verdict))
             }
         }
@@ -427,13 +434,17 @@ impl Guard {
     #[cold]
     #[inline(never)]
     fn end_with_value(&self, ticket: Ticket, begun: Option<Instant>) {
-        let slow = self.slow.unwrap_or(Duration::MAX);
-        match begun.map(|begun| begun.elapsed()) {
-            Some(taken) if taken > slow => {
-                self.end(ticket, End::Failure(&format!("a call took {taken:.1?}")));
-            }
-            _ => self.end(ticket, End::Success),
+        if let Some(taken) = self.measure_excess(begun) {
+            self.end(ticket, End::Failure(&describe(taken)));
+        } else if begun.is_none() || !self.machine.succeed_fast(ticket) {
+            self.end(ticket, End::Success);
         }
+    }
+
+    /// Returns the time that a call has taken, if it is longer than `slow`.
+    fn measure_excess(&self, begun: Option<Instant>) -> Option<Duration> {
+        let slow = self.slow?;
+        begun.map(|begun| begun.elapsed()).filter(|taken| *taken > slow)
     }
 
     /// Ends a call that returned an error. Returns the error's class.
@@ -442,9 +453,12 @@ impl Guard {
     fn end_with_error<E: Display>(
         &'static self,
         ticket: Ticket,
+        begun: Option<Instant>,
         error: &E,
         classify: impl Fn(&E) -> Verdict,
     ) -> Verdict {
+        // The time that the program's code takes below is not the part's.
+        let excess = self.measure_excess(begun).map(describe);
         // The classifier and the error's `Display` are code of the program and may panic; the drop of the permit then
         // ends the call.
         let mut permit = Permit { guard: self, ticket, begun: None, is_running: true, is_over: false };
@@ -458,6 +472,10 @@ impl Guard {
             Verdict::Wait(_) => End::Nothing,
             Verdict::DoNotRetry => End::Success,
             Verdict::Fatal => End::Fatal(text),
+        };
+        let end = match (&excess, end) {
+            (Some(excess), End::Success | End::Nothing) => End::Failure(excess),
+            (_, end) => end,
         };
         self.end(ticket, end);
         verdict
@@ -486,4 +504,24 @@ fn bounded(text: &str) -> &str {
         end -= 1;
     }
     &text[..end]
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use super::*;
+
+    #[test]
+    fn a_quick_success_of_a_guard_that_measures_time_takes_no_lock() {
+        static GUARD: Guard = Guard::new("measured").slow(Duration::from_secs(3600));
+        let call = || GUARD.call(|| Ok::<_, String>(7)).into_result();
+        assert_eq!(call(), Ok(7));
+        let (sender, receiver) = channel();
+        let held = lock(&GUARD.machine.breaker);
+        std::thread::spawn(move || sender.send(call()));
+        let answer = receiver.recv_timeout(Duration::from_secs(20));
+        drop(held);
+        assert_eq!(answer, Ok(Ok(7)));
+    }
 }

@@ -11,6 +11,9 @@ use super::breaker::{Breaker, Event, Rules, State, Statistics, Transition};
 use super::gate::{Gate, GateState, Word};
 use super::sync::{AtomicU64, Mutex, Ordering, lock};
 
+/// The moment, in ns, of a try that lies beyond all moments that a number of ns can tell. It never comes.
+const NEVER_NS: u64 = u64::MAX;
+
 /// The machine of one guard.
 #[derive(Debug)]
 pub(crate) struct Machine {
@@ -74,8 +77,9 @@ impl Machine {
                 GateState::Trying => break Err(Refusal::Trying),
                 GateState::Open if word.is_held() => break Err(Refusal::Held),
                 GateState::Open => {
-                    let retry_at = Duration::from_nanos(self.retry_at_ns.load(Ordering::Relaxed));
-                    if now < retry_at {
+                    let retry_at_ns = self.retry_at_ns.load(Ordering::Relaxed);
+                    let retry_at = Duration::from_nanos(retry_at_ns);
+                    if now < retry_at || retry_at_ns == NEVER_NS {
                         break Err(Refusal::Open(retry_at.saturating_sub(now)));
                     }
                     transition = self.half_open(word, now).or(transition);
@@ -153,17 +157,17 @@ impl Machine {
 
     /// Puts the state of the breaker into the gate. It is called under the lock.
     fn publish(&self, breaker: &Breaker, now: Duration) {
-        let Statistics { state, held, retry_in, consecutive_failures, .. } = breaker.statistics(now);
-        if let Some(left) = retry_in {
+        let state = breaker.state();
+        if let Some(left) = breaker.retry_in(now) {
             let at = now.saturating_add(left).as_nanos();
-            self.retry_at_ns.store(u64::try_from(at).unwrap_or(u64::MAX), Ordering::Relaxed);
+            self.retry_at_ns.store(u64::try_from(at).unwrap_or(NEVER_NS), Ordering::Relaxed);
         }
         let gate_state = match state {
             State::Closed => GateState::Closed,
             State::Open => GateState::Open,
             State::HalfOpen => GateState::Free,
         };
-        let is_marked = state == State::Closed && consecutive_failures > 0;
-        self.gate.publish(self.gate.read().next(gate_state, held.is_some(), is_marked));
+        let is_marked = state == State::Closed && breaker.consecutive_failures() > 0;
+        self.gate.publish(self.gate.read().next(gate_state, breaker.is_held(), is_marked));
     }
 }

@@ -38,12 +38,12 @@ const RULES: Rules = Rules {
     try_max: None,
 };
 
-fn machine() -> Machine {
+fn machine(rules: Rules) -> Machine {
     Machine {
         gate: Gate { word: AtomicU64::new(Word::FIRST.number()) },
         retry_at_ns: AtomicU64::new(u64::MAX),
         breaker: Mutex::new(None),
-        rules: RULES,
+        rules,
     }
 }
 
@@ -165,7 +165,7 @@ fn op() -> impl Strategy<Value = Op> {
 }
 
 fn play(script: &[Op]) {
-    let (machine, mut reference) = (machine(), Reference::new());
+    let (machine, mut reference) = (machine(RULES), Reference::new());
     let (mut now, mut calls) = (1000_u64, 0);
     let mut under_way: Vec<(usize, Ticket)> = Vec::new();
     for op in script {
@@ -224,4 +224,39 @@ proptest! {
     fn the_machine_does_what_the_reference_does(script in proptest::collection::vec(op(), 0..200)) {
         play(&script);
     }
+
+    #[test]
+    fn no_pause_and_no_moment_makes_the_machine_panic_or_wait(
+        pauses in [extreme(), extreme(), extreme()],
+        script in proptest::collection::vec((extreme(), 0..7_usize), 0..40),
+    ) {
+        let [pause, pause_max, stable] = pauses;
+        let machine = machine(Rules { failures: 1, pause, pause_max, stable, try_max: None });
+        let ends = [End::Success, End::Failure("refused"), End::Fatal("revoked"), End::Nothing];
+        for (now, way) in script {
+            if let Some(end) = ends.get(way) {
+                if let Ok(ticket) = machine.admit_fast().map_or_else(|| machine.admit(now).0, Ok) {
+                    machine.end(ticket, now, *end);
+                }
+            } else {
+                let holds = [
+                    Event::ForceOpen { why: "maintenance", by: "ada" },
+                    Event::ForceClose { why: "known noise", by: "ada" },
+                    Event::Auto { why: "", by: "ada" },
+                ];
+                machine.hold(now, holds[way - ends.len()]);
+            }
+            machine.statistics(now);
+        }
+    }
+}
+
+fn extreme() -> impl Strategy<Value = Duration> {
+    prop_oneof![
+        Just(Duration::ZERO),
+        (0..400_u64).prop_map(Duration::from_secs),
+        Just(Duration::from_nanos(u64::MAX)),
+        Just(Duration::from_nanos(u64::MAX).saturating_add(Duration::from_nanos(1))),
+        Just(Duration::MAX),
+    ]
 }

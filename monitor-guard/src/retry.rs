@@ -48,7 +48,9 @@ impl Retry {
         }
         let doublings = (attempt - 1).min(31);
         let pause = self.pause.saturating_mul(1 << doublings).min(self.pause_max);
-        let jittered = pause.mul_f64(0.5 + 0.5 * random);
+        // A product that rounding has made too large for a duration is the whole pause.
+        let jittered =
+            Duration::try_from_secs_f64(pause.as_secs_f64() * (0.5 + 0.5 * random)).unwrap_or(pause);
         Some(wait.map_or(jittered, |wait| wait.max(jittered)))
     }
 }
@@ -81,6 +83,15 @@ mod tests {
         );
         assert_eq!(Retry::times(0).pause_after(1, None, 0.5), None);
         assert_eq!(Retry::times(u32::MAX).pause_after(1000, None, 1.0), Some(Duration::from_secs(10)));
+    }
+
+    #[test]
+    fn the_longest_pause_is_a_pause() {
+        let retry = Retry::times(u32::MAX).pause(Duration::MAX).pause_max(Duration::MAX);
+        for attempt in [1, 2, 1000, u32::MAX - 1] {
+            assert_eq!(retry.pause_after(attempt, None, 1.0), Some(Duration::MAX));
+            assert!(retry.pause_after(attempt, Some(Duration::MAX), 0.0) == Some(Duration::MAX));
+        }
     }
 
     #[test]

@@ -27,7 +27,7 @@ const DOUBLING_BYTES: usize = PER_DOUBLING * 8 + 16;
 /// A histogram. All values are finite and not negative.
 #[derive(Debug)]
 pub(crate) struct Histogram {
-    doublings: [OnceLock<Option<Doubling>>; DOUBLINGS],
+    doublings: [OnceLock<Doubling>; DOUBLINGS],
     /// The number of values in no bucket.
     beside: AtomicU64,
     /// The bits of the sum.
@@ -56,7 +56,7 @@ impl Histogram {
         let mut buckets = Vec::new();
         let mut count = self.beside.swap(0, Ordering::Relaxed);
         for (doubling, found) in self.doublings.iter().enumerate() {
-            let Some(Some(found)) = found.get() else { continue };
+            let Some(found) = found.get() else { continue };
             for (at, bucket) in
                 found.iter().enumerate().filter(|(_, bucket)| bucket.load(Ordering::Relaxed) > 0)
             {
@@ -79,15 +79,13 @@ impl Histogram {
 
     /// Returns the bytes that the buckets take.
     pub(crate) fn bucket_bytes(&self) -> usize {
-        self.doublings.iter().filter(|found| matches!(found.get(), Some(Some(_)))).count() * DOUBLING_BYTES
+        self.doublings.iter().filter(|found| found.get().is_some()).count() * DOUBLING_BYTES
     }
 
     fn count(&self, value: f64, times: u64) {
         let place = bridge::place_of_value(value);
-        let doubling = self.doublings[place / PER_DOUBLING].get_or_init(|| {
-            memory::take(DOUBLING_BYTES).then(|| Box::new([const { AtomicU64::new(0) }; PER_DOUBLING]))
-        });
-        let bucket = doubling.as_ref().map_or(&self.beside, |buckets| &buckets[place % PER_DOUBLING]);
+        let doubling = find_doubling(&self.doublings[place / PER_DOUBLING]);
+        let bucket = doubling.map_or(&self.beside, |buckets| &buckets[place % PER_DOUBLING]);
         let order = to_order(value);
         if order < self.min.load(Ordering::Relaxed) {
             self.min.fetch_min(order, Ordering::Relaxed);
@@ -102,6 +100,25 @@ impl Histogram {
         // The partner of the release is the swap in `take_changes`, which then sees sum and bounds.
         bucket.fetch_add(times, Ordering::Release);
     }
+}
+
+/// Returns the buckets of a doubling, which are made if there is memory for them. A refusal is not kept, because there
+/// may be memory for the next value.
+#[inline]
+fn find_doubling(place: &OnceLock<Doubling>) -> Option<&Doubling> {
+    place.get().or_else(|| make_doubling(place))
+}
+
+#[cold]
+fn make_doubling(place: &OnceLock<Doubling>) -> Option<&Doubling> {
+    if !memory::take(DOUBLING_BYTES) {
+        return None;
+    }
+    if place.set(Box::new([const { AtomicU64::new(0) }; PER_DOUBLING])).is_err() {
+        // Another thread was faster.
+        memory::give_back(DOUBLING_BYTES);
+    }
+    place.get()
 }
 
 impl HistogramFn for Histogram {
@@ -124,7 +141,7 @@ mod tests {
 
     #[test]
     fn a_histogram_gives_what_came_since_the_last_read() {
-        memory::set_limit(1 << 20);
+        let _limit = memory::set_limit_alone(usize::MAX);
         let histogram = Histogram::default();
         assert_eq!(histogram.take_changes(), None);
         histogram.record(0.25);
@@ -157,7 +174,7 @@ mod tests {
 
     #[test]
     fn values_of_all_threads_add_up_while_somebody_reads() {
-        memory::set_limit(1 << 20);
+        let _limit = memory::set_limit_alone(usize::MAX);
         let histogram = Histogram::default();
         let (mut count, mut sum) = (0, 0.0);
         let mut read = |histogram: &Histogram| {
@@ -176,5 +193,18 @@ mod tests {
         read(&histogram);
         let expected: i32 = (0..8).map(|thread| (0..20_000).map(|at| at % 7 + thread).sum::<i32>()).sum();
         assert_eq!((count, sum), (160_000, f64::from(expected)));
+    }
+
+    #[test]
+    fn values_get_buckets_once_there_is_memory() {
+        let _limit = memory::set_limit_alone(0);
+        let histogram = Histogram::default();
+        histogram.record(7.0);
+        let stats = histogram.take_changes().unwrap();
+        assert_eq!((stats.count, stats.buckets.len(), histogram.bucket_bytes()), (1, 0, 0));
+        memory::set_limit(usize::MAX);
+        histogram.record(7.0);
+        let stats = histogram.take_changes().unwrap();
+        assert_eq!((stats.count, stats.buckets.len(), histogram.bucket_bytes()), (1, 1, DOUBLING_BYTES));
     }
 }

@@ -44,6 +44,11 @@ fn check_name(name: &str) -> Result<(), Reason> {
     if name.is_empty() || name.len() > NAME_BYTES_MAX { Err(Reason::Name) } else { Ok(()) }
 }
 
+/// Returns true if no value of a tag is cut.
+pub(crate) fn has_bounded_values(key: &Key) -> bool {
+    key.labels().all(|label| label.value().len() <= VALUE_BYTES_MAX)
+}
+
 /// Returns the value of a tag as it is kept.
 fn show<'a>(name: &str, value: &'a str) -> Cow<'a, str> {
     if is_secret_argument(name) {

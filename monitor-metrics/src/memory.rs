@@ -40,3 +40,12 @@ pub(crate) fn held() -> usize {
 pub(crate) fn set_limit(bytes: usize) {
     LIMIT.store(bytes, Ordering::Relaxed);
 }
+
+/// Sets the bound for a test. The tests of a process share it, so that it holds until the result is dropped.
+#[cfg(test)]
+pub(crate) fn set_limit_alone(bytes: usize) -> std::sync::MutexGuard<'static, ()> {
+    static TESTS: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    let alone = crate::sync::lock(&TESTS);
+    set_limit(bytes);
+    alone
+}

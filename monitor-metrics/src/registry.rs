@@ -12,9 +12,7 @@ use metrics::{Key, Metadata};
 use monitor_runtime::bridge::{self, MetricKind, MetricRow, MetricStats, Sink};
 
 use crate::identity::{Identity, cut};
-use crate::limits::{
-    DESCRIPTION_BYTES_MAX, DESCRIPTIONS_MAX, IDLE_MAX, KEYS_MAX, NAME_BYTES_MAX, SERIES_MAX,
-};
+use crate::limits::{DESCRIPTION_BYTES_MAX, DESCRIPTIONS_MAX, IDLE_MAX, NAME_BYTES_MAX, SERIES_MAX};
 use crate::lookup::Lookups;
 use crate::memory;
 use crate::refused::{self, Reason, RefusedSeries};
@@ -115,10 +113,8 @@ impl Registry {
                     return None;
                 }
             };
-            if series.keys.len() < KEYS_MAX {
-                let key = key.to_retained();
-                lookups.insert(key.clone(), &series.instrument);
-                series.keys.push(key);
+            if let Some(key) = series.keep(key) {
+                lookups.insert(key, &series.instrument);
             }
             Some(series.instrument.clone())
         })
@@ -250,7 +246,7 @@ impl Table {
     /// Forgets an idle series if nobody holds it.
     fn forget(&mut self, identity: &Identity, sink: &mut Sink<'_>, lookups: &Lookups) {
         let Some(series) = self.series.get_mut(identity) else { return };
-        for key in series.keys.drain(..) {
+        for key in series.drop_keys() {
             lookups.remove(&key, &series.instrument);
         }
         if !series.is_forgettable() {
@@ -260,6 +256,7 @@ impl Table {
         if let Some(changes) = series.take_changes() {
             sink.add(&series.row, changes);
         }
+        sink.forget(&series.row);
         memory::give_back(Series::bytes(identity) + series.bucket_bytes());
         self.series.remove(identity);
     }
@@ -319,7 +316,7 @@ mod tests {
 
     #[test]
     fn series_are_bounded_and_a_known_one_is_found_again() {
-        memory::set_limit(usize::MAX);
+        let _limit = memory::set_limit_alone(usize::MAX);
         let mut table = Table::default();
         for at in 0..SERIES_MAX {
             assert!(table.enter(identity(&format!("metric{at}")), false).is_ok());
@@ -350,7 +347,7 @@ mod tests {
     #[test]
     fn descriptions_reach_series_that_exist() {
         let mut table = Table::default();
-        memory::set_limit(usize::MAX);
+        let _limit = memory::set_limit_alone(usize::MAX);
         table.enter(identity("orders"), true).unwrap();
         let text = Some("Orders.".to_owned());
         table.describe(

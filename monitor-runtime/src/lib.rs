@@ -73,7 +73,7 @@ pub mod bridge {
     pub use crate::histogram::{BUCKETS_MAX, middle_of_place, place_of_value};
     pub use crate::runtime::bridge::{
         FieldValue, GUARDS_MAX, GuardRow, GuardSource, Hold, LineWriter, LogLevel, LogPlace,
-        METRIC_SERIES_MAX, MetricKind, MetricRow, MetricStats, Parent, SayLine, Sink, Site, begin,
+        METRIC_SERIES_MAX, MetricKind, MetricRow, MetricStats, Parent, SayLine, Sink, Site, begin, find_vfs,
         generation, is_guarded, is_off, lock_unless_lost, metric_id, metrics_memory_max, monotonic, note,
         note_transition, note_with, run_guarded, set_guard_source, site, source, start, store_path,
     };

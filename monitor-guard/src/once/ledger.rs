@@ -1,33 +1,30 @@
-//! The file of keys.
+//! The keys in a file.
 //!
 //! Takes keys whose functions begin and end; gives the recorded state of a key. A key is on the disk, in a transaction
-//! of its own, before its function begins. No function runs within a transaction. The file does not know values: they
-//! are texts here.
+//! of its own, before its function begins. No function runs within a transaction. Callers wait for the file by one
+//! deadline, the queue of other callers included. The file does not know values: they are texts here.
 
-use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard};
-use std::time::Duration;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 use serde::Serialize;
 
+use super::desk::{Desk, Taken};
+use super::endings::{Ending, Endings, Unrecorded, compute_expiry};
+use super::file::{self, Marks, Reader, Writer};
 use super::now_ns;
-use super::owner::{self, Owner};
-use crate::sync::lock;
 
 /// The file of keys for [`once`](super::once), with what was recorded under each.
 #[derive(Debug)]
 pub struct Ledger {
     path: PathBuf,
-    open: Mutex<Option<Open>>,
-}
-
-#[derive(Debug)]
-struct Open {
-    connection: Connection,
-    owner: Owner,
-    /// The process that opened the file. The child of a fork must not use the connection.
-    pid: u32,
+    writer: Desk<Writer>,
+    reader: Desk<Reader>,
+    /// The ends of functions that could not be written yet. The next transaction writes them first.
+    endings: Endings,
+    /// The time for which a call waits for the file.
+    wait_max: Duration,
 }
 
 /// A key in doubt: it is not known whether its side effect was done.
@@ -57,55 +54,26 @@ pub(super) enum Claimed {
     InDoubt { begun_ns: i64, why: String },
 }
 
-/// The end of a function.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Ending<'a> {
-    Done {
-        text: &'a str,
-        ttl: Duration,
-    },
-    Failed {
-        message: &'a str,
-        ttl: Duration,
-    },
-    /// The side effect was not done.
-    Free,
-    Doubt {
-        why: &'a str,
-    },
-}
-
 /// The largest number of bytes of a key.
 const KEY_BYTES_MAX: usize = 1024;
-/// The pages of 4 KiB that the file may have: 1 GiB. Past it a key cannot be recorded, so nothing is done.
-const PAGES_MAX: u32 = 262_144;
 /// Expired keys that each new key removes: more than one, so that the file shrinks.
 const EXPIRED_MAX: i64 = 8;
-/// The time for which a call waits for other processes that write.
-const BUSY_MAX: Duration = Duration::from_secs(10);
-/// Attempts to record the end of a function, which has been run by then.
+/// The time for which a call waits for other callers and processes that write, all in all.
+const WAIT_MAX: Duration = Duration::from_secs(10);
+/// Attempts to record the end of a function before it is left to the next transaction.
 const ENDINGS_MAX: usize = 3;
-/// The file's mark, `MNON`, and the version of its table.
-const APPLICATION_ID: i32 = 0x4D4E_4F4E;
-const VERSION: i32 = 1;
 const WHY_ENDED: &str = "its process ended while its function ran";
 
-const TABLE: &str = "CREATE TABLE once (
-  key TEXT PRIMARY KEY NOT NULL,
-  state TEXT NOT NULL CHECK (state IN ('running', 'done', 'failed', 'doubt')),
-  owner TEXT NOT NULL,
-  begun_ns INTEGER NOT NULL,
-  expires_ns INTEGER,
-  text TEXT
-) STRICT, WITHOUT ROWID;
-CREATE INDEX once_expires ON once (expires_ns) WHERE expires_ns IS NOT NULL;";
-
 impl Ledger {
-    /// Returns the ledger in this file, which is opened or made at the first use. Beside the file is a folder with the
-    /// marks of the processes that use it. Neither may be deleted while a program uses them.
+    /// Returns the ledger in this file, which is opened or made at the first use. A relative path is one below the
+    /// folder that is current now. Beside the file is a folder with the marks of the processes that use it. Neither may
+    /// be deleted while a program uses them.
     #[must_use]
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), open: Mutex::new(None) }
+        let path = path.into();
+        let path = std::path::absolute(&path).unwrap_or(path);
+        let (writer, reader) = (Desk::new(), Desk::new());
+        Self { path, writer, reader, endings: Endings::default(), wait_max: WAIT_MAX }
     }
 
     /// Returns the keys in doubt, oldest first.
@@ -113,7 +81,7 @@ impl Ledger {
     /// # Errors
     /// A message if the file cannot be used.
     pub fn doubts(&self) -> Result<Vec<Doubt>, String> {
-        self.transact(|transaction, owners| {
+        self.transact(self.deadline(), |transaction, marks| {
             let mut select = transaction.prepare(
                 "SELECT key, begun_ns, text, state, owner FROM once WHERE state IN ('doubt', 'running')
                  ORDER BY begun_ns, key",
@@ -122,7 +90,7 @@ impl Ledger {
             let mut doubts = Vec::new();
             while let Some(row) = rows.next()? {
                 let (state, owner): (String, String) = (row.get(3)?, row.get(4)?);
-                if state == "doubt" || !owner::is_alive(owners, &owner) {
+                if state == "doubt" || !marks.is_alive(&owner) {
                     let why = row.get::<_, Option<String>>(2)?.unwrap_or_else(|| WHY_ENDED.to_owned());
                     doubts.push(Doubt { key: row.get(0)?, begun_ns: row.get(1)?, why });
                 }
@@ -138,7 +106,7 @@ impl Ledger {
     /// A message if the file cannot be used, or the value cannot be written as JSON.
     pub fn resolve<T: Serialize>(&self, key: &str, value: &T, ttl: Duration) -> Result<bool, String> {
         let text = serde_json::to_string(value).map_err(|why| why.to_string())?;
-        let expires_ns = expiry(now_ns(), ttl);
+        let expires_ns = compute_expiry(now_ns(), ttl);
         self.settle(key, |transaction| {
             let sql = "UPDATE once SET state = 'done', text = ?2, expires_ns = ?3 WHERE key = ?1";
             transaction.execute(sql, params![key, text, expires_ns])
@@ -159,10 +127,10 @@ impl Ledger {
         key: &str,
         settle: impl Fn(&Transaction<'_>) -> rusqlite::Result<usize>,
     ) -> Result<bool, String> {
-        self.transact(|transaction, owners| {
+        self.transact(self.deadline(), |transaction, marks| {
             let is_in_doubt = match read(transaction, key)? {
                 Some(Row { state: State::Doubt, .. }) => true,
-                Some(Row { state: State::Running, owner, .. }) => !owner::is_alive(owners, &owner),
+                Some(Row { state: State::Running, owner, .. }) => !marks.is_alive(&owner),
                 _ => false,
             };
             if is_in_doubt {
@@ -177,157 +145,109 @@ impl Ledger {
         if key.is_empty() || key.len() > KEY_BYTES_MAX {
             return Err(format!("a key has 1 to {KEY_BYTES_MAX} bytes, and this one has {}", key.len()));
         }
-        let mut open = self.open()?;
-        let open = open.as_mut().ok_or("the file is not open")?;
-        // A recorded result is read without waiting for those who write.
-        let known = read(&open.connection, key).map_err(|error| self.describe(&error))?;
-        if let Some(Row { state: State::Done, text, expires_ns: Some(expires_ns), .. }) = known
-            && now_ns < expires_ns
-        {
-            return Ok(Claimed::Done(text.unwrap_or_default()));
+        let deadline = self.deadline();
+        if let Some(known) = self.read_result(key, now_ns, deadline) {
+            return Ok(known);
         }
-        let folder = self.owners();
-        let claim = || {
-            let transaction = Transaction::new_unchecked(&open.connection, TransactionBehavior::Immediate)?;
-            let claimed = claim_within(&transaction, (&folder, &open.owner.name), key, now_ns)?;
-            transaction.commit()?;
-            Ok(claimed)
-        };
-        claim().map_err(|error| self.describe(&error))
+        self.transact(deadline, |transaction, marks| claim_within(transaction, marks, key, now_ns))
     }
 
-    /// Records the end of a function.
+    /// Records the end of a function, now or with the next transaction of this ledger.
     pub(super) fn end(&self, key: &str, begun_ns: i64, now_ns: i64, ending: Ending<'_>) {
-        let (state, text, expires_ns) = match ending {
-            Ending::Done { text, ttl } => ("done", text, Some(expiry(now_ns, ttl))),
-            Ending::Failed { message, ttl } => ("failed", message, Some(expiry(now_ns, ttl))),
-            Ending::Doubt { why } => ("doubt", why, None),
-            Ending::Free => ("", "", None),
-        };
-        for _ in 0..ENDINGS_MAX {
-            let Ok(mut open) = self.open() else { continue };
-            let Some(open) = open.as_mut() else { continue };
-            let mine = params![key, open.owner.name, begun_ns];
-            let result = if state.is_empty() {
-                let sql =
-                    "DELETE FROM once WHERE key = ?1 AND owner = ?2 AND begun_ns = ?3 AND state = 'running'";
-                open.connection.execute(sql, mine)
-            } else {
-                let sql = "UPDATE once SET state = ?4, text = ?5, expires_ns = ?6
-                           WHERE key = ?1 AND owner = ?2 AND begun_ns = ?3 AND state = 'running'";
-                let values = params![key, open.owner.name, begun_ns, state, text, expires_ns];
-                open.connection.execute(sql, values)
-            };
-            if result.is_ok() {
-                return;
+        self.endings.add(Unrecorded::new(key, begun_ns, now_ns, ending));
+        let deadline = self.deadline();
+        for attempt in 0..ENDINGS_MAX {
+            if attempt > 0 && Instant::now() >= deadline || self.write_endings(deadline).is_ok() {
+                break;
             }
         }
+        self.endings.cut();
     }
 
-    /// Runs a function within a transaction that writes.
+    /// Writes the ends that wait, if there are any: another caller may have written them.
+    fn write_endings(&self, deadline: Instant) -> Result<(), String> {
+        if self.endings.is_empty() {
+            return Ok(());
+        }
+        self.transact(deadline, |_, _| Ok(()))
+    }
+
+    /// Returns the recorded result of a key, without waiting for those who write; `None` if there is none, or if it
+    /// cannot be read in this way.
+    fn read_result(&self, key: &str, now_ns: i64, deadline: Instant) -> Option<Claimed> {
+        let mut reader = self.reader.take(deadline)?;
+        reader.value = reader.value.take().and_then(Reader::keep).or_else(|| Reader::open(&self.path));
+        let Ok(row) = read(&reader.value.as_ref()?.connection, key) else {
+            // The connection may be of no use any more, as after the program has closed its descriptor.
+            reader.value = None;
+            return None;
+        };
+        let row = row?;
+        row.expires_ns.filter(|expires_ns| now_ns < *expires_ns)?;
+        match row.state {
+            State::Done => Some(Claimed::Done(row.text.unwrap_or_default())),
+            State::Failed => Some(Claimed::Failed(row.text.unwrap_or_default())),
+            State::Running | State::Doubt => None,
+        }
+    }
+
+    /// Runs a function within a transaction that writes, after the ends that wait.
     fn transact<T>(
         &self,
-        run: impl FnOnce(&Transaction<'_>, &Path) -> rusqlite::Result<T>,
+        deadline: Instant,
+        run: impl FnOnce(&Transaction<'_>, &Marks) -> rusqlite::Result<T>,
     ) -> Result<T, String> {
-        let open = self.open()?;
-        let open = open.as_ref().ok_or("the file is not open")?;
-        let run = || {
-            let transaction = Transaction::new_unchecked(&open.connection, TransactionBehavior::Immediate)?;
-            let result = run(&transaction, &self.owners())?;
-            transaction.commit()?;
-            Ok(result)
-        };
-        run().map_err(|error| self.describe(&error))
+        let taken = self.take_writer(deadline)?;
+        let writer = taken.value.as_ref().ok_or("the file is not open")?;
+        let mut written = None;
+        let result = writer.transact(deadline, |transaction, marks| {
+            written = Some(self.endings.write(transaction, marks.own())?);
+            run(transaction, marks)
+        });
+        let result = result.map_err(|error| file::describe(&self.path, &error))?;
+        if let Some(written) = written {
+            written.settle();
+        }
+        Ok(result)
     }
 
-    fn owners(&self) -> PathBuf {
-        let mut folder = self.path.clone().into_os_string();
-        folder.push(".owners");
-        folder.into()
-    }
-
-    fn describe(&self, error: &rusqlite::Error) -> String {
-        format!("{}: {error}", self.path.display())
-    }
-
-    /// Returns the open file, which is opened now if it was not.
-    fn open(&self) -> Result<MutexGuard<'_, Option<Open>>, String> {
-        let mut open = lock(&self.open);
-        let pid = std::process::id();
-        if open.as_ref().is_some_and(|open| open.pid != pid) {
-            // A connection that came through a fork may not even be closed: that would drop the parent's locks.
-            // The file of the owner is closed, because the parent's lock would last as long as a copy is open.
-            if let Some(Open { connection, owner, .. }) = open.take() {
-                std::mem::forget(connection);
-                drop(owner);
+    /// Takes the connection that writes, which is opened now if it was not.
+    fn take_writer(&self, deadline: Instant) -> Result<Taken<'_, Writer>, String> {
+        let mut taken = self.writer.take(deadline).ok_or_else(|| {
+            format!("{}: other callers have used it for {:?}", self.path.display(), self.wait_max)
+        })?;
+        match taken.value.take().map(Writer::keep) {
+            Some(Ok(writer)) => taken.value = Some(writer),
+            Some(Err(path)) => taken.value = Some(Writer::open(&path, deadline)?),
+            None => taken.value = Some(Writer::open(&self.path, deadline)?),
+        }
+        // From here on the desk gets the writer back whatever fails, because its mark shows that this process lives.
+        if let Some(writer) = taken.value.as_mut().filter(|writer| writer.is_lost()) {
+            if let Some(mut reader) = self.reader.take(deadline) {
+                reader.value = None;
             }
+            writer.reopen(deadline)?;
         }
-        if open.is_none() {
-            let (connection, owner) = self.connect()?;
-            *open = Some(Open { connection, owner, pid });
-        }
-        Ok(open)
+        Ok(taken)
     }
 
-    fn connect(&self) -> Result<(Connection, Owner), String> {
-        if let Some(folder) = self.path.parent() {
-            std::fs::create_dir_all(folder).map_err(|why| format!("{}: {why}", folder.display()))?;
-        }
-        let connection = Connection::open(&self.path).map_err(|error| self.describe(&error))?;
-        Self::prepare(&connection).map_err(|error| self.describe(&error))?;
-        let owner = self.enter(&connection)?;
-        Ok((connection, owner))
-    }
-
-    fn prepare(connection: &Connection) -> rusqlite::Result<()> {
-        connection.busy_timeout(BUSY_MAX)?;
-        let begun = std::time::Instant::now();
-        // SQLite does not wait for another process that changes the mode as well.
-        while let Err(error) = connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(())) {
-            if error.sqlite_error_code() != Some(rusqlite::ErrorCode::DatabaseBusy)
-                || begun.elapsed() > BUSY_MAX
-            {
-                return Err(error);
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        // A key has to outlive a loss of power.
-        connection.pragma_update(None, "synchronous", "FULL")?;
-        connection.query_row(&format!("PRAGMA max_page_count = {PAGES_MAX}"), [], |_| Ok(()))
-    }
-
-    /// Makes the table if the file is new, and the mark of this process.
-    fn enter(&self, connection: &Connection) -> Result<Owner, String> {
-        let describe = |error| self.describe(&error);
-        let transaction =
-            Transaction::new_unchecked(connection, TransactionBehavior::Immediate).map_err(describe)?;
-        let number = |name: &str| {
-            transaction.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, i32>(0)).map_err(describe)
-        };
-        match (number("application_id")?, number("user_version")?) {
-            (APPLICATION_ID, VERSION) => {}
-            (0, 0) if number("schema_version")? == 0 => {
-                transaction.execute_batch(TABLE).map_err(describe)?;
-                transaction.pragma_update(None, "application_id", APPLICATION_ID).map_err(describe)?;
-                transaction.pragma_update(None, "user_version", VERSION).map_err(describe)?;
-            }
-            (APPLICATION_ID, version) => {
-                let path = self.path.display();
-                return Err(format!(
-                    "{path} has version {version}, and this program knows version {VERSION}"
-                ));
-            }
-            _ => return Err(format!("{} is no file of keys", self.path.display())),
-        }
-        let folder = self.owners();
-        let owner = Owner::new(&folder).map_err(|why| format!("{}: {why}", folder.display()))?;
-        transaction.commit().map_err(describe)?;
-        Ok(owner)
+    fn deadline(&self) -> Instant {
+        Instant::now() + self.wait_max
     }
 }
 
-fn expiry(now_ns: i64, ttl: Duration) -> i64 {
-    now_ns.saturating_add(i64::try_from(ttl.as_nanos()).unwrap_or(i64::MAX))
+impl Drop for Ledger {
+    /// Tries to write the ends that wait, without a wait for the file. Connections that came through a fork are not
+    /// closed.
+    fn drop(&mut self) {
+        let _ = self.write_endings(Instant::now());
+        if let Some(mut writer) = self.writer.take(Instant::now()) {
+            drop(writer.value.take().map(Writer::keep));
+        }
+        if let Some(mut reader) = self.reader.take(Instant::now()) {
+            drop(reader.value.take().map(Reader::keep));
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -364,7 +284,7 @@ fn read(connection: &Connection, key: &str) -> rusqlite::Result<Option<Row>> {
 
 fn claim_within(
     transaction: &Transaction<'_>,
-    (owners, owner): (&Path, &str),
+    marks: &Marks,
     key: &str,
     now_ns: i64,
 ) -> rusqlite::Result<Claimed> {
@@ -376,9 +296,7 @@ fn claim_within(
             State::Failed if is_valid => return Ok(Claimed::Failed(text)),
             State::Done | State::Failed => {}
             State::Doubt => return Ok(Claimed::InDoubt { begun_ns, why: text }),
-            State::Running if owner::is_alive(owners, &owner) => {
-                return Ok(Claimed::InProgress { begun_ns });
-            }
+            State::Running if marks.is_alive(&owner) => return Ok(Claimed::InProgress { begun_ns }),
             State::Running => {
                 let why = WHY_ENDED.to_owned();
                 let sql = "UPDATE once SET state = 'doubt', text = ?2 WHERE key = ?1";
@@ -390,6 +308,110 @@ fn claim_within(
     let sql = "DELETE FROM once WHERE key IN (SELECT key FROM once WHERE expires_ns <= ?1 ORDER BY expires_ns LIMIT ?2)";
     transaction.prepare(sql)?.execute(params![now_ns, EXPIRED_MAX])?;
     let sql = "INSERT OR REPLACE INTO once (key, state, owner, begun_ns) VALUES (?1, 'running', ?2, ?3)";
-    transaction.prepare(sql)?.execute(params![key, owner, now_ns])?;
+    transaction.prepare(sql)?.execute(params![key, marks.own(), now_ns])?;
     Ok(Claimed::First)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+    use crate::once::{Once, OnceError};
+
+    const DAY: Duration = Duration::from_secs(86_400);
+
+    fn ledger(wait_ms: u64) -> (tempfile::TempDir, Ledger) {
+        let folder = tempfile::tempdir().unwrap();
+        let mut ledger = Ledger::new(folder.path().join("once.db"));
+        ledger.wait_max = Duration::from_millis(wait_ms);
+        (folder, ledger)
+    }
+
+    /// Does a side effect once.
+    fn act(ledger: &Ledger, key: &str, value: u32) -> Result<Once<u32>, OnceError<String>> {
+        ledger.once(key, DAY, || Ok(value))
+    }
+
+    /// Keeps other processes from the file until the result is dropped.
+    fn block(ledger: &Ledger) -> Connection {
+        let other = Connection::open(&ledger.path).unwrap();
+        other.busy_timeout(Duration::from_secs(60)).unwrap();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        other
+    }
+
+    #[test]
+    fn an_end_that_cannot_be_recorded_is_recorded_by_the_next_call() {
+        let (_folder, ledger) = ledger(100);
+        act(&ledger, "earlier", 1).unwrap();
+        let mut other = None;
+        let mut run = |key: &str, result: Result<u32, String>| {
+            ledger.once(key, DAY, || {
+                other = Some(block(&ledger));
+                result
+            })
+        };
+        assert_eq!(run("done", Ok(7)), Ok(Once::First(7)));
+        assert!(matches!(act(&ledger, "done", 8), Err(OnceError::Unavailable(_))), "nobody can write");
+        assert_eq!(act(&ledger, "earlier", 2), Ok(Once::Recorded(1)), "a recorded result does not wait");
+        drop(other.take());
+        assert_eq!(act(&ledger, "done", 9), Ok(Once::Recorded(7)));
+        assert!(ledger.endings.is_empty());
+    }
+
+    #[test]
+    fn ends_that_wait_are_seen_by_those_who_look_for_doubts_and_settle_them() {
+        let (_folder, ledger) = ledger(100);
+        let mut other = None;
+        let panics = std::panic::AssertUnwindSafe(|| {
+            ledger.once("doubt", DAY, || -> Result<u32, String> {
+                other = Some(block(&ledger));
+                panic!("boom")
+            })
+        });
+        assert!(std::panic::catch_unwind(panics).is_err());
+        assert!(!ledger.endings.is_empty());
+        drop(other);
+        assert_eq!(ledger.doubts().unwrap().len(), 1);
+        assert_eq!(ledger.forget("doubt"), Ok(true));
+        assert_eq!(act(&ledger, "doubt", 3), Ok(Once::First(3)));
+    }
+
+    #[test]
+    fn ends_that_wait_are_written_when_the_ledger_is_dropped() {
+        let (folder, ledger) = ledger(50);
+        let mut other = None;
+        let run = || {
+            other = Some(block(&ledger));
+            Ok::<u32, String>(7)
+        };
+        ledger.once("done", DAY, run).unwrap();
+        drop(other);
+        drop(ledger);
+        let ledger = Ledger::new(folder.path().join("once.db"));
+        assert_eq!(act(&ledger, "done", 8), Ok(Once::Recorded(7)));
+    }
+
+    #[test]
+    fn callers_that_queue_wait_no_longer_than_one_of_them() {
+        const CALLERS: usize = 16;
+        let (_folder, ledger) = ledger(1000);
+        act(&ledger, "earlier", 1).unwrap();
+        let other = block(&ledger);
+        let begun = Instant::now();
+        std::thread::scope(|scope| {
+            for caller in 0..CALLERS {
+                let ledger = &ledger;
+                scope.spawn(move || {
+                    let result = act(ledger, &format!("new {caller}"), 1);
+                    assert!(matches!(result, Err(OnceError::Unavailable(_))), "{result:?}");
+                });
+            }
+        });
+        // One after the other they would need 16 s.
+        assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+        drop(other);
+        assert_eq!(act(&ledger, "new 1", 5), Ok(Once::First(5)));
+    }
 }

@@ -8,8 +8,11 @@
 //! disk, but a key must be on the disk before its side effect begins. And `once` has to work even while recording is
 //! off or the recorder's breaker is open.
 
-mod ledger;
+mod desk;
 mod owner;
+mod file;
+mod endings;
+mod ledger;
 
 use std::fmt;
 use std::future::poll_fn;
@@ -22,7 +25,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::verdict::Verdict;
-use ledger::{Claimed, Ending};
+use endings::Ending;
+use ledger::Claimed;
 pub use ledger::{Doubt, Ledger};
 
 /// The result of a side effect that was done.
@@ -163,18 +167,20 @@ where
     T: Serialize + DeserializeOwned,
     E: fmt::Display,
 {
-    static BESIDE_STORE: OnceLock<Option<Ledger>> = OnceLock::new();
-    let ledger = BESIDE_STORE.get_or_init(|| {
-        let mut path = monitor_runtime::bridge::store_path()?.into_os_string();
-        path.push("-once.db");
-        Some(Ledger::new(path))
-    });
-    match ledger {
-        Some(ledger) => ledger.once(key, ttl, body),
-        None => Err(OnceError::Unavailable(
-            "the store is kept in memory; name a file by `Ledger::new`".to_owned(),
-        )),
+    find_ledger().map_err(OnceError::Unavailable)?.once(key, ttl, body)
+}
+
+/// Returns the ledger beside the store. Once it is found it stays the same, in children of forks as well.
+fn find_ledger() -> Result<&'static Ledger, String> {
+    static BESIDE_STORE: OnceLock<Ledger> = OnceLock::new();
+    if let Some(ledger) = BESIDE_STORE.get() {
+        return Ok(ledger);
     }
+    let path = monitor_runtime::bridge::store_path()?;
+    let path = path.ok_or("the store is kept in memory; name a file by `Ledger::new`")?;
+    let mut path = path.into_os_string();
+    path.push("-once.db");
+    Ok(BESIDE_STORE.get_or_init(|| Ledger::new(path)))
 }
 
 impl Ledger {
@@ -222,6 +228,10 @@ impl Ledger {
 
     /// Awaits a future as [`once`] runs a function. The key is taken at the first poll. If the future is dropped after
     /// that, the key is in doubt.
+    ///
+    /// The first poll and the last one wait for the disk, and block their thread for up to 10 s each while another
+    /// process writes to the file of keys without a pause. In an async runtime with few threads, use a thread for
+    /// blocking code.
     ///
     /// # Errors
     /// Those of [`once`].
@@ -328,7 +338,8 @@ impl<'a> Claim<'a> {
         }
     }
 
-    /// Records the end. If that fails, the key stays in progress until the process ends, and is in doubt from then on.
+    /// Records the end. If that fails, the key stays in progress until the next call of this ledger records it; if the
+    /// process ends before, the key is in doubt from then on.
     fn end(&mut self, ending: Ending<'_>) {
         self.is_over = true;
         self.ledger.end(self.key, self.begun_ns, now_ns(), ending);

@@ -31,6 +31,15 @@ fn three_failures_in_a_row_open_it_and_calls_are_then_not_made() {
 }
 
 #[test]
+fn the_longest_pause_keeps_it_open() {
+    static GUARD: Guard = Guard::new("for ever").failures(1).pause(Duration::MAX).pause_max(Duration::MAX);
+    fail(1, &GUARD);
+    let why = GUARD.call(|| -> Result<(), String> { unreachable!() }).into_result().unwrap_err();
+    assert!(why.to_string().starts_with("for ever is open: "), "{why}");
+    assert!(GUARD.report().retry_in.is_some_and(|left| left > Duration::from_secs(1 << 40)));
+}
+
+#[test]
 fn a_panic_counts_as_a_failure_and_goes_on() {
     static GUARD: Guard = Guard::new("panics").failures(1);
     let call = || GUARD.call(|| -> Result<(), String> { panic!("boom") }).into_result();
@@ -65,6 +74,24 @@ fn a_slow_call_is_a_failure_that_has_a_value() {
     }
     assert_eq!(GUARD.state(), State::Open);
     assert!(GUARD.report().last_failure.unwrap().starts_with("a call took "));
+}
+
+#[test]
+fn a_slow_call_is_a_failure_whatever_the_class_of_its_error() {
+    static GUARD: Guard =
+        Guard::new("slow errors").failures(1).pause(Duration::ZERO).slow(Duration::from_millis(1));
+    for (round, verdict) in [Verdict::DoNotRetry, Verdict::Wait(None)].into_iter().cycle().take(4).enumerate()
+    {
+        // From the second round on this is the one try of the half-open state.
+        let slow = || {
+            std::thread::sleep(Duration::from_millis(20));
+            Err::<(), _>("invalid")
+        };
+        let answer = GUARD.classify(|_: &&str| verdict).call(slow);
+        assert_eq!(answer.into_result(), Err(Why::Failed("invalid")));
+        assert_eq!(GUARD.state(), State::Open, "{verdict:?}");
+        assert_eq!(GUARD.report().failures, round as u64 + 1);
+    }
 }
 
 #[test]
@@ -105,6 +132,19 @@ fn a_cached_value_stands_in_for_a_failure_of_its_key() {
     assert!(failed().or_cached("EURUSD", Duration::ZERO).into_result().is_err());
     let report = GUARD.report();
     assert_eq!((report.calls, report.rejected, report.fallbacks_cached), (2, 2, 1));
+}
+
+#[test]
+fn an_earlier_value_does_not_become_a_new_one_under_another_key() {
+    static GUARD: Guard = Guard::new("two keys").failures(1);
+    let minute = Duration::from_secs(60);
+    assert_eq!(GUARD.call(|| Ok::<_, String>(1)).or_cached("near", minute).into_result(), Ok(1));
+    let failed = || GUARD.call(|| Err::<i32, _>("refused".to_owned()));
+    let answer = failed().or_cached("near", minute).or_cached("far", minute);
+    assert!(matches!(answer.source(), Source::Cached(_)));
+    assert_eq!(answer.into_result(), Ok(1));
+    assert!(failed().or_cached("far", minute).into_result().is_err(), "the value was never stored there");
+    assert_eq!(GUARD.report().fallbacks_cached, 1);
 }
 
 #[test]

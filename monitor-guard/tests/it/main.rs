@@ -7,4 +7,7 @@ mod half_open;
 mod asynchronous;
 mod store;
 mod once;
+mod once_beside_store;
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+mod once_descriptors;
 mod once_killed;

@@ -152,3 +152,95 @@ fn without_a_usable_file_or_key_nothing_is_run() {
     assert!(why(&ledger, "").contains("1 to 1024 bytes"));
     assert!(why(&ledger, &"k".repeat(1025)).contains("has 1025"));
 }
+
+#[test]
+fn an_end_is_recorded_though_somebody_has_taken_the_process_for_dead() {
+    let (folder, ledger) = ledger();
+    let other = rusqlite::Connection::open(folder.path().join("once.db")).unwrap();
+    other.busy_timeout(Duration::from_secs(60)).unwrap();
+    let run = |key: &str, sql: &str, result: Result<u32, String>| {
+        ledger.once(key, DAY, || {
+            other.execute_batch(sql).unwrap();
+            result
+        })
+    };
+    let doubt = "UPDATE once SET state = 'doubt', text = 'it seemed dead' WHERE state = 'running'";
+    assert_eq!(run("doubt", doubt, Ok(1)), Ok(Once::First(1)));
+    assert_eq!(ledger.once("doubt", DAY, || Ok::<u32, String>(9)), Ok(Once::Recorded(1)));
+    let forgotten = "DELETE FROM once WHERE state = 'running'";
+    assert_eq!(run("forgotten", forgotten, Ok(2)), Ok(Once::First(2)));
+    assert_eq!(ledger.once("forgotten", DAY, || Ok::<u32, String>(9)), Ok(Once::Recorded(2)));
+    let settled = "UPDATE once SET state = 'done', text = '33', expires_ns = 9223372036854775807
+                   WHERE state = 'running'";
+    assert_eq!(run("settled", settled, Ok(3)), Ok(Once::First(3)));
+    assert_eq!(ledger.once("settled", DAY, || Ok::<u32, String>(9)), Ok(Once::Recorded(33)));
+}
+
+#[test]
+fn a_process_knows_that_it_is_alive_itself() {
+    let (folder, ledger) = ledger();
+    let result = ledger.once("marked", DAY, || {
+        std::fs::remove_dir_all(folder.path().join("once.db.owners")).unwrap();
+        let within = ledger.once("marked", DAY, || Ok::<u32, String>(9));
+        assert!(matches!(within, Err(OnceError::InProgress(_))), "{within:?}");
+        assert_eq!(ledger.doubts(), Ok(Vec::new()));
+        assert_eq!(ledger.forget("marked"), Ok(false));
+        Ok::<u32, String>(1)
+    });
+    assert_eq!(result, Ok(Once::First(1)));
+    assert_eq!(ledger.once("marked", DAY, || Ok::<u32, String>(9)), Ok(Once::Recorded(1)));
+}
+
+#[cfg(unix)]
+#[test]
+fn one_file_of_two_names_has_one_folder_of_marks() {
+    let folder = tempfile::tempdir().unwrap();
+    let real = folder.path().join("real");
+    std::fs::create_dir(&real).unwrap();
+    let link = folder.path().join("link.db");
+    std::os::unix::fs::symlink(real.join("once.db"), &link).unwrap();
+    let [by_link, by_name] = [link, real.join("once.db")].map(Ledger::new);
+    let result = by_link.once("shared", DAY, || {
+        let within = by_name.once("shared", DAY, || Ok::<u32, String>(9));
+        assert!(matches!(within, Err(OnceError::InProgress(_))), "{within:?}");
+        Ok::<u32, String>(1)
+    });
+    assert_eq!(result, Ok(Once::First(1)));
+    assert_eq!(by_name.once("shared", DAY, || Ok::<u32, String>(9)), Ok(Once::Recorded(1)));
+}
+
+const CHILD: &str = "MONITORED_GUARD_TEST_MOVES";
+
+/// The program that changes its folder while a function runs.
+#[test]
+fn moving_child() {
+    if std::env::var_os(CHILD).is_none() {
+        return;
+    }
+    let ledger = Ledger::new("once.db");
+    let other = Ledger::new(std::path::absolute("once.db").unwrap());
+    let result = ledger.once("moved", DAY, || {
+        std::env::set_current_dir("below").unwrap();
+        for ledger in [&ledger, &other] {
+            let within = ledger.once("moved", DAY, || Ok::<u32, String>(9));
+            assert!(matches!(within, Err(OnceError::InProgress(_))), "{within:?}");
+        }
+        Ok::<u32, String>(1)
+    });
+    assert_eq!(result, Ok(Once::First(1)));
+    assert_eq!(other.once("moved", DAY, || Ok::<u32, String>(9)), Ok(Once::Recorded(1)));
+    assert!(!std::path::Path::new("once.db.owners").exists());
+}
+
+#[test]
+fn a_program_may_change_its_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("below")).unwrap();
+    let output = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "once::moving_child"])
+        .env(CHILD, "")
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+}

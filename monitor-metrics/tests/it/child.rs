@@ -30,6 +30,8 @@ fn child() {
         "panics" => crate::quiet::play_panics(),
         #[cfg(unix)]
         "fork" => crate::fork::play(),
+        #[cfg(unix)]
+        "fork init" => crate::fork::play_init(),
         "alert" => crate::alert::play(),
         "taken" => crate::facade::play_taken(),
         part => panic!("there is no part {part}"),

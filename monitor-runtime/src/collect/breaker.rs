@@ -292,6 +292,31 @@ impl Breaker {
         }
     }
 
+    /// Returns true if a person holds the breaker.
+    #[must_use]
+    pub const fn is_held(&self) -> bool {
+        self.held.is_some()
+    }
+
+    /// Returns the state.
+    #[must_use]
+    pub const fn state(&self) -> State {
+        self.state
+    }
+
+    /// Returns the number of failures since the last success.
+    #[must_use]
+    pub const fn consecutive_failures(&self) -> u32 {
+        self.consecutive_failures
+    }
+
+    /// Returns the time until the next try; `None` if the breaker is not open, or is held open.
+    #[must_use]
+    pub fn retry_in(&self, now: Duration) -> Option<Duration> {
+        let waiting = self.state == State::Open && self.held.is_none();
+        waiting.then(|| self.since.saturating_add(self.pause()).saturating_sub(now))
+    }
+
     /// Returns the state and figures at this moment.
     #[must_use]
     pub fn statistics(&self, now: Duration) -> Statistics {
@@ -413,11 +438,6 @@ impl Breaker {
         Transition { at: self.changed, from, to, cause, why }
     }
 
-    fn retry_in(&self, now: Duration) -> Option<Duration> {
-        let waiting = self.state == State::Open && self.held.is_none();
-        waiting.then(|| (self.since + self.pause()).saturating_sub(now))
-    }
-
     fn pause(&self) -> Duration {
         self.pause.unwrap_or(self.rules.pause)
     }
@@ -455,11 +475,12 @@ impl Default for PerMinute {
 impl PerMinute {
     fn count(&mut self, now: Duration) {
         let second = now.as_secs();
-        for passed in (self.last + 1..=second).take(self.seconds.len()) {
+        for passed in (self.last.saturating_add(1)..=second).take(self.seconds.len()) {
             self.seconds[(passed % 60) as usize] = 0;
         }
         self.last = self.last.max(second);
-        self.seconds[(second % 60) as usize] += 1;
+        let count = &mut self.seconds[(second % 60) as usize];
+        *count = count.saturating_add(1);
     }
 
     fn total_at(&self, now: Duration) -> u64 {
@@ -471,6 +492,8 @@ impl PerMinute {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::Event::{Attempt, Busy, Failure, Success};
     use super::State::{Closed, HalfOpen, Open};
     use super::*;
@@ -749,5 +772,39 @@ mod tests {
         assert_eq!(statistics.success_share(), Some(2.0 / 3.0));
         assert_eq!((statistics.attempts, statistics.blocked_share()), (4, Some(0.0)));
         assert_eq!(Breaker::default().statistics(at(1.0)).success_share(), None);
+    }
+
+    fn extreme() -> impl Strategy<Value = Duration> {
+        prop_oneof![
+            Just(Duration::ZERO),
+            Just(Duration::from_nanos(1)),
+            (0..400_u64).prop_map(Duration::from_secs),
+            Just(Duration::from_nanos(u64::MAX)),
+            Just(Duration::from_secs(u64::MAX)),
+            Just(Duration::MAX),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn no_duration_and_no_moment_makes_it_panic(
+            durations in [extreme(), extreme(), extreme()],
+            tries in proptest::option::of(extreme()),
+            script in proptest::collection::vec((extreme(), 0..8_usize), 0..40),
+        ) {
+            let [pause, pause_max, stable] = durations;
+            let rules = Rules { failures: 1, pause, pause_max, stable, try_max: tries };
+            let mut breaker = Breaker::new(rules);
+            let events =
+                [Attempt, Success, BAD, Event::Fatal("disk lost"), Busy, force_open("a"), force_close("b"), AUTO];
+            for (now, event) in script {
+                breaker.step(now, events[event]);
+                let statistics = breaker.statistics(now);
+                prop_assert!(!statistics.to_string().is_empty());
+                prop_assert_eq!(statistics.retry_in, breaker.retry_in(now));
+            }
+        }
     }
 }

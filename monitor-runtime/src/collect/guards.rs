@@ -6,6 +6,7 @@
 //! package `monitored-guard` does, and it names the functions by which they are reached.
 
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::store_breaker::bounded;
 use crate::batch::GuardRow;
@@ -26,7 +27,10 @@ pub struct GuardSource {
 /// The rows of guards that go into the store.
 #[derive(Debug)]
 pub(super) struct Guards {
-    source: GuardSource,
+    /// The functions of the source; `None` once one of them has panicked.
+    source: Option<GuardSource>,
+    /// The message of the panic, until it has been taken.
+    panic: Option<String>,
     /// The last row of each guard, by name.
     given: HashMap<String, GuardRow>,
     due: Vec<GuardRow>,
@@ -36,12 +40,37 @@ pub(super) struct Guards {
 
 impl Guards {
     pub(super) fn new(source: GuardSource) -> Self {
-        Self { source, given: HashMap::new(), due: Vec::new(), held: HashMap::new() }
+        let source = Some(source);
+        Self { source, panic: None, given: HashMap::new(), due: Vec::new(), held: HashMap::new() }
+    }
+
+    /// Calls a function of the source. A source that panics is not called any more, because a step that fails again and
+    /// again would end the recorder.
+    fn ask<R>(&mut self, call: impl FnOnce(GuardSource) -> R) -> Option<R> {
+        let source = self.source?;
+        match catch_unwind(AssertUnwindSafe(|| call(source))) {
+            Ok(answer) => Some(answer),
+            Err(payload) => {
+                let text = payload.downcast_ref::<String>().map(String::as_str);
+                let text = text.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("a panic");
+                (self.source, self.panic) = (None, Some(text.to_owned()));
+                None
+            }
+        }
+    }
+
+    /// Returns the message of the panic after which the guards are not asked any more, once.
+    pub(super) fn take_panic(&mut self) -> Option<String> {
+        self.panic.take()
+    }
+
+    fn read_rows(&mut self) -> Vec<GuardRow> {
+        self.ask(|source| (source.rows)()).unwrap_or_default()
     }
 
     /// Asks the guards for their rows, and keeps those that changed for the next batch.
     pub(super) fn poll(&mut self) {
-        for row in (self.source.rows)().into_iter().take(GUARDS_MAX) {
+        for row in self.read_rows().into_iter().take(GUARDS_MAX) {
             if self.given.get(&row.name).is_some_and(|last| !row.differs_from(last)) {
                 continue;
             }
@@ -56,23 +85,28 @@ impl Guards {
     }
 
     /// Returns true once a guard has been called.
-    pub(super) fn has_any(&self) -> bool {
-        !self.given.is_empty()
+    pub(super) fn has_any(&mut self) -> bool {
+        // Before the first poll only the source knows, and a hold has to reach the first calls.
+        !self.given.is_empty() || !self.read_rows().is_empty()
     }
 
     /// Holds and releases guards as the table `guard_hold` says. The hold of a guard that has not been called yet is
     /// passed on once it has been.
     pub(super) fn apply_holds(&mut self, requested: Vec<(String, SetHold)>) {
-        let hold = self.source.hold;
-        let is_named = |name: &String| requested.iter().any(|(requested, _)| requested == name);
-        self.held.retain(|name, _| is_named(name) || !hold(name, Hold::Auto, "", "monitor"));
-        for (name, set) in requested {
-            let is_known = self.held.get(&name) == Some(&set);
-            let has_room = self.held.make_room(1);
-            if has_room && !is_known && hold(&name, set.hold, bounded(&set.reason), bounded(&set.set_by)) {
-                self.held.insert(name, set);
+        let mut held = std::mem::take(&mut self.held);
+        self.ask(|GuardSource { hold, .. }| {
+            let is_named = |name: &String| requested.iter().any(|(requested, _)| requested == name);
+            held.retain(|name, _| is_named(name) || !hold(name, Hold::Auto, "", "monitor"));
+            for (name, set) in requested {
+                let is_known = held.get(&name) == Some(&set);
+                let has_room = held.make_room(1);
+                if has_room && !is_known && hold(&name, set.hold, bounded(&set.reason), bounded(&set.set_by))
+                {
+                    held.insert(name, set);
+                }
             }
-        }
+        });
+        self.held = held;
     }
 
     /// Returns the rows that wait for the next batch.
@@ -112,6 +146,28 @@ mod tests {
         (0..4).for_each(|_| guards.poll());
         looks[0] = guards.take_due().into_iter().map(|row| (row.name, row.calls)).collect();
         assert_eq!(looks[0], [row("rates", 3)], "one row for a guard that changed twice");
+    }
+
+    #[test]
+    fn a_source_that_panics_is_asked_once_and_reported_once() {
+        let mut guards = Guards::new(GuardSource { rows: || panic!("overflow"), hold: |_, _, _, _| true });
+        guards.poll();
+        assert_eq!(guards.take_panic().as_deref(), Some("overflow"));
+        guards.poll();
+        assert!(!guards.has_any());
+        assert_eq!(guards.take_panic(), None);
+        let mut guards = Guards::new(GuardSource { rows: Vec::new, hold: |_, _, _, _| panic!("overflow") });
+        let (reason, set_by) = ("a move".to_owned(), "ada".to_owned());
+        let set = SetHold { hold: Hold::Open, reason, set_by, set_ns: 7 };
+        guards.apply_holds(vec![("rates".to_owned(), set)]);
+        assert_eq!(guards.take_panic().as_deref(), Some("overflow"));
+    }
+
+    #[test]
+    fn guards_are_known_before_their_rows_are_polled() {
+        let rows = || vec![GuardRow { name: "rates".to_owned(), ..GuardRow::default() }];
+        assert!(Guards::new(GuardSource { rows, hold: |_, _, _, _| true }).has_any());
+        assert!(!Guards::new(GuardSource { rows: Vec::new, hold: |_, _, _, _| true }).has_any());
     }
 
     #[test]

@@ -63,6 +63,9 @@ impl Maintained<'_> {
         {
             self.guards.apply_holds(holds);
         }
+        if let Some(why) = self.guards.take_panic() {
+            self.event("recorder", format!("the guards panicked and are not asked any more: {why}"));
+        }
     }
 
     fn prepare_for_disk(&mut self) {

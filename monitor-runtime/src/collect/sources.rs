@@ -5,6 +5,7 @@
 //! It does not know what a source is: `runtime::bridge` has the list.
 
 use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,6 +29,7 @@ pub struct Sink<'a> {
     start_ns: i64,
     now: Duration,
     rows: &'a mut Vec<MetricWindowRow>,
+    forgotten: &'a mut Vec<Arc<MetricRow>>,
     events: &'a mut Vec<(&'static str, String)>,
     panics: &'a mut u64,
     accountant: &'static Accountant,
@@ -40,6 +42,14 @@ impl Sink<'_> {
             self.rows.push(MetricWindowRow { metric: Arc::clone(metric), start_ns: self.start_ns, stats });
         } else {
             self.accountant.note_refused(Part::Metrics);
+        }
+    }
+
+    /// Notes that the source does not hold a series any more. If the series comes back, it has another id.
+    pub fn forget(&mut self, metric: &Arc<MetricRow>) {
+        // Rules keep the value of a series for which there is no memory here.
+        if self.forgotten.make_room(1) {
+            self.forgotten.push(Arc::clone(metric));
         }
     }
 
@@ -103,11 +113,12 @@ impl Sources {
             return;
         }
         let closed = if is_over && self.window.is_some() { window - 1 } else { window };
-        let mut told = Vec::new();
+        let (mut told, mut forgotten) = (Vec::new(), Vec::new());
         let mut sink = Sink {
             start_ns: closed * WINDOW_NS,
             now: monotonic(),
             rows: &mut self.waiting,
+            forgotten: &mut forgotten,
             events: &mut told,
             panics: &mut self.panics,
             accountant: self.accountant,
@@ -115,6 +126,7 @@ impl Sources {
         self.count = (self.ask)(&mut sink);
         if self.count > 0 {
             self.figures.take(closed, &self.waiting);
+            self.figures.forget(closed, &forgotten);
             self.window = Some(window);
         }
         for (kind, detail) in told {
@@ -169,11 +181,46 @@ impl Sources {
 /// The series that sources have reported, and their changes in the latest window.
 #[derive(Debug, Default)]
 struct Figures {
-    /// The series with the last values of gauges, by their ids.
-    series: HashMap<u32, (Arc<MetricRow>, f64)>,
+    /// The series by kind, name and tags. A series that a source has forgotten and that came back has another id, and
+    /// replaces the one that it was.
+    series: HashMap<Identity, Latest>,
     window: i64,
     changes: Vec<(Arc<MetricRow>, MetricStats)>,
 }
+
+/// The identity of a series: its kind, name and tags.
+#[derive(Debug)]
+struct Identity(Arc<MetricRow>);
+
+impl PartialEq for Identity {
+    fn eq(&self, other: &Self) -> bool {
+        let (Self(one), Self(other)) = (self, other);
+        (one.kind, &one.name, &one.tags) == (other.kind, &other.name, &other.tags)
+    }
+}
+
+impl Eq for Identity {}
+
+impl Hash for Identity {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        let Self(metric) = self;
+        (metric.kind, &metric.name, &metric.tags).hash(hasher);
+    }
+}
+
+/// The latest value of a series.
+#[derive(Debug)]
+struct Latest {
+    id: u32,
+    /// The value of a gauge.
+    value: f64,
+    /// The window in which the source has forgotten the series.
+    forgotten: Option<i64>,
+}
+
+/// The windows for which the value of a forgotten gauge counts: six hours, which is the default time after which the
+/// store forgets the series as well. A gauge may have been forgotten because it stood still, with its value still true.
+const FORGOTTEN_WINDOWS_MAX: i64 = 6 * 360;
 
 impl Figures {
     fn take(&mut self, window: i64, rows: &[MetricWindowRow]) {
@@ -182,18 +229,39 @@ impl Figures {
         }
         for MetricWindowRow { metric, stats, .. } in rows {
             if self.series.len() >= 2 * METRIC_SERIES_MAX {
-                self.series.clear();
+                self.make_room();
             }
             // Rules do not see a change for which there is no memory.
             if !(self.series.make_room(1) && self.changes.make_room(1)) {
                 continue;
             }
-            let last = stats.last.unwrap_or(0.0);
-            self.series.entry(metric.id).or_insert_with(|| (Arc::clone(metric), last)).1 = last;
+            let latest = Latest { id: metric.id, value: stats.last.unwrap_or(0.0), forgotten: None };
+            self.series.insert(Identity(Arc::clone(metric)), latest);
             if metric.kind != MetricKind::Gauge && self.changes.len() < 2 * METRIC_SERIES_MAX {
                 self.changes.push((Arc::clone(metric), stats.clone()));
             }
         }
+    }
+
+    /// Makes room for another series: those that sources have forgotten go first.
+    fn make_room(&mut self) {
+        self.series.retain(|_, latest| latest.forgotten.is_none());
+        if self.series.len() >= 2 * METRIC_SERIES_MAX {
+            self.series.clear();
+        }
+    }
+
+    /// Notes the series that sources have forgotten in a window, and drops those that were forgotten long ago.
+    fn forget(&mut self, window: i64, forgotten: &[Arc<MetricRow>]) {
+        for metric in forgotten {
+            let latest = self.series.get_mut(&Identity(Arc::clone(metric)));
+            if let Some(latest) = latest.filter(|latest| latest.id == metric.id) {
+                latest.forgotten = Some(window);
+            }
+        }
+        self.series.retain(|_, latest| {
+            latest.forgotten.is_none_or(|since| window.saturating_sub(since) < FORGOTTEN_WINDOWS_MAX)
+        });
     }
 
     /// Returns the value of a rule in a window for which the sources were asked: the increments a second of all
@@ -206,16 +274,17 @@ impl Figures {
         }
         let changes = || self.changes.iter().filter(|(metric, _)| rule.pattern.matches(&metric.name));
         if rule.measure == Measure::Metric {
-            let known = || self.series.values().filter(|(metric, _)| rule.pattern.matches(&metric.name));
-            let has = |kind: MetricKind| known().any(|(metric, _)| metric.kind == kind);
+            let known =
+                || self.series.iter().filter(|(Identity(metric), _)| rule.pattern.matches(&metric.name));
+            let has = |kind: MetricKind| known().any(|(Identity(metric), _)| metric.kind == kind);
             if has(MetricKind::Counter) {
                 let counters = changes().filter(|(metric, _)| metric.kind == MetricKind::Counter);
                 let count = counters.fold(0_u64, |sum, (_, stats)| sum.saturating_add(stats.count));
                 return Some(count as f64 / (WINDOW_NS as f64 / 1e9));
             }
             if has(MetricKind::Gauge) {
-                let values =
-                    known().filter(|(metric, _)| metric.kind == MetricKind::Gauge).map(|(_, last)| *last);
+                let gauges = known().filter(|(Identity(metric), _)| metric.kind == MetricKind::Gauge);
+                let values = gauges.map(|(_, latest)| latest.value);
                 return values.reduce(if rule.is_above { f64::max } else { f64::min });
             }
         }
@@ -252,7 +321,11 @@ mod tests {
     use crate::sampling::Pattern;
 
     fn metric(id: u32, kind: MetricKind, name: &str) -> Arc<MetricRow> {
-        let (name, tags) = (name.to_owned(), "{}".to_owned());
+        tagged(id, kind, name, &format!("{{\"shop\":\"{id}\"}}"))
+    }
+
+    fn tagged(id: u32, kind: MetricKind, name: &str, tags: &str) -> Arc<MetricRow> {
+        let (name, tags) = (name.to_owned(), tags.to_owned());
         Arc::new(MetricRow { id, kind, name, unit: None, description: None, tags })
     }
 
@@ -353,5 +426,46 @@ mod tests {
         figures.take(8, &[]);
         assert_eq!(all(&figures, 8), [Some(0.0), Some(9.0), Some(3.0), None, None, None, None]);
         assert_eq!(all(&figures, 9), [None; 7], "nobody was asked");
+    }
+
+    #[test]
+    fn a_gauge_that_was_forgotten_and_comes_back_is_the_one_that_it_was() {
+        let mut figures = Figures::default();
+        let series = |id| tagged(id, MetricKind::Gauge, "queue.depth", "{}");
+        let row = |id, last| MetricWindowRow {
+            metric: series(id),
+            start_ns: 0,
+            stats: MetricStats { last: Some(last), ..MetricStats::default() },
+        };
+        let deepest =
+            |figures: &Figures, window| figures.find(&rule("queue.*", Measure::Metric, true), window);
+        figures.take(1, &[row(1, 900.0)]);
+        figures.take(200, &[]);
+        figures.forget(200, &[series(1)]);
+        assert_eq!(deepest(&figures, 200), Some(900.0), "it stood still");
+        figures.take(300, &[row(2, 3.0)]);
+        figures.forget(300, &[series(1)]);
+        assert_eq!(deepest(&figures, 300), Some(3.0));
+        figures.take(300 + FORGOTTEN_WINDOWS_MAX, &[]);
+        figures.forget(300 + FORGOTTEN_WINDOWS_MAX, &[]);
+        assert_eq!(deepest(&figures, 300 + FORGOTTEN_WINDOWS_MAX), Some(3.0), "its source has it");
+    }
+
+    #[test]
+    fn a_gauge_that_is_gone_for_good_counts_for_six_hours() {
+        let mut figures = Figures::default();
+        let row = |id, last| MetricWindowRow {
+            metric: metric(id, MetricKind::Gauge, "queue.depth"),
+            start_ns: 0,
+            stats: MetricStats { last: Some(last), ..MetricStats::default() },
+        };
+        figures.take(1, &[row(1, 900.0), row(2, 3.0)]);
+        figures.forget(1, &[metric(1, MetricKind::Gauge, "queue.depth")]);
+        let rule = rule("queue.*", Measure::Metric, true);
+        for (window, expected) in [(2160, 900.0), (2161, 3.0)] {
+            figures.take(window, &[]);
+            figures.forget(window, &[]);
+            assert_eq!(figures.find(&rule, window), Some(expected));
+        }
     }
 }

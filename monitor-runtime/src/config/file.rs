@@ -40,6 +40,15 @@ pub(super) fn read(path: &Path, surroundings: &Surroundings<'_>, warnings: &mut 
     }
 }
 
+impl Warning {
+    /// Returns true for a warning of [`read`] after which the text of `key` is unknown: the file at `path` could not be
+    /// used at all, or its text of the key could not.
+    pub(super) fn concerns(&self, path: &Path, key: &str) -> bool {
+        let name = path.display().to_string();
+        self.subject == VARIABLE || self.subject == name || self.subject == format!("{name}: {key}")
+    }
+}
+
 /// Runs checks and reads of settings files on threads of their own. While one of them hangs, no other is begun.
 pub(super) static READING: Waiting = Waiting::new();
 

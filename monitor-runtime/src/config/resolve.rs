@@ -12,7 +12,7 @@ use super::location::{Location, is_doctest};
 use super::parse::{parse_switch, quote_value};
 use super::settings::Settings;
 use super::surroundings::{Surroundings, process_executable, process_variable};
-use super::table::{Setting, TABLE};
+use super::table::{self, Setting, TABLE};
 use super::warning::Warning;
 
 /// The variable that switches the recorder on and off.
@@ -44,12 +44,46 @@ impl Settings {
         text.as_deref().and_then(OsStr::to_str).is_some_and(|text| parse_switch(text) == Ok(false))
     }
 
+    /// Reads the place of the store alone, whether recording is on or off. `once` keeps its keys beside that place.
+    ///
+    /// # Errors
+    /// The warning about a value of `db` or a settings file that cannot be used: the place that was meant is not known
+    /// then, and the default would be another one.
+    pub(crate) fn load_place(init: Option<&Config>, secure: bool) -> Result<Location, Warning> {
+        let variable = |name: &str| if secure { None } else { process_variable(name) };
+        let executable = process_executable();
+        Self::resolve_place(init, &Surroundings { variable: &variable, executable: executable.as_ref() })
+    }
+
+    fn resolve_place(init: Option<&Config>, surroundings: &Surroundings<'_>) -> Result<Location, Warning> {
+        let mut settings = Self::defaults(surroundings);
+        let Some(setting) = table::find("db") else { return Ok(settings.db) };
+        if init.is_some_and(|init| init.apply(setting, &mut settings)) {
+            return Ok(settings.db);
+        }
+        let mut texts = Texts::new();
+        // The settings file is not needed if the environment names the place.
+        if surroundings.filled(setting.variable).is_none()
+            && let Some(path) = find_config_file(init, surroundings)
+        {
+            let mut warnings = Vec::new();
+            texts = file::read(&path, surroundings, &mut warnings);
+            if let Some(warning) = warnings.into_iter().find(|warning| warning.concerns(&path, setting.key)) {
+                return Err(warning);
+            }
+        }
+        if let Some((subject, text)) = find_text(setting, surroundings, &texts) {
+            (setting.read)(&mut settings, &text)
+                .map_err(|reason| refuse(setting, subject, &text, &reason))?;
+        }
+        Ok(settings.db)
+    }
+
     /// Reads settings from these surroundings.
     #[must_use]
     pub fn resolve(init: Option<&Config>, surroundings: &Surroundings<'_>) -> (Self, Vec<Warning>) {
         let mut warnings = Vec::new();
-        let named = init.and_then(Config::file).cloned();
-        let config_file = named.or_else(|| surroundings.filled(file::VARIABLE).map(PathBuf::from));
+        let config_file = find_config_file(init, surroundings);
         let texts = match &config_file {
             Some(path) => file::read(path, surroundings, &mut warnings),
             None => Texts::new(),
@@ -82,6 +116,12 @@ impl Settings {
         }
         (settings, warnings)
     }
+}
+
+/// Returns the path of the settings file, if the program or the environment names one.
+fn find_config_file(init: Option<&Config>, surroundings: &Surroundings<'_>) -> Option<PathBuf> {
+    let named = init.and_then(Config::file).cloned();
+    named.or_else(|| surroundings.filled(file::VARIABLE).map(PathBuf::from))
 }
 
 /// Returns the text of a setting and the name of its source in a warning. The environment wins over the file.
@@ -263,6 +303,52 @@ mod tests {
         let (settings, warnings) =
             Settings::resolve(None, &Surroundings { variable: &variable, executable: None });
         assert!(!settings.enabled && warnings.is_empty());
+    }
+
+    #[test]
+    fn the_place_of_the_store_is_found_whether_recording_is_on_or_off() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let write = |name: &str, text: &str| std::fs::write(path(name), text).unwrap();
+        write("db.toml", "monitor = false\ndb = '/file/shop.db'\nno_such = 1");
+        write("none.toml", "monitor = false");
+        write("bad.toml", "db = '/file/");
+        write("folder.toml", "db = '/file/'");
+        write("list.toml", "db = ['/file/shop.db']");
+        let place = |init: Option<Config>, file: &str, db: &str| {
+            let variable = |name: &str| match name {
+                "MONITOR" => Some(OsString::from("off")),
+                "MONITOR_DB" => Some(OsString::from(db)),
+                "MONITOR_CONFIG" if !file.is_empty() => Some(path(file).into_os_string()),
+                "HOME" => Some(OsString::from("/home/ada")),
+                _ => None,
+            };
+            let executable = PathBuf::from("/usr/bin/shop");
+            let surroundings = Surroundings { variable: &variable, executable: Some(&executable) };
+            match Settings::resolve_place(init.as_ref(), &surroundings) {
+                Ok(Location::File(path)) => path.display().to_string(),
+                Ok(Location::Memory) => "memory".to_owned(),
+                Err(warning) => format!("unknown: {warning}"),
+            }
+        };
+        let init = || Some(Config::new().enabled(false).db("/init/shop.db"));
+        assert_eq!(place(init(), "db.toml", "/env/shop.db"), "/init/shop.db");
+        assert_eq!(place(init(), "bad.toml", "/env/"), "/init/shop.db");
+        assert_eq!(place(None, "bad.toml", "/env/shop.db"), "/env/shop.db");
+        assert_eq!(place(None, "", ":memory:"), "memory");
+        assert_eq!(place(None, "db.toml", ""), "/file/shop.db");
+        assert_eq!(
+            place(Some(Config::new().config(path("db.toml")).enabled(false)), "", ""),
+            "/file/shop.db"
+        );
+        assert_eq!(place(None, "none.toml", ""), "/home/ada/.local/state/monitor/shop.db");
+        assert_eq!(place(None, "", ""), "/home/ada/.local/state/monitor/shop.db");
+        for (file, db) in
+            [("bad.toml", ""), ("folder.toml", ""), ("list.toml", ""), ("missing.toml", ""), ("", "/env/")]
+        {
+            let place = place(None, file, db);
+            assert!(place.starts_with("unknown: monitored: "), "{file} {db}: {place}");
+        }
     }
 
     #[test]

@@ -14,8 +14,9 @@ use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 const FIRST_FREE: i32 = 3;
 
 /// The most descriptors that the child of a fork closes: more than the recorder ever has open at once, which are the
-/// database, its log and index, a second connection to them, a folder, and the ring file of a dead process.
-const OPEN_MAX: usize = 32;
+/// database, its log and index, a second connection to them, a folder, and the ring file of a dead process. The rest is
+/// for the program's files of keys, of which each has two connections with three descriptors.
+const OPEN_MAX: usize = 128;
 
 /// A descriptor that the child of a fork closes, with the device and inode of its file. `number` is the descriptor plus
 /// one; 0 marks a free entry, and -1 one that is being filled.

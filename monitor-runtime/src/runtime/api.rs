@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{find_or_start, find_or_start_with, find_running, start};
+use super::{find_or_start, find_running, start_with};
 use crate::alert::Alert;
 use crate::collect::breaker::{self, Event, Statistics};
 use crate::collect::control::{FlushError, Sink};
@@ -28,14 +28,8 @@ use crate::sync::lock;
 #[expect(clippy::needless_pass_by_value, reason = "a configuration is made to be handed over")]
 pub fn init(config: Config) -> Result<(), InitError> {
     config.check()?;
-    let mut first = false;
-    run_guarded(|| {
-        find_or_start_with(|| {
-            first = true;
-            start(Some(&config))
-        })
-    });
-    if first { Ok(()) } else { Err(InitError::Started) }
+    let is_first = run_guarded(|| start_with(&config)).unwrap_or(false);
+    if is_first { Ok(()) } else { Err(InitError::Started) }
 }
 
 /// Waits until everything that any thread has recorded so far is committed to the store.

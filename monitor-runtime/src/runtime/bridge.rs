@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
-use super::{find_or_start, find_running, fork, generation_slot, register};
+use super::{find_or_start, find_running, fork, generation_slot, given_config, register};
 use crate::accountant::Part;
 use crate::call::context::Context;
 use crate::call::log_line;
@@ -144,6 +144,17 @@ pub fn metrics_memory_max() -> usize {
     find_running().map_or(0, |recorder| recorder.rings.home.accountant.limit(Part::Metrics))
 }
 
+/// Returns the name of SQLite's VFS that the store is opened with, for another file of this process. Its locks belong
+/// to the open file, so code that closes the same file elsewhere does not drop them, and the child of a fork closes its
+/// copies of the descriptors. A connection that came through a fork must be neither used nor closed.
+#[must_use]
+pub fn find_vfs() -> &'static str {
+    // The child of a fork closes what its parent had open before it opens something itself.
+    fork::generation();
+    reentrancy::run_guarded(fork::prepare_for_forks);
+    crate::store::find_vfs()
+}
+
 /// Returns a number that differs between a process and the child of its fork.
 #[must_use]
 pub fn generation() -> usize {
@@ -175,14 +186,21 @@ pub fn note_with(place: LogPlace<'_>, say: SayLine<'_>) {
     }
 }
 
-/// Returns the path that the settings name for the store, or `None` if it is kept in memory. It starts the recorder,
-/// because only the recorder knows the settings that the program gives in code.
-#[must_use]
-pub fn store_path() -> Option<PathBuf> {
-    match reentrancy::run_guarded(find_or_start).flatten() {
-        Some(recorder) => recorder.store_path.clone(),
-        None => path_of(&Settings::load(None, is_secure()).0),
-    }
+/// Returns the path that the settings name for the store, or `None` if it is kept in memory. It starts the recorder, so
+/// that a later `init` cannot name another path. The path is the same whether recording is on or off, and whether the
+/// recorder could start or not.
+///
+/// # Errors
+/// A message if the settings file or the path cannot be used: the path that was meant is then not known.
+pub fn store_path() -> Result<Option<PathBuf>, String> {
+    let recorder = reentrancy::run_guarded(find_or_start).flatten();
+    let place = Settings::load_place(given_config(), is_secure());
+    let place = place.map_err(|warning| format!("{}: {}", warning.subject, warning.detail))?;
+    Ok(match (recorder, place) {
+        (Some(recorder), _) => recorder.store_path.clone(),
+        (None, Location::File(path)) => Some(path),
+        (None, Location::Memory) => None,
+    })
 }
 
 /// Returns the path of the store of these settings, or `None` if it is kept in memory.
@@ -224,13 +242,13 @@ pub fn begin(place: &Open, site: Site, parent: Parent) -> bool {
     }
 }
 
-/// Returns true if recording is off in this process: for good, or, before the recorder has started, by environment and
-/// settings file. The recorder is not started.
+/// Returns true if recording is off in this process: for good, or, before the recorder has started, by its settings.
+/// The recorder is not started.
 #[must_use]
 pub fn is_off() -> bool {
     match generation_slot().map(OnceLock::get) {
         Some(Some(recorder)) => recorder.is_none(),
-        Some(None) => !Settings::load(None, is_secure()).0.enabled,
+        Some(None) => !Settings::load(given_config(), is_secure()).0.enabled,
         None => true,
     }
 }

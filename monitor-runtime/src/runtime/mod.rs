@@ -42,6 +42,17 @@ use recorder::Recorder;
 static RECORDERS: [OnceLock<Option<&'static Recorder>>; GENERATIONS] =
     [const { OnceLock::new() }; GENERATIONS];
 
+/// The settings that the program gave to `init`, by generation. A slot is filled before its generation's recorder
+/// starts, and only by the call of `init` that starts the recorder, so the slot never names settings that are not in
+/// force.
+static CONFIGS: [OnceLock<Config>; GENERATIONS] = [const { OnceLock::new() }; GENERATIONS];
+
+/// Returns the settings that the program gave in code: to this process, or to the nearest one it was forked from.
+fn given_config() -> Option<&'static Config> {
+    let generations = fork::generation().saturating_add(1).min(GENERATIONS);
+    CONFIGS[..generations].iter().rev().find_map(OnceLock::get)
+}
+
 /// Returns the slot of this generation's recorder, unless the process lies too many forks down.
 fn generation_slot() -> Option<&'static OnceLock<Option<&'static Recorder>>> {
     RECORDERS.get(fork::generation())
@@ -56,7 +67,21 @@ fn find_running() -> Option<&'static Recorder> {
 /// that must not wait for the start. Callers run this within `run_guarded`, so that monitored calls of a signal handler
 /// that interrupts the start pass through. The start itself is unguarded, so that a fork does not wait for it.
 fn find_or_start() -> Option<&'static Recorder> {
-    find_or_start_with(|| start(None))
+    find_or_start_with(|| start(given_config()))
+}
+
+/// Starts the recorder with settings that the program gives in code, unless that has been done. Returns true if this
+/// call started it, or found that recording is off by these settings.
+fn start_with(config: &Config) -> bool {
+    let mut is_first = false;
+    find_or_start_with(|| {
+        is_first = true;
+        if let Some(slot) = CONFIGS.get(fork::generation()) {
+            let _ = slot.set(config.clone());
+        }
+        start(Some(config))
+    });
+    is_first
 }
 
 fn find_or_start_with(start: impl FnOnce() -> Option<&'static Recorder>) -> Option<&'static Recorder> {

@@ -57,3 +57,4 @@ pub use interface::{BUSY_MAX, Hold, Notice, Retained, SetHold, SetRate, Store, W
 pub use options::StoreOptions;
 pub(crate) use sqlite::RecoveryStep;
 pub use sqlite::SqliteStore;
+pub(crate) use vfs::name as find_vfs;

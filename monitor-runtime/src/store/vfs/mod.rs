@@ -25,7 +25,7 @@ pub(super) const TAKEN: i32 = rusqlite::ffi::SQLITE_IOERR_VNODE;
 const USUAL: &str = if cfg!(windows) { "win32" } else { "unix" };
 
 /// Returns the name of the VFS for the stores of this process.
-pub(super) fn name() -> &'static str {
+pub(crate) fn name() -> &'static str {
     #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
     {
         use std::sync::OnceLock;
