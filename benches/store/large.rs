@@ -41,7 +41,7 @@ const VIEWS: [(&str, &str, f64); 15] = [
         AGGREGATE_MS,
     ),
     ("slowest calls", "SELECT call_id, duration_ms FROM calls ORDER BY duration_ms DESC LIMIT 50", AGGREGATE_MS),
-    ("a tree by its id", "SELECT * FROM calls WHERE trace_id = {trace}", VIEW_MS),
+    ("a tree by its id", "SELECT * FROM calls WHERE trace_id = {trace}", AGGREGATE_MS),
     (
         "callers of the last 100 000 calls",
         "WITH recent AS MATERIALIZED (SELECT * FROM calls WHERE call_id > (SELECT max(call_id) - 100000 FROM calls))
