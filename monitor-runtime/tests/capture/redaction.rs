@@ -284,6 +284,18 @@ fn secrets_within_strings_and_errors_are_redacted_by_their_form() {
         assert_eq!(text!(text), expected);
         assert_eq!(text!(std::io::Error::other(text)), expected);
     }
+    let login = r#"{"user":"ada","password":"hun\"ter2"}"#;
+    let said = r#"{"user":"ada","password":"[redacted]"}"#;
+    assert_eq!(serde_json::from_str::<String>(&json!(login)).unwrap(), said);
+    assert_eq!(text!(std::io::Error::other(login)), said);
+    #[derive(Debug)]
+    #[expect(dead_code, reason = "read by Debug")]
+    struct Login {
+        user: &'static str,
+        password: Option<&'static str>,
+    }
+    let refused = format!("refused {:?}", Login { user: "ada", password: Some(CANARY) });
+    assert_eq!(text!(refused), r#"refused Login { user: "ada", password: Some("[redacted]") }"#);
     let command =
         ["mysql", "--password", CANARY, "--host", "db", "-token", CANARY, "--api-key", "--verbose", "x"];
     assert_eq!(
