@@ -2,8 +2,8 @@
 //!
 //! Takes the pieces that a `Debug` writes; gives the same text, in which the value after a secret name (`password:
 //! "x"`, `"password": Some("x")`, `password=x`, `Password("x")`, `Password { value: "x" }`, `("password", "x")`) is
-//! `"[redacted]"`, and a quoted string of too many characters is cut. The output of derived implementations is read exactly; in other text too much
-//! is redacted rather than too little. The file does not know the type of the value.
+//! `"[redacted]"`, and a quoted string of too many characters is cut. The output of derived implementations is read
+//! exactly; in other text too much is redacted rather than too little. The file does not know the type of the value.
 
 use std::fmt::{self, Debug, Write};
 

@@ -1,8 +1,8 @@
 //! Types whose own code takes a lock.
 //!
 //! Takes the name of a type; answers whether its `Serialize` or its `Debug` is known to take a lock. Such a type is
-//! captured by its name. Its `Serialize` waits for the lock, which the caller may hold. Its `Debug` may not wait, but it
-//! holds the lock while the content is formatted: another thread's `try_lock` fails meanwhile, and a content that
+//! captured by its name. Its `Serialize` waits for the lock, which the caller may hold. Its `Debug` may not wait, but
+//! it holds the lock while the content is formatted: another thread's `try_lock` fails meanwhile, and a content that
 //! panics poisons the lock. The file does not know values.
 
 /// The types whose content lies behind a lock, as the ends of their paths.
