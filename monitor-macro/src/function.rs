@@ -4,6 +4,7 @@
 //! and its body as tokens, which are parsed only where the expansion needs the statements. The options are
 //! not known here.
 
+use monitor_rules::redaction::{is_secret_argument, is_secret_type};
 use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream};
 use quote::{ToTokens, format_ident};
 use syn::ext::IdentExt as _;
@@ -42,6 +43,8 @@ pub(crate) struct Argument {
     pub(crate) shape: Shape,
     /// The names that the pattern binds, in its order.
     pub(crate) bindings: Vec<Ident>,
+    /// The bindings that the pattern takes out of a field or type with the name of a secret.
+    secret_bindings: Vec<Ident>,
     /// A generated name for the whole argument where the pattern has none.
     pub(crate) hidden_name: Ident,
 }
@@ -205,7 +208,7 @@ pub(crate) fn arguments(signature: &Signature) -> Vec<Argument> {
 
 impl Argument {
     fn new(index: usize, typed: &PatType) -> Self {
-        let mut bindings = Bindings(Vec::new());
+        let mut bindings = Bindings::default();
         bindings.visit_pat(&typed.pat);
         let shape = match &*typed.pat {
             Pat::Ident(name) if name.by_ref.is_none() && name.subpat.is_none() && is_binding(&name.ident) => {
@@ -219,7 +222,8 @@ impl Argument {
             pattern: (*typed.pat).clone(),
             ty: (*typed.ty).clone(),
             shape,
-            bindings: bindings.0,
+            bindings: bindings.names,
+            secret_bindings: bindings.secrets,
             hidden_name: format_ident!("__monitor_argument{}", index, span = Span::call_site()),
         }
     }
@@ -232,6 +236,12 @@ impl Argument {
             (Shape::Name, Some(name)) => generated_name(name),
             _ => self.hidden_name.clone(),
         }
+    }
+
+    /// Returns whether the pattern takes the binding out of a secret, as `pw` in `Login { password: pw, .. }` and in
+    /// `Password(pw)`.
+    pub(crate) fn takes_from_secret(&self, binding: &Ident) -> bool {
+        self.secret_bindings.contains(binding)
     }
 
     /// Returns the pattern with every binding by reference, which moves nothing out of the argument.
@@ -293,23 +303,114 @@ fn is_binding(name: &Ident) -> bool {
     !name.unraw().to_string().starts_with(char::is_uppercase)
 }
 
-struct Bindings(Vec<Ident>);
+/// The names that a pattern binds.
+#[derive(Default)]
+struct Bindings {
+    names: Vec<Ident>,
+    /// The names of which a field or type around them has the name of a secret.
+    secrets: Vec<Ident>,
+    /// True within a field or type with the name of a secret.
+    under_secret: bool,
+}
+
+impl Bindings {
+    /// Visits a part of the pattern, which belongs to a secret if `is_secret` is true.
+    fn visit_under(&mut self, is_secret: bool, visit: impl FnOnce(&mut Self)) {
+        let outer = self.under_secret;
+        self.under_secret |= is_secret;
+        visit(self);
+        self.under_secret = outer;
+    }
+}
 
 impl Visit<'_> for Bindings {
     fn visit_pat_ident(&mut self, pattern: &syn::PatIdent) {
         if is_binding(&pattern.ident) || pattern.subpat.is_some() {
-            self.0.push(pattern.ident.clone());
+            self.names.push(pattern.ident.clone());
+            if self.under_secret {
+                self.secrets.push(pattern.ident.clone());
+            }
         }
         visit::visit_pat_ident(self, pattern);
     }
 
-    /// Visits one case only, because `A(x) | B(x)` binds `x` once.
+    fn visit_field_pat(&mut self, field: &syn::FieldPat) {
+        let is_secret = match &field.member {
+            syn::Member::Named(name) => is_secret_argument(&name.unraw().to_string()),
+            syn::Member::Unnamed(_) => false,
+        };
+        self.visit_under(is_secret, |bindings| visit::visit_field_pat(bindings, field));
+    }
+
+    fn visit_pat_struct(&mut self, pattern: &syn::PatStruct) {
+        let is_secret = is_of_secret_type(&pattern.path);
+        self.visit_under(is_secret, |bindings| visit::visit_pat_struct(bindings, pattern));
+    }
+
+    fn visit_pat_tuple_struct(&mut self, pattern: &syn::PatTupleStruct) {
+        let is_secret = is_of_secret_type(&pattern.path);
+        self.visit_under(is_secret, |bindings| visit::visit_pat_tuple_struct(bindings, pattern));
+    }
+
+    /// Takes the names from one case only, because `A(x) | B(x)` binds `x` once. A name is a secret if it is one in any
+    /// of the cases.
     fn visit_pat_or(&mut self, pattern: &syn::PatOr) {
-        if let Some(first) = pattern.cases.first() {
+        let mut cases = pattern.cases.iter();
+        if let Some(first) = cases.next() {
             self.visit_pat(first);
         }
+        let bound = self.names.len();
+        for case in cases {
+            self.visit_pat(case);
+        }
+        self.names.truncate(bound);
     }
 
     /// Skips a constant expression in a pattern, because it binds nothing.
     fn visit_expr(&mut self, _: &syn::Expr) {}
+}
+
+/// Returns whether the path of a struct or variant ends with the name of a secret: `Auth::Password`.
+fn is_of_secret_type(path: &syn::Path) -> bool {
+    path.segments.last().is_some_and(|last| is_secret_type(&last.ident.unraw().to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Function, arguments};
+    use crate::items;
+
+    /// Returns the bindings of a function's arguments; those out of a secret with an exclamation mark.
+    fn bound(head: &str) -> String {
+        let item = items::cut_single(format!("{head} {{}}").parse().expect("tokens")).expect("an item");
+        let function = Function::parse(&item, item.body().expect("a body")).expect("a function");
+        let mut shown = Vec::new();
+        for argument in arguments(&function.signature) {
+            for name in &argument.bindings {
+                let mark = if argument.takes_from_secret(name) { "!" } else { "" };
+                shown.push(format!("{name}{mark}"));
+            }
+        }
+        shown.join(" ")
+    }
+
+    #[test]
+    fn what_a_pattern_takes_out_of_a_secret_is_known() {
+        for (head, expected) in [
+            ("fn f(Login { user, password: pw }: Login)", "user pw!"),
+            ("fn f(&Login { ref user, r#password: ref pw, .. }: &Login)", "user pw!"),
+            ("fn f(Password(p): Password, n: u8)", "p! n"),
+            ("fn f(&auth::Password(ref p): &auth::Password)", "p!"),
+            ("fn f(ApiKey { value }: ApiKey)", "value!"),
+            ("fn f(ApiKey { 0: value }: ApiKey)", "value!"),
+            ("fn f((Some(Password(p)), n): (Option<Password>, u8))", "p! n"),
+            ("fn f(Login { password: Some(Inner { a, b: [c, ..] }), d }: Login)", "a! c! d"),
+            ("fn f((Auth::Basic(p) | Auth::Password(p)): Auth)", "p!"),
+            ("fn f(Login { password: whole @ Secret(inner), n }: Login)", "whole! inner! n"),
+            ("fn f(Token(t): Token, Json(body): Json<Body>, Point { x, y }: Point)", "t body x y"),
+            ("fn f(Login { author: a, passenger: b }: Login, (c, d): (u8, u8))", "a b c d"),
+        ] {
+            assert_eq!(bound(head), expected, "{head}");
+        }
+    }
 }

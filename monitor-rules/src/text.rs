@@ -1,12 +1,13 @@
 //! Removes secrets from within a text: error messages, and strings that are captured under an innocent name.
 //!
-//! Takes a text; gives it with `[redacted]` in place of what is secret by its form: a token behind `Bearer`, the password in a
-//! URL, a JSON Web Token, a private key, an access key of a cloud, the value of `--password` or `password=`. The text is read
-//! once; most texts have no mark of a secret and are given back as they are. It does not know the name of the value.
+//! Takes a text; gives it with `[redacted]` in place of what is secret by its form: a token behind `Bearer`, the
+//! password in a URL, a JSON Web Token, a private key, an access key of a cloud, the value of `--password`,
+//! `password=` or `"password":`. The text is read once; most texts have no mark of a secret and are given back as
+//! they are. It does not know the name of the value.
 
 use std::borrow::Cow;
 
-use crate::redaction::is_secret;
+use crate::redaction::{is_secret, is_secret_type};
 
 /// The text in place of a secret.
 pub const REDACTED: &str = "[redacted]";
@@ -54,6 +55,9 @@ const PROSE: [&str; 22] = [
     "the", "in", "with", "are", "if", "when", "has", "needs", "value",
 ];
 
+/// The values of headers that say that there is no value.
+const NOTHING: [&str; 3] = ["None", "null", "nil"];
+
 /// Returns the text without the secrets in it.
 #[must_use]
 pub fn without_secrets(text: &str) -> Cow<'_, str> {
@@ -93,7 +97,7 @@ fn find(text: &str, at: usize) -> Option<(usize, usize)> {
     let is_word_start = !text[..at].ends_with(|before: char| before.is_alphanumeric());
     match text.as_bytes()[at] {
         b':' if rest.starts_with("://") => in_url(text, at + 3),
-        b':' => header(text, at),
+        b':' => header(text, at).or_else(|| named(text, at)),
         b'=' => assigned(text, at),
         b'-' if rest.starts_with("-----BEGIN ") => private_key(text, at),
         b'-' if rest.starts_with("--") && is_word_start && !text[..at].ends_with('-') => option(text, at),
@@ -103,13 +107,51 @@ fn find(text: &str, at: usize) -> Option<(usize, usize)> {
     }
 }
 
-/// Returns the length of the text up to the end of a word.
+/// Returns the length of the text up to the end of a word. Quotes, brackets and separators belong to the word where
+/// more of the word follows at once: `hun,ter2` is one word, and `x,name=` begins with a word of one letter.
 fn word(text: &str) -> usize {
-    text.find(|char: char| {
-        char.is_whitespace()
-            || matches!(char, '"' | '\'' | ',' | ';' | '&' | ')' | ']' | '}' | '<' | '>' | '`' | '|' | '\\')
+    let is_end = |at: usize, char: char| {
+        let after = &text[at + char.len_utf8()..];
+        match char {
+            '&' | '\\' => true,
+            ',' => !goes_on(after) || begins_assignment(after, false),
+            ';' => !goes_on(after) || begins_assignment(after, true),
+            '<' => at > 0 && (!goes_on(after) || is_tag(after)),
+            '"' | '\'' | ')' | ']' | '}' | '>' | '`' | '|' => !goes_on(after),
+            _ => char.is_whitespace(),
+        }
+    };
+    text.char_indices().find(|(at, char)| is_end(*at, *char)).map_or(text.len(), |(at, _)| at)
+}
+
+/// Returns true if the text after a quote, bracket or separator continues the word before it.
+fn goes_on(after: &str) -> bool {
+    after.starts_with(|char: char| {
+        char.is_alphanumeric()
+            || matches!(char, '!' | '@' | '#' | '$' | '%' | '^' | '*' | '+' | '=' | '~' | '_')
     })
-    .unwrap_or(text.len())
+}
+
+/// Returns true if the text begins with `name=`. A name of several words begins with a capital: `Initial Catalog=`.
+fn begins_assignment(text: &str, may_have_words: bool) -> bool {
+    let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b' ');
+    let length = text.bytes().take(NAME_BYTES_MAX).take_while(is_part).count();
+    let (name, after) = text.split_at(length);
+    let is_name = if name.contains(' ') {
+        may_have_words && name.starts_with(|first: char| first.is_ascii_uppercase())
+    } else {
+        !name.is_empty()
+    };
+    // Base64 ends with one or two of these signs.
+    let has_value = |value: &str| !value.is_empty() && !value.starts_with('=');
+    is_name && after.strip_prefix('=').is_some_and(has_value)
+}
+
+/// Returns true if the text after `<` is the rest of a tag, as in `<br>`.
+fn is_tag(after: &str) -> bool {
+    after
+        .find(|char: char| char == '>' || char.is_whitespace())
+        .is_some_and(|end| after[end..].starts_with('>'))
 }
 
 /// Finds the password of `scheme://user:password@host`, or the token of `scheme://token@host`.
@@ -140,51 +182,232 @@ fn in_url(text: &str, start: usize) -> Option<(usize, usize)> {
     }
 }
 
-/// Finds the value of a header whose name ends before the colon.
+/// Finds the value of a header whose name ends before the colon. The value ends with the quote that it, or the name
+/// before it, began with; without such a quote it ends with the line, because a value may have quotes and brackets in
+/// it.
 fn header(text: &str, colon: usize) -> Option<(usize, usize)> {
-    let before = text[..colon].trim_end_matches(['"', '\'']);
-    let name = name_before(before);
-    if !HEADERS.iter().any(|header| name.eq_ignore_ascii_case(header)) {
+    let name = name_before(without_quotes(&text[..colon]));
+    let is_path = text[colon + 1..].starts_with(':') || text[..colon].ends_with(':');
+    if is_path || !HEADERS.iter().any(|header| name.eq_ignore_ascii_case(header)) {
         return None;
     }
-    let rest = &text[colon + 1..];
-    let skipped = rest.len() - rest.trim_start_matches([' ', '"', '\'']).len();
-    let start = colon + 1 + skipped;
-    let end = text[start..].find(['"', '\'', '\n', '\r', '}', ']']).map_or(text.len(), |end| start + end);
-    (!text[start..].starts_with(REDACTED)).then_some((start, end))
-}
-
-/// Returns the name that a text ends with.
-fn name_before(text: &str) -> &str {
-    let length =
-        text.bytes().rev().take_while(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'));
-    &text[text.len() - length.take(NAME_BYTES_MAX).count()..]
-}
-
-/// Finds the value of `name=value` if the name is that of a secret.
-fn assigned(text: &str, equals: usize) -> Option<(usize, usize)> {
-    let name = name_before(&text[..equals]);
-    let rest = &text[equals + 1..];
-    if name.is_empty() || rest.starts_with(['=', '>', '~']) || !is_secret(name) {
-        return None;
-    }
-    value(text, equals + 1)
-}
-
-/// Finds a value that may be in quotes.
-fn value(text: &str, start: usize) -> Option<(usize, usize)> {
+    let start = colon + 1 + blanks(&text[colon + 1..]);
     let rest = &text[start..];
-    let opening = rest.starts_with(['"', '\'']).then(|| &rest[..1]);
-    let escaped = rest.starts_with("\\\"");
-    let (skipped, length) = match opening {
-        Some(quote) => (1, rest[1..].find(quote).unwrap_or(rest.len() - 1)),
-        None if escaped => (2, word(&rest[2..])),
-        None => (0, word(rest)),
+    let is_nothing = |word: &str| {
+        let after = rest.strip_prefix(word);
+        after.is_some_and(|after| {
+            after.trim().is_empty() || after.starts_with([',', '}', ')', ']', '"', '\n'])
+        })
     };
-    let found = &rest[skipped..skipped + length];
-    let is_value = !found.is_empty() && !found.starts_with(REDACTED) && !found.starts_with(['$', '<', '%']);
-    // Without quotes, a value `[redacted]` is found as `[redacted`, because a word ends before a bracket.
-    (is_value && !found.starts_with("[redacted")).then_some((start + skipped, start + skipped + length))
+    if rest.trim_start_matches('[').starts_with(&REDACTED[1..]) || NOTHING.into_iter().any(is_nothing) {
+        return None;
+    }
+    if let Some((start, end)) = quoted(text, colon + 1) {
+        let after = text[end..].trim_start_matches(['\\', '"', '\'']);
+        if !after.starts_with(['=', ';']) {
+            return is_value(&text[start..end]).then_some((start, end));
+        }
+    }
+    let name_start = without_quotes(&text[..colon]).len() - name.len();
+    let is_name_closed = text[..colon].ends_with(['"', '\'']);
+    let length = match opening_before(&text[..name_start]).filter(|_| !is_name_closed) {
+        Some(opening) => closing(rest, opening),
+        None => rest.len(),
+    };
+    let line = &rest[..length];
+    // A text that was escaped has its ends of lines as letters.
+    let line_end = [line.find(['\n', '\r']), line.find("\\r\\n")].into_iter().flatten().min();
+    Some((start, start + line_end.unwrap_or(length)))
+}
+
+/// Finds the value of `name: "value"` or `"name":"value"` if the name is that of a secret. A value without quotes is
+/// not looked for, because a sentence may follow the colon: `password: too short`.
+fn named(text: &str, colon: usize) -> Option<(usize, usize)> {
+    let (start, end) = quoted(text, colon + 1)?;
+    let before = without_quotes(&text[..colon]);
+    let is_quoted = text[before.len()..colon].contains(['"', '\'']);
+    let is_secret = is_secret_in_quotes(before, is_quoted, &text[start..end]);
+    (is_secret && is_value(&text[start..end])).then_some((start, end))
+}
+
+/// Returns true if the text before a value in quotes ends with the name of a secret. Within a sentence, words such as
+/// `token` may mean something else (`unexpected token: "}"`): there the value has to look like a secret too. A quote
+/// that the name began with is closed where the value seems to begin (`"password: "`).
+fn is_secret_in_quotes(before: &str, is_quoted: bool, value: &str) -> bool {
+    let name = name_before(before);
+    let before = &before[..before.len() - name.len()];
+    if !is_secret(name) || (!is_quoted && before.ends_with(['"', '\'', '`'])) {
+        return false;
+    }
+    let sentence = before.trim_end_matches([' ', '\t']);
+    let is_in_sentence = !is_quoted && sentence.ends_with(char::is_alphanumeric);
+    !is_in_sentence || is_secret_type(name) || (value.len() >= 6 && is_mixed(value))
+}
+
+/// Returns the text without the quotes, backslashes and blanks at its end.
+fn without_quotes(text: &str) -> &str {
+    text.trim_end_matches(['"', '\'', '\\', ' ', '\t'])
+}
+
+/// Returns the number of spaces and tabs that a text begins with.
+fn blanks(text: &str) -> usize {
+    text.len() - text.trim_start_matches([' ', '\t']).len()
+}
+
+/// A quote that opens a value, with the backslashes before it: the quotes within a quoted text have one, and those
+/// within a text in such a text have three.
+#[derive(Clone, Copy)]
+struct Opening {
+    quote: u8,
+    backslashes: usize,
+}
+
+impl Opening {
+    fn len(self) -> usize {
+        self.backslashes + 1
+    }
+}
+
+/// Returns the quote that a text begins with.
+fn opening(text: &str) -> Option<Opening> {
+    let backslashes = text.bytes().take_while(|byte| *byte == b'\\').count();
+    let quote = text.as_bytes().get(backslashes).copied();
+    quote.filter(|quote| matches!(quote, b'"' | b'\'')).map(|quote| Opening { quote, backslashes })
+}
+
+/// Returns the quote that a text ends with, which may be that of a piece of code in a sentence.
+fn opening_before(text: &str) -> Option<Opening> {
+    let backslashes = text.bytes().rev().skip(1).take_while(|byte| *byte == b'\\').count();
+    let quote = text.bytes().next_back();
+    quote.filter(|quote| matches!(quote, b'"' | b'\'' | b'`')).map(|quote| Opening { quote, backslashes })
+}
+
+/// Returns the length of the text up to the quote that closes it, or of the whole text if it was cut. A quote within
+/// the value has more backslashes before it than the opening one.
+fn closing(text: &str, opening: Opening) -> usize {
+    let mut run: usize = 0;
+    for (at, byte) in text.bytes().enumerate() {
+        let escapes = run.saturating_sub(opening.backslashes) / opening.len();
+        match byte {
+            b'\\' => run += 1,
+            _ if byte == opening.quote && escapes.is_multiple_of(2) => {
+                return at - run.min(opening.backslashes);
+            }
+            _ => run = 0,
+        }
+    }
+    text.len()
+}
+
+/// Finds the content of the quotes that follow, also behind the names of types and in a list: `"x"`, `\"x\"`,
+/// `Some("x")`, `["x", "y"]`.
+fn quoted(text: &str, from: usize) -> Option<(usize, usize)> {
+    let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
+    let skip_space = |at: usize| text.len() - text[at..].trim_start().len();
+    let mut start = from + blanks(&text[from..]);
+    loop {
+        let name = text[start..].bytes().take_while(is_part).count();
+        if name == 0 || !text[start + name..].starts_with('(') {
+            break;
+        }
+        start = skip_space(start + name + 1);
+    }
+    let is_list = text[start..].starts_with('[');
+    if is_list {
+        start = skip_space(start + 1);
+    } else if text[start..].starts_with('b') {
+        // The bytes of a text: `b"x"`.
+        start += 1;
+    }
+    let opened = opening(&text[start..])?;
+    let content = start + opened.len();
+    let mut end = content + closing(&text[content..], opened);
+    if !is_list {
+        return Some((content, end));
+    }
+    // A list is taken with its quotes.
+    let is_separator = |char: char| char == ',' || char.is_whitespace();
+    loop {
+        let after = text[end..].trim_start_matches('\\');
+        let after = after.strip_prefix(char::from(opened.quote)).unwrap_or(after);
+        let next = after.trim_start_matches(is_separator);
+        match opening(next).filter(|_| next.len() < after.len()) {
+            Some(opened) => {
+                let content = text.len() - next.len() + opened.len();
+                end = content + closing(&text[content..], opened);
+            }
+            None => return Some((start, text.len() - after.len())),
+        }
+    }
+}
+
+/// Returns the name that a text ends with. The letter of an escape sequence (`\n`) is not a part of it.
+fn name_before(text: &str) -> &str {
+    let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+    let length = text.bytes().rev().take(NAME_BYTES_MAX).take_while(is_part).count();
+    let (before, name) = text.split_at(text.len() - length);
+    let is_escaped = before.ends_with('\\') && name.starts_with(['n', 'r', 't']);
+    if is_escaped { &name[1..] } else { name }
+}
+
+/// Finds the value of `name=value` if the name is that of a secret. Spaces around the sign are allowed before quotes
+/// only.
+fn assigned(text: &str, equals: usize) -> Option<(usize, usize)> {
+    let rest = &text[equals + 1..];
+    if rest.starts_with(['=', '>', '~']) {
+        return None;
+    }
+    let in_quotes = quoted(text, equals + 1);
+    let before = &text[..equals];
+    if is_secret(name_before(before)) {
+        let (start, end) = in_quotes.unwrap_or_else(|| (equals + 1, equals + 1 + word(rest)));
+        let is_whole_placeholder = in_quotes.is_none() && is_placeholder(rest);
+        return (is_value(&text[start..end]) && !is_whole_placeholder).then_some((start, end));
+    }
+    let (start, end) = in_quotes?;
+    let (name, value) = (without_quotes(before), &text[start..end]);
+    let is_quoted = name.len() < before.trim_end().len();
+    let has_opened = opening_before(&name[..name.len() - name_before(name).len()]).is_some();
+    let is_found = is_quoted == has_opened && is_secret_in_quotes(name, is_quoted, value) && is_value(value);
+    is_found.then_some((start, end))
+}
+
+/// Returns true if a text, which is all of a value, is no placeholder, and nothing that was redacted before.
+fn is_value(found: &str) -> bool {
+    // Without quotes, a value `[redacted]` may be found as `[redacted`.
+    !found.is_empty() && !found.starts_with("[redacted") && placeholder(found) != Some(found.len())
+}
+
+/// Returns true if the first word of a text is a placeholder as a whole: `$NAME`, `${name}`, `<name>`, `%s` or
+/// `%NAME%`.
+fn is_placeholder(text: &str) -> bool {
+    placeholder(text).is_some_and(|length| word(&text[length..]) == 0)
+}
+
+/// Returns the length of the placeholder that a text begins with.
+fn placeholder(text: &str) -> Option<usize> {
+    let run = |from: usize, is_part: fn(u8) -> bool| {
+        text.bytes().skip(from).take_while(|byte| is_part(*byte)).count()
+    };
+    let is_capital = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b' ');
+    let closed = |from: usize, length: usize, close: &str| {
+        (length > 0 && text[from + length..].starts_with(close)).then_some(from + length + close.len())
+    };
+    match text.as_bytes() {
+        [b'$', b'{', ..] => closed(2, run(2, is_name), "}"),
+        [b'$', b'(', ..] => closed(2, run(2, |byte| !matches!(byte, b')' | b'"' | b'\'' | b'\n')), ")"),
+        [b'$', ..] => Some(1 + run(1, is_capital)).filter(|length| *length > 1),
+        [b'<', ..] => closed(1, run(1, is_name), ">"),
+        [b'%', b'(' | b'{', ..] => {
+            closed(2, run(2, is_name), if text.starts_with("%(") { ")s" } else { "}" })
+        }
+        [b'%', ..] => {
+            let is_letter = text[1..].starts_with(|char: char| char.is_ascii_alphabetic());
+            closed(1, run(1, is_capital), "%").or_else(|| is_letter.then_some(2))
+        }
+        _ => None,
+    }
 }
 
 /// Finds the key between the lines of a private key, which may be cut.
@@ -217,10 +440,16 @@ fn option(text: &str, at: usize) -> Option<(usize, usize)> {
     if skipped == 0 || after[..skipped].trim().is_empty() && after[..skipped].len() > 1 {
         return None;
     }
-    let length = word(&text[start..]);
+    // The first quotes may close those of the option.
+    let between = after[..skipped].trim_start_matches(['"', '\'', '\\']);
+    let length = match opening_before(between) {
+        Some(opening) => closing(&text[start..], opening),
+        None => word(&text[start..]),
+    };
     let found = &text[start..start + length];
-    let is_value = !found.is_empty() && !found.starts_with(['-', '[', '<']) && !PROSE.contains(&found);
-    is_value.then_some((start, start + length))
+    let is_word =
+        !found.starts_with(['-', '[']) && !PROSE.contains(&found) && !is_placeholder(&text[start..]);
+    (is_word && is_value(found)).then_some((start, start + length))
 }
 
 /// Finds the token behind `Bearer`, or the user and password behind `Basic`.
@@ -236,14 +465,18 @@ fn credentials(text: &str, at: usize) -> Option<(usize, usize)> {
     };
     let length = rest.bytes().take_while(|byte| is_part(*byte)).count();
     let found = rest[..length].trim_end_matches('.');
-    let has = |test: fn(&u8) -> bool| found.bytes().any(|byte| test(&byte));
-    let is_mixed = has(u8::is_ascii_digit) || (has(u8::is_ascii_uppercase) && has(u8::is_ascii_lowercase));
     let is_token = if is_bearer {
-        (found.len() >= 6 && is_mixed) || found.len() >= 20
+        (found.len() >= 6 && is_mixed(found)) || found.len() >= 20
     } else {
-        found.len() >= 8 && is_mixed && has(u8::is_ascii_lowercase)
+        found.len() >= 8 && is_mixed(found) && found.bytes().any(|byte| byte.is_ascii_lowercase())
     };
     is_token.then(|| (start, start + found.len()))
+}
+
+/// Returns true if a word has digits, or letters of both cases, as few words of a sentence have.
+fn is_mixed(word: &str) -> bool {
+    let has = |test: fn(&u8) -> bool| word.bytes().any(|byte| test(&byte));
+    has(u8::is_ascii_digit) || (has(u8::is_ascii_uppercase) && has(u8::is_ascii_lowercase))
 }
 
 /// Finds a key that begins as those of a service do.
@@ -306,6 +539,162 @@ mod tests {
         assert_eq!(without_secrets(&JWT[..30]), "[redacted]");
     }
 
+    /// Checks that each text becomes the one beside it, and that a second time changes nothing.
+    fn check(cases: &[(&str, &str)]) {
+        for (text, expected) in cases {
+            assert_eq!(without_secrets(text), *expected, "{text}");
+            assert_eq!(without_secrets(expected), *expected, "redacted twice: {text}");
+        }
+    }
+
+    #[test]
+    fn a_value_that_begins_like_a_placeholder_is_redacted_and_a_placeholder_stays() {
+        check(&[
+            ("GET /login?password=%40dmin123&x=1", "GET /login?password=[redacted]&x=1"),
+            ("?token=%2Fabcdef123456", "?token=[redacted]"),
+            ("?token=%ab%cd HTTP/1.1", "?token=[redacted] HTTP/1.1"),
+            ("password=$ecret123 host=db", "password=[redacted] host=db"),
+            ("--password=$ecret", "--password=[redacted]"),
+            ("--password $ecret -h db", "--password [redacted] -h db"),
+            ("password=$2b$12$abcdefghijkl", "password=[redacted]"),
+            ("password=$Up3r", "password=[redacted]"),
+            ("password=${PW:-hunter2} x", "password=[redacted]} x"),
+            ("password=<3hearts host=db", "password=[redacted] host=db"),
+            ("password=%dmin", "password=[redacted]"),
+            ("--password <3hearts", "--password [redacted]"),
+        ]);
+        for text in [
+            "psql password=$PASSWORD host=$HOST",
+            "password=${DB_PASSWORD}",
+            "password=\"$PGPASSWORD\"",
+            "export TOKEN=$(cat /run/token)",
+            "UPDATE users SET password=$1, name=$2",
+            "password=<password>",
+            "password=<your password> host=db",
+            "?token=%s&page=%d",
+            "password=%PASSWORD%",
+            "password=%(password)s",
+            "token=%{token}",
+            "--token=<TOKEN>",
+            "--password $PASSWORD",
+        ] {
+            assert_eq!(without_secrets(text), text);
+        }
+    }
+
+    #[test]
+    fn the_value_of_a_header_ends_with_its_line_or_with_the_quote_it_began_with() {
+        check(&[
+            ("Cookie: prefs={\"a\":1}; sid=s3cr3tvalue", "Cookie: [redacted]"),
+            ("Cookie: a=[1]; session=s3cr3t\nHost: a", "Cookie: [redacted]\nHost: a"),
+            ("Cookie: \"a\"=1; sid=s3cr3t", "Cookie: [redacted]"),
+            (
+                "Authorization: Digest username=\"ada\", response=\"6629fae\"\r\nHost: a",
+                "Authorization: [redacted]\r\nHost: a",
+            ),
+            (
+                "curl -H \"Authorization: Bearer s3cr3t\" https://a/b",
+                "curl -H \"Authorization: [redacted]\" https://a/b",
+            ),
+            ("curl -H 'Cookie: a=\"1\"; sid=s3cr3t' https://a", "curl -H 'Cookie: [redacted]' https://a"),
+            (
+                "{\"authorization\": \"Digest a=\\\"1\\\", b=2\", \"n\": 1}",
+                "{\"authorization\": \"[redacted]\", \"n\": 1}",
+            ),
+            ("H { cookie: Some(\"a=[1]; sid=s3cr3t\"), n: 1 }", "H { cookie: Some(\"[redacted]\"), n: 1 }"),
+            ("H { cookie: None, n: 1 }", "H { cookie: None, n: 1 }"),
+            ("send `Authorization: Bearer s3cr3t` first", "send `Authorization: [redacted]` first"),
+            (
+                "{\"Cookie\":[\"a=1\",\"sid=s3cr3t\"],\"Accept\":[\"*/*\"]}",
+                "{\"Cookie\":[[redacted]],\"Accept\":[\"*/*\"]}",
+            ),
+            (
+                "{\"raw\":\"{\\\"cookie\\\":\\\"a=\\\\\\\"s3cr3t\\\\\\\"; b=1\\\",\\\"n\\\":1}\"}",
+                "{\"raw\":\"{\\\"cookie\\\":\\\"[redacted]\\\",\\\"n\\\":1}\"}",
+            ),
+            (
+                "raw \"GET /\\r\\nCookie: a=1\\r\\nHost: a\"",
+                "raw \"GET /\\r\\nCookie: [redacted]\\r\\nHost: a\"",
+            ),
+        ]);
+    }
+
+    #[test]
+    fn a_value_with_separators_and_escaped_quotes_in_it_is_redacted_as_a_whole() {
+        check(&[
+            ("password=hun,ter2", "password=[redacted]"),
+            ("password=hun,ter2, host=db", "password=[redacted], host=db"),
+            ("user=ada,password=hun)ter2,host=db", "user=ada,password=[redacted],host=db"),
+            (
+                "Server=a;Password=hun;ter2;Initial Catalog=b",
+                "Server=a;Password=[redacted];Initial Catalog=b",
+            ),
+            ("password=bob's}1 host=db", "password=[redacted] host=db"),
+            ("(password=hunter2)", "(password=[redacted])"),
+            ("{\"query\":\"token=abc\",\"n\":1}", "{\"query\":\"token=[redacted]\",\"n\":1}"),
+            ("token=abc<br>next", "token=[redacted]<br>next"),
+            ("token=abc,def==", "token=[redacted]"),
+            ("password=\"ab\\\"cd\"", "password=\"[redacted]\""),
+            ("password=\"ab\\\\\" n=1", "password=\"[redacted]\" n=1"),
+            ("say \"password=\\\"ab cd\\\" n=1\"", "say \"password=\\\"[redacted]\\\" n=1\""),
+            ("--password 'hun ter2' -h db", "--password '[redacted]' -h db"),
+            ("password=\"never closed", "password=\"[redacted]"),
+        ]);
+    }
+
+    #[test]
+    fn values_in_quotes_behind_a_colon_are_redacted_by_their_name() {
+        check(&[
+            ("{\"user\":\"ada\",\"password\":\"hunter2\"}", "{\"user\":\"ada\",\"password\":\"[redacted]\"}"),
+            ("{ \"password\" : \"hun\\\"ter2\", \"n\": 1 }", "{ \"password\" : \"[redacted]\", \"n\": 1 }"),
+            (
+                "refused Login { user: \"ada\", password: \"hunter2\" }",
+                "refused Login { user: \"ada\", password: \"[redacted]\" }",
+            ),
+            ("L { api_key: Some(\"hunter2\"), n: 1 }", "L { api_key: Some(\"[redacted]\"), n: 1 }"),
+            ("L { pin: Pin(Some(b\"hunter2\")) }", "L { pin: Pin(Some(b\"[redacted]\")) }"),
+            (
+                "L {\n    token: Some(\n        \"hunter2\",\n    ),\n}",
+                "L {\n    token: Some(\n        \"[redacted]\",\n    ),\n}",
+            ),
+            ("{'token': 'hunter2', 'n': 1}", "{'token': '[redacted]', 'n': 1}"),
+            ("{\"tokens\": [\"a\", \"b\"], \"n\": 1}", "{\"tokens\": [[redacted]], \"n\": 1}"),
+            (
+                "body: \"{\\\"password\\\":\\\"hun\\\\\\\"ter2\\\",\\\"n\\\":1}\"",
+                "body: \"{\\\"password\\\":\\\"[redacted]\\\",\\\"n\\\":1}\"",
+            ),
+            (
+                "{\"user.password\":\"x\",\"New password\":\"y\"}",
+                "{\"user.password\":\"[redacted]\",\"New password\":\"[redacted]\"}",
+            ),
+            ("{\"password\":\"cut off her", "{\"password\":\"[redacted]"),
+            ("logged in with password: \"hunter2\"", "logged in with password: \"[redacted]\""),
+            ("invalid token: \"abc123def\"", "invalid token: \"[redacted]\""),
+            ("password = \"hunter2\"", "password = \"[redacted]\""),
+            ("UPDATE u SET password = 'hunter2', n = 'x'", "UPDATE u SET password = '[redacted]', n = 'x'"),
+        ]);
+        for text in [
+            "password: too short",
+            "password: Option<String>",
+            "missing field: \"password\"",
+            "unexpected token: \"}\"",
+            "expected \"password: \" but got \"user: \"",
+            "cookie-pair = cookie-name \"=\" cookie-value",
+            "Cookie::parse(\"x\") in cookie::parse",
+            "start(&[\"--no-token\"]); ask(\"--token\"), \"x\"",
+            "unexpected token: 'identifier' at line 3",
+            "expected token = \";\"",
+            "secretary: \"Ann\"",
+            "{\"total_tokens\":57,\"password\":null}",
+            "{\"password\":\"\",\"name\":\"ada\"}",
+            "{\"password\":\"${PASSWORD}\",\"token\":\"<token>\"}",
+            "if token == \"x\" && secret != \"y\" {",
+            "tokens::parse(\"x\")",
+        ] {
+            assert_eq!(without_secrets(text), text);
+        }
+    }
+
     #[test]
     fn texts_without_secrets_are_not_touched() {
         for text in [
@@ -341,7 +730,7 @@ mod tests {
     fn any_cut_of_any_text_is_read_without_a_panic() {
         let all = format!(
             "é Bearer {JWT} postgres://ü:ß@日 password=\"ä --token 'ö -----BEGIN PRIVATE KEY----- ü Authorization: é"
-        );
+        ) + "\ncookie: Some([\\\"ü\\\\\\\"\", 'é']) \"token\": [\\\\\\\"ä\"é, \"ö\"] password=%ü ${é <日 ä>,é;ö=ü";
         let places: Vec<usize> = all.char_indices().map(|(at, _)| at).collect();
         for (at, start) in places.iter().enumerate() {
             for end in &places[at..] {

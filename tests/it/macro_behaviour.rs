@@ -514,6 +514,52 @@ fn m65_options_do_what_they_say() {
 }
 
 #[test]
+fn what_an_argument_takes_out_of_a_secret_is_redacted() {
+    struct Login {
+        user: &'static str,
+        password: &'static str,
+    }
+    struct Password(&'static str);
+    #[derive(Debug)]
+    struct ApiKey {
+        #[expect(dead_code, reason = "read by Debug")]
+        value: &'static str,
+    }
+    #[monitor]
+    fn login(Login { user, password: pw }: Login) -> usize {
+        user.len() + pw.len()
+    }
+    #[monitor]
+    fn check(Password(p): &Password) -> usize {
+        p.len()
+    }
+    #[monitor]
+    async fn later((Password(ref p), n): (Password, u8)) -> usize {
+        p.len() + usize::from(n)
+    }
+    #[monitor]
+    fn named(k: &ApiKey) -> bool {
+        std::ptr::eq(k, k)
+    }
+    let records = recorded("what_an_argument_takes_out_of_a_secret_is_redacted", 4, || {
+        login(Login { user: "ada", password: "hunter2" });
+        check(&Password("hunter2"));
+        block_on(later((Password("hunter2"), 5)));
+        named(&ApiKey { value: "hunter2" });
+    });
+    let args: Vec<String> = records.iter().map(|record| shown(record.args.as_ref()).to_string()).collect();
+    assert_eq!(
+        args,
+        [
+            r#"{"user":"ada","pw":"[redacted]"}"#,
+            r#"{"p":"[redacted]"}"#,
+            r#"{"p":"[redacted]","n":5}"#,
+            r#"{"k":"ApiKey { \"[redacted]\" }"}"#,
+        ]
+    );
+}
+
+#[test]
 fn results_of_functions_named_after_secrets_and_arguments_shown_as_secrets_are_redacted() {
     #[monitor]
     fn get_token(fails: bool) -> Result<String, String> {

@@ -41,8 +41,10 @@ impl Expansion<'_> {
                     return None;
                 }
                 let text = name.unraw().to_string();
-                let redacted =
-                    listed(&options.redact) || is_secret_argument(&text) || is_shown_as_secret(options, name);
+                let redacted = listed(&options.redact)
+                    || is_secret_argument(&text)
+                    || argument.takes_from_secret(name)
+                    || is_shown_as_secret(options, name);
                 let cfg = argument.attributes.iter().filter(|attribute| is_cfg(attribute)).collect();
                 let literal = LitStr::new(&text, Span::call_site());
                 let is_primitive = argument.shape == Shape::Name && returns::is_primitive(&argument.ty);

@@ -1,9 +1,9 @@
 //! Values captured by their `Debug`: the text it writes, cleaned of secrets before any of it is stored.
 //!
 //! Takes the pieces that a `Debug` writes; gives the same text, in which the value after a secret name (`password:
-//! "x"`, `"password": Some("x")`, `password=x`, `Password("x")`, `("password", "x")`) is `"[redacted]"`, and a quoted
-//! string of too many characters is cut. The output of derived implementations is read exactly; in other text too much
-//! is redacted rather than too little. The file does not know the type of the value.
+//! "x"`, `"password": Some("x")`, `password=x`, `Password("x")`, `Password { value: "x" }`, `("password", "x")`) is
+//! `"[redacted]"`, and a quoted string of too many characters is cut. The output of derived implementations is read
+//! exactly; in other text too much is redacted rather than too little. The file does not know the type of the value.
 
 use std::fmt::{self, Debug, Write};
 
@@ -37,6 +37,8 @@ enum Separator {
     Equals,
     /// `Name(value`
     Parenthesis,
+    /// `Name { field: value`
+    Brace,
     /// `("name", value`
     Comma,
 }
@@ -160,6 +162,7 @@ impl Scanner<'_, '_> {
                     continue;
                 }
                 b' ' => self.end_name(),
+                b'{' if self.name.is_some() => break,
                 b'{' | b'}' | b'[' | b']' | b')' | b'.' => {
                     if byte == b'}' {
                         self.header = Header::None;
@@ -224,7 +227,8 @@ impl Scanner<'_, '_> {
             self.name = None;
             return;
         };
-        let looks_secret = if before == Separator::Parenthesis { is_secret_type } else { is_secret };
+        let is_of_type = matches!(before, Separator::Parenthesis | Separator::Brace);
+        let looks_secret = if is_of_type { is_secret_type } else { is_secret };
         let header = self.header;
         let (is_name, is_secret) = self.text.stored(name.start, name.end).map_or((false, false), |text| {
             let is_header = header == Header::Secret && before == Separator::Colon && is_name_of_value(text);
@@ -241,7 +245,7 @@ impl Scanner<'_, '_> {
                 Separator::Colon => (" ", End::Comma),
                 Separator::Equals => ("", End::Word { has_begun: false }),
                 Separator::Parenthesis => ("", End::Bracket),
-                Separator::Comma => (" ", End::Bracket),
+                Separator::Comma | Separator::Brace => (" ", End::Bracket),
             };
             self.text.store(separator);
             self.text.store(REDACTED);
@@ -300,6 +304,7 @@ impl Scanner<'_, '_> {
             ':' => self.mode = Mode::Value(Separator::Colon),
             '=' => self.mode = Mode::Value(Separator::Equals),
             '(' if follows_at_once => self.mode = Mode::Value(Separator::Parenthesis),
+            '{' if self.name.is_some() => self.mode = Mode::Value(Separator::Brace),
             ',' if leads_tuple => self.mode = Mode::Value(Separator::Comma),
             _ if character.is_whitespace() => return,
             _ => {

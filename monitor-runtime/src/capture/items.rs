@@ -4,12 +4,14 @@
 //! `Debug` is not used, because it walks through all items even after its writes are refused. The file does not know
 //! the items.
 
+use std::any::type_name;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, HashSet, LinkedList, VecDeque};
 use std::fmt::Debug;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use super::containers::{Entries, Sequence};
+use super::locks;
 use super::token;
 use super::value_writer::{Stopped, ValueWriter};
 
@@ -22,6 +24,15 @@ pub trait DebugItems {
     fn write(&self, out: &mut ValueWriter<'_>) -> Result<(), Stopped>;
 }
 
+/// Writes an item by its `Debug`, unless that would take a lock.
+fn debug<T: Debug>(item: &T, out: &mut ValueWriter<'_>) -> Result<(), Stopped> {
+    let type_name = type_name::<T>();
+    if locks::is_taken_to_debug(type_name) {
+        return out.name(token::NAME, type_name.trim_start_matches('&'));
+    }
+    out.debug(item)
+}
+
 fn sequence<T: Debug>(
     out: &mut ValueWriter<'_>,
     len: usize,
@@ -29,7 +40,7 @@ fn sequence<T: Debug>(
 ) -> Result<(), Stopped> {
     let mut sequence = Sequence::open(out, Some(len))?;
     for item in items {
-        sequence.item(std::any::type_name::<T>(), |out| out.debug(&item))?;
+        sequence.item(type_name::<T>(), |out| debug(&item, out))?;
     }
     sequence.end()
 }
@@ -41,8 +52,8 @@ fn map<K: Debug, V: Debug>(
 ) -> Result<(), Stopped> {
     let mut map = Entries::open(out, Some(len))?;
     for (key, value) in entries {
-        map.key(std::any::type_name::<K>(), |out| out.debug(&key))?;
-        map.value(std::any::type_name::<V>(), |out| out.debug(&value))?;
+        map.key(type_name::<K>(), |out| debug(&key, out))?;
+        map.value(type_name::<V>(), |out| debug(&value, out))?;
     }
     map.end()
 }

@@ -205,6 +205,9 @@ impl<'d, 'b> Serializer for &'d mut ValueWriter<'b> {
         if name.starts_with("$serde_json::private::") {
             return Ok(Entries::open_transparent(self));
         }
+        if is_secret_type(name) {
+            return Err(self.redacted());
+        }
         Entries::open(self, Some(len))
     }
     fn serialize_struct_variant(
@@ -215,6 +218,9 @@ impl<'d, 'b> Serializer for &'d mut ValueWriter<'b> {
         len: usize,
     ) -> Result<Self::SerializeStructVariant, Stopped> {
         open_tag(self, variant)?;
+        if is_secret_type(variant) {
+            return Err(self.redacted());
+        }
         Ok(Tagged { content: Entries::open(self, Some(len))? })
     }
 }

@@ -133,7 +133,8 @@ fn debug_is_a_text() {
     assert_eq!(json!(DebugOnly(1)), "\"DebugOnly(1)\"");
     assert_eq!(json!(&Some(DebugOnly(1))), "\"Some(DebugOnly(1))\"");
     assert_eq!(json!(format_args!("a \"b\"")), r#""a \"b\"""#);
-    assert_eq!(json!(Mutex::new(DebugOnly(1))), "\"Mutex { data: DebugOnly(1), poisoned: false, .. }\"");
+    let name = format!("\"[{}]\"", std::any::type_name::<Mutex<DebugOnly>>());
+    assert_eq!(json!(Mutex::new(DebugOnly(1))), name);
     assert_eq!(json!(RefCell::new(DebugOnly(1))), "\"RefCell { value: DebugOnly(1) }\"");
 }
 

@@ -168,6 +168,43 @@ fn contents_of_variants_and_newtypes_are_redacted_by_the_type_name() {
 }
 
 #[test]
+fn named_fields_of_a_type_or_variant_with_a_secret_name_are_redacted() {
+    #[derive(Serialize, Debug)]
+    struct ApiKey {
+        value: &'static str,
+    }
+    #[derive(Serialize, Debug)]
+    enum Auth {
+        Password {
+            value: &'static str,
+            rounds: u8,
+        },
+        Other {
+            value: ApiKey,
+        },
+        #[serde(untagged)]
+        Secret {
+            value: &'static str,
+        },
+    }
+    let auths = || {
+        [
+            Auth::Password { value: CANARY, rounds: 3 },
+            Auth::Other { value: ApiKey { value: CANARY } },
+            Auth::Secret { value: CANARY },
+        ]
+    };
+    assert_eq!(json!(ApiKey { value: CANARY }), r#""[redacted]""#);
+    assert_eq!(json!((Some(ApiKey { value: CANARY }), 5)), r#"["[redacted]",5]"#);
+    assert_eq!(json!(&auths()[..2]), r#"[{"Password":"[redacted]"},{"Other":{"value":"[redacted]"}}]"#);
+    let shown =
+        r#"[Password { "[redacted]" }, Other { value: ApiKey { "[redacted]" } }, Secret { "[redacted]" }]"#;
+    assert_eq!(debugged(format!("{:?}", auths()).leak()), shown);
+    let lines = debugged(format!("{:#?}", (auths(), 5)).leak());
+    assert!(!lines.contains(CANARY) && lines.ends_with("    5,\n)"), "{lines}");
+}
+
+#[test]
 fn what_debug_writes_is_cleaned_before_it_is_stored() {
     for (written, stored) in [
         (r#"L { password: "hunter2", n: 1 }"#, r#"L { password: "[redacted]", n: 1 }"#),
@@ -199,6 +236,11 @@ fn what_debug_writes_is_cleaned_before_it_is_stored() {
         ("L { password: hunter2", "L { password: \"[redacted]\""),
         ("password:hunter2", "password: \"[redacted]\""),
         ("password:", "password:"),
+        ("Secret{n: 1}, n", "Secret{ \"[redacted]\"}, n"),
+        ("Outer { a: Secret { b: [{\"}\"}], c: 1 }, d: 2 }", "Outer { a: Secret { \"[redacted]\" }, d: 2 }"),
+        ("Secrets { a: 1, b", "Secrets { \"[redacted]\""),
+        ("a secret, { n: 1 }", "a secret, { n: 1 }"),
+        ("Token { n: 1 }", "Token { n: 1 }"),
         ("L { password: }, n", "L { password: \"[redacted]\" }, n"),
         ("L { passwordless: true }", "L { passwordless: true }"),
     ] {
@@ -284,6 +326,18 @@ fn secrets_within_strings_and_errors_are_redacted_by_their_form() {
         assert_eq!(text!(text), expected);
         assert_eq!(text!(std::io::Error::other(text)), expected);
     }
+    let login = r#"{"user":"ada","password":"hun\"ter2"}"#;
+    let said = r#"{"user":"ada","password":"[redacted]"}"#;
+    assert_eq!(serde_json::from_str::<String>(&json!(login)).unwrap(), said);
+    assert_eq!(text!(std::io::Error::other(login)), said);
+    #[derive(Debug)]
+    #[expect(dead_code, reason = "read by Debug")]
+    struct Login {
+        user: &'static str,
+        password: Option<&'static str>,
+    }
+    let refused = format!("refused {:?}", Login { user: "ada", password: Some(CANARY) });
+    assert_eq!(text!(refused), r#"refused Login { user: "ada", password: Some("[redacted]") }"#);
     let command =
         ["mysql", "--password", CANARY, "--host", "db", "-token", CANARY, "--api-key", "--verbose", "x"];
     assert_eq!(

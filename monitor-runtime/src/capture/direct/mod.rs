@@ -1,14 +1,13 @@
 //! Types that are captured without their traits: primitives, strings and paths, references, options and sequences of
-//! these, by copying; locks, without waiting for them.
+//! these, by copying; locks, by their names, because a look at the content takes the lock.
 //!
 //! Takes a value of such a type; gives tokens, in the shape that `serialize` gives the same value, except for paths
-//! that are not Unicode and for locks. Where no user code is called nothing can panic, so no sandbox is set up: a
+//! that are not Unicode and for locks. No user code is called and nothing can panic, so no sandbox is set up: a
 //! number or a short string costs its copy. The file does not know the budget of time.
 
 use std::any::type_name;
 use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
-use std::fmt::Debug;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, RwLock};
@@ -20,8 +19,6 @@ mod numbers;
 
 /// A type that is captured without its own traits.
 pub trait Direct {
-    /// True if the capture calls user code.
-    const CALLS_USER_CODE: bool = false;
     /// Captures a value that stands alone.
     fn capture(&self, writer: &mut Writer<'_>);
     /// Captures a value within another.
@@ -62,7 +59,6 @@ impl Direct for String {
 }
 
 impl<T: Direct + ?Sized> Direct for &T {
-    const CALLS_USER_CODE: bool = T::CALLS_USER_CODE;
     #[inline]
     fn capture(&self, writer: &mut Writer<'_>) {
         (**self).capture(writer);
@@ -73,7 +69,6 @@ impl<T: Direct + ?Sized> Direct for &T {
 }
 
 impl<T: Direct + ?Sized> Direct for &mut T {
-    const CALLS_USER_CODE: bool = T::CALLS_USER_CODE;
     #[inline]
     fn capture(&self, writer: &mut Writer<'_>) {
         (**self).capture(writer);
@@ -84,7 +79,6 @@ impl<T: Direct + ?Sized> Direct for &mut T {
 }
 
 impl<T: Direct + ?Sized> Direct for Box<T> {
-    const CALLS_USER_CODE: bool = T::CALLS_USER_CODE;
     #[inline]
     fn capture(&self, writer: &mut Writer<'_>) {
         (**self).capture(writer);
@@ -95,7 +89,6 @@ impl<T: Direct + ?Sized> Direct for Box<T> {
 }
 
 impl<T: Direct + ?Sized> Direct for Rc<T> {
-    const CALLS_USER_CODE: bool = T::CALLS_USER_CODE;
     #[inline]
     fn capture(&self, writer: &mut Writer<'_>) {
         (**self).capture(writer);
@@ -106,7 +99,6 @@ impl<T: Direct + ?Sized> Direct for Rc<T> {
 }
 
 impl<T: Direct + ?Sized> Direct for Arc<T> {
-    const CALLS_USER_CODE: bool = T::CALLS_USER_CODE;
     #[inline]
     fn capture(&self, writer: &mut Writer<'_>) {
         (**self).capture(writer);
@@ -117,7 +109,6 @@ impl<T: Direct + ?Sized> Direct for Arc<T> {
 }
 
 impl<T: Direct + ToOwned + ?Sized> Direct for Cow<'_, T> {
-    const CALLS_USER_CODE: bool = T::CALLS_USER_CODE;
     #[inline]
     fn capture(&self, writer: &mut Writer<'_>) {
         (**self).capture(writer);
@@ -128,7 +119,6 @@ impl<T: Direct + ToOwned + ?Sized> Direct for Cow<'_, T> {
 }
 
 impl<T: Direct> Direct for Option<T> {
-    const CALLS_USER_CODE: bool = T::CALLS_USER_CODE;
     #[inline]
     fn capture(&self, writer: &mut Writer<'_>) {
         match self {
@@ -145,13 +135,8 @@ impl<T: Direct> Direct for Option<T> {
 }
 
 impl<T: Direct> Direct for [T] {
-    const CALLS_USER_CODE: bool = T::CALLS_USER_CODE;
     fn capture(&self, writer: &mut Writer<'_>) {
-        if T::CALLS_USER_CODE {
-            writer.user_value(type_name::<Self>(), &mut |out| self.write(out));
-        } else {
-            writer.value(|out| self.write(out));
-        }
+        writer.value(|out| self.write(out));
     }
     fn write(&self, out: &mut ValueWriter<'_>) -> Result<(), Stopped> {
         let limits = out.limits();
@@ -173,7 +158,6 @@ impl<T: Direct> Direct for [T] {
 }
 
 impl<T: Direct, const N: usize> Direct for [T; N] {
-    const CALLS_USER_CODE: bool = T::CALLS_USER_CODE;
     fn capture(&self, writer: &mut Writer<'_>) {
         self.as_slice().capture(writer);
     }
@@ -183,7 +167,6 @@ impl<T: Direct, const N: usize> Direct for [T; N] {
 }
 
 impl<T: Direct> Direct for Vec<T> {
-    const CALLS_USER_CODE: bool = T::CALLS_USER_CODE;
     fn capture(&self, writer: &mut Writer<'_>) {
         self.as_slice().capture(writer);
     }
@@ -234,22 +217,20 @@ impl Direct for PathBuf {
     }
 }
 
-impl<T: Debug + ?Sized> Direct for Mutex<T> {
-    const CALLS_USER_CODE: bool = true;
+impl<T: ?Sized> Direct for Mutex<T> {
     fn capture(&self, writer: &mut Writer<'_>) {
-        writer.user_value(type_name::<Self>(), &mut |out| out.debug(&self));
+        writer.type_name(token::NAME, type_name::<Self>());
     }
     fn write(&self, out: &mut ValueWriter<'_>) -> Result<(), Stopped> {
-        out.debug(&self)
+        out.name(token::NAME, type_name::<Self>())
     }
 }
 
-impl<T: Debug + ?Sized> Direct for RwLock<T> {
-    const CALLS_USER_CODE: bool = true;
+impl<T: ?Sized> Direct for RwLock<T> {
     fn capture(&self, writer: &mut Writer<'_>) {
-        writer.user_value(type_name::<Self>(), &mut |out| out.debug(&self));
+        writer.type_name(token::NAME, type_name::<Self>());
     }
     fn write(&self, out: &mut ValueWriter<'_>) -> Result<(), Stopped> {
-        out.debug(&self)
+        out.name(token::NAME, type_name::<Self>())
     }
 }
