@@ -61,7 +61,7 @@ impl Expansion<'_> {
     fn labelled_block(&self, ty: &Type) -> Body {
         let call = &self.call;
         let capture = self.capture_on_entry(call);
-        let unused = self.unused_bindings(|name| self.captures(name));
+        let unused = self.unused_bindings(|_, name| self.captures(name));
         let block = match self.function.statements() {
             Some(statements) => {
                 let may_diverge = early_return::may_diverge(&statements);
@@ -107,7 +107,7 @@ impl Expansion<'_> {
             self.capture_renamed(&entered, generated_name)
         };
         let (before, within) = if inside {
-            let unused = self.unused_bindings(|name| self.captures(name));
+            let unused = self.unused_bindings(|_, name| self.captures(name));
             (quote!(let __monitor_entered = &mut #call;), quote!(#capture #unused))
         } else {
             (capture, TokenStream::new())

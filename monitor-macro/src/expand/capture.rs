@@ -12,8 +12,7 @@ use syn::ext::IdentExt as _;
 use syn::{Attribute, LitStr, ReturnType, Type};
 
 use super::Expansion;
-use crate::function::{Shape, generated_span, output_span};
-use crate::mentions::mentions;
+use crate::function::{Shape, generated_name, generated_span, output_span};
 use crate::options::{Field, Options};
 use crate::returns::{self, Returns};
 
@@ -27,6 +26,19 @@ pub(super) struct Captured<'a> {
     redacted: bool,
     /// True if the type of the argument is a primitive one, so nothing has to be selected.
     is_primitive: bool,
+    /// The place of the name on entry.
+    bound: Bound,
+}
+
+/// The place of a captured name on entry.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Bound {
+    /// The signature binds the user's name.
+    BySignature,
+    /// The signature binds a generated name of the same text.
+    AsOuterName,
+    /// The capture binds the name to a reference, because the pattern is bound in the future.
+    ByReference,
 }
 
 impl Expansion<'_> {
@@ -46,7 +58,12 @@ impl Expansion<'_> {
                 let cfg = argument.attributes.iter().filter(|attribute| is_cfg(attribute)).collect();
                 let literal = LitStr::new(&text, Span::call_site());
                 let is_primitive = argument.shape == Shape::Name && returns::is_primitive(&argument.ty);
-                Some(Captured { cfg, literal, name, redacted, is_primitive })
+                let bound = match argument.shape {
+                    _ if !self.is_local(argument) => Bound::BySignature,
+                    Shape::Pattern => Bound::ByReference,
+                    Shape::Name | Shape::Wild => Bound::AsOuterName,
+                };
+                Some(Captured { cfg, literal, name, redacted, is_primitive, bound })
             })
         })
     }
@@ -72,23 +89,26 @@ impl Expansion<'_> {
         let (private, dispatch) = (&self.private, self.dispatch_path());
         let arguments: Vec<TokenStream> = self
             .captured_arguments()
-            .map(|Captured { cfg, name, redacted, is_primitive, .. }| {
+            .map(|Captured { cfg, name, redacted, is_primitive, bound, .. }| {
                 // Rustc reports a bound with a lifetime at this span, the argument. The message ends with the name of
                 // the macro.
                 let place = generated_span(name.span());
-                let name = renamed(name);
+                let name = if bound == Bound::AsOuterName { generated_name(name) } else { renamed(name) };
                 if redacted {
                     quote!(#(#cfg)* __monitor_writer.redacted();)
                 } else if is_primitive {
                     quote!(#(#cfg)* #dispatch::primitive(&#name, __monitor_writer);)
                 } else {
-                    quote_spanned!(place=> #(#cfg)* #private::use_skip_if_this_fails!(#name, __monitor_writer);)
+                    let dereferenced = (bound == Bound::ByReference).then(|| quote!(*));
+                    quote_spanned! {place=>
+                        #(#cfg)* #private::use_skip_if_this_fails!(#dereferenced #name, __monitor_writer);
+                    }
                 }
             })
             .collect();
-        let patterns = self.deferred_patterns();
         let mut tokens = TokenStream::new();
         if !arguments.is_empty() {
+            let patterns = self.patterns_on_entry(|name| self.captures(name));
             let arguments = quote!(use #dispatch::traits::*; #patterns #(#arguments)*);
             tokens.extend(if self.is_async_call() {
                 quote!(#call.args(|__monitor_writer| { #arguments });)
@@ -103,21 +123,27 @@ impl Expansion<'_> {
         }
         let fields: Vec<TokenStream> = self.options.fields.iter().map(|field| self.field(field)).collect();
         if !fields.is_empty() {
+            let mentioned = |name: &Ident| self.options.fields.iter().any(|field| field.mentions(name));
+            let patterns = self.patterns_on_entry(mentioned);
             tokens.extend(quote!(#call.fields(|__monitor_writer| { #patterns #(#fields)* });));
         }
         tokens
     }
 
-    /// Returns statements that bind the patterns of an `async fn` by reference for the capture on entry. Only
-    /// patterns that borrow from their argument need this, because the future binds them later.
-    fn deferred_patterns(&self) -> TokenStream {
-        let is_async = self.function.signature.asyncness.is_some();
-        let arguments = &self.function.arguments;
-        let deferred = arguments.iter().filter(|argument| is_async && argument.binds_by_ref());
-        let statements = deferred.map(|argument| {
+    /// Returns statements that bind patterns of an `async fn` by reference for a capture on entry that uses some of their
+    /// names, because the future binds the patterns later.
+    fn patterns_on_entry(&self, uses: impl Fn(&Ident) -> bool) -> TokenStream {
+        let arguments = self.function.arguments.iter();
+        let needed = arguments.filter(|argument| {
+            argument.shape == Shape::Pattern
+                && argument.bindings.iter().any(&uses)
+                && self.is_local(argument)
+        });
+        let statements = needed.map(|argument| {
             let (pattern, hidden, bindings) =
-                (argument.pattern_by_ref(), &argument.hidden_name, &argument.bindings);
-            quote!(let #pattern = #hidden; #(let _ = &#bindings;)*)
+                (argument.pattern_of_reference(), &argument.hidden_name, &argument.bindings);
+            let cfg = argument.attributes.iter().filter(|attribute| is_cfg(attribute));
+            quote!(#(#cfg)* let #pattern = &#hidden; #(let _ = &#bindings;)*)
         });
         quote!(#(#statements)*)
     }
@@ -273,8 +299,7 @@ impl Expansion<'_> {
 
 /// Returns whether `fields(…)` shows the argument under the name of a secret, as in `fields(password = p)`.
 fn is_shown_as_secret(options: &Options, name: &Ident) -> bool {
-    let shows = |field: &Field| mentions(&field.value.to_token_stream(), name);
-    options.fields.iter().any(|field| is_secret_argument(&field.key.value()) && shows(field))
+    options.fields.iter().any(|field| is_secret_argument(&field.key.value()) && field.mentions(name))
 }
 
 /// Returns whether the attribute may remove the argument: `#[cfg]` or `#[cfg_attr]`.

@@ -3,15 +3,17 @@
 //!
 //! Takes the function. Returns a plain function whose future is instrumented. The body of an `async fn`
 //! becomes one `async move` block. The block captures the arguments, and they are stored nowhere else. It
-//! mentions them first and in reverse order, so that they are dropped in the order of the original. The
-//! `impl` in the new return type is a generated token of edition 2024 and so captures every lifetime, as an
-//! `async fn` does in every edition.
+//! mentions them first and in reverse order, so that they are dropped in the order of the original. From the
+//! first pattern on, arguments become local variables of the block as they do in an `async fn`, because a part
+//! that a pattern does not bind is dropped right after the bindings of this pattern. The `impl` in the new
+//! return type is a generated token of edition 2024 and so captures every lifetime, as an `async fn` does in
+//! every edition.
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens as _, quote, quote_spanned};
-use syn::{Expr, FnArg, ReturnType, Stmt, Type, parse_quote};
+use syn::{Attribute, Expr, FnArg, ReturnType, Stmt, Type, parse_quote};
 
-use super::body::hidden_pattern;
+use super::body::{hidden_pattern, sets_lint_level};
 use super::capture::is_cfg;
 use super::{Expansion, Wrapped, boxings};
 use crate::function::{Argument, Function, Shape, generated_span, output_span};
@@ -29,7 +31,10 @@ pub(super) fn wrap_async_fn(expansion: &Expansion<'_>) -> Wrapped {
     for input in &mut signature.inputs {
         let FnArg::Typed(typed) = input else { continue };
         let Some(argument) = arguments.next() else { continue };
-        if argument.shape == Shape::Wild || argument.binds_by_ref() {
+        if expansion.is_local(argument) {
+            typed.attrs.retain(|attribute| !sets_lint_level(attribute));
+            *typed.pat = hidden_pattern(&argument.outer_name());
+        } else if argument.shape == Shape::Wild {
             *typed.pat = hidden_pattern(&argument.hidden_name);
         }
     }
@@ -37,9 +42,9 @@ pub(super) fn wrap_async_fn(expansion: &Expansion<'_>) -> Wrapped {
     let on_entry = expansion.capture_on_entry(call);
     let fixed_output = output.nameable.map(|ty| fix_output(&ty, output.span, private));
     let kept = keep_arguments(expansion);
-    let unused = expansion.unused_bindings(|_| true);
+    let unused = expansion.unused_bindings(|argument, _| !expansion.is_local(argument));
     let block = function.nested_body();
-    let block = if function.arguments.iter().any(Argument::binds_by_ref) {
+    let block = if function.arguments.iter().any(|argument| expansion.is_local(argument)) {
         // The patterns are local variables of the async block. Temporaries in the last expression of the body
         // may borrow from them and must be dropped first, which a match arm does.
         quote!(match () { () => #block })
@@ -108,20 +113,22 @@ fn fix_output(ty: &TokenStream, span: Span, private: &TokenStream) -> TokenStrea
     }
 }
 
-/// Returns statements that make the async block capture every argument as a whole, in reverse order.
+/// Returns statements that make the async block capture every argument as a whole, in reverse order, and statements
+/// that make local variables of the arguments that have to be some.
 fn keep_arguments(expansion: &Expansion<'_>) -> TokenStream {
     let mut mentions = TokenStream::new();
-    let mut patterns = TokenStream::new();
+    let mut locals = TokenStream::new();
     for argument in expansion.function.arguments.iter().rev() {
         let cfg: Vec<_> = argument.attributes.iter().filter(|attribute| is_cfg(attribute)).collect();
-        if argument.shape == Shape::Wild || argument.binds_by_ref() {
-            let (hidden, pattern) = (&argument.hidden_name, &argument.pattern);
+        if expansion.is_local(argument) {
+            let outer = argument.outer_name();
+            mentions.extend(quote!(#(#cfg)* let _ = &#outer;));
+            // The local variables are declared in the order of the arguments, so that the last one is dropped first.
+            let local = local(expansion, argument);
+            locals = quote!(#local #locals);
+        } else if argument.shape == Shape::Wild {
+            let hidden = &argument.hidden_name;
             mentions.extend(quote!(#(#cfg)* let _ = &#hidden;));
-            if argument.shape == Shape::Pattern {
-                // The patterns are bound in the order of the arguments, so that the last one is dropped
-                // first.
-                patterns = quote!(#(#cfg)* let #pattern = #hidden; #patterns);
-            }
         } else {
             for name in argument.bindings.iter().rev() {
                 mentions.extend(quote!(#(#cfg)* let _ = &#name;));
@@ -132,7 +139,50 @@ fn keep_arguments(expansion: &Expansion<'_>) -> TokenStream {
         let receiver = receiver.self_token;
         mentions.extend(quote!(let _ = &#receiver;));
     }
-    quote!(#mentions #patterns)
+    quote!(#mentions #locals)
+}
+
+/// Returns statements that make local variables of an argument.
+fn local(expansion: &Expansion<'_>, argument: &Argument) -> TokenStream {
+    let is_own = |attribute: &&Attribute| sets_lint_level(attribute) || is_cfg(attribute);
+    let attributes: Vec<_> = argument.attributes.iter().filter(is_own).collect();
+    let cfg = attributes.iter().filter(|attribute| is_cfg(attribute));
+    let (pattern, outer) = (&argument.pattern, argument.outer_name());
+    let binding = quote!(#(#attributes)* let #pattern = #outer;);
+    match argument.shape {
+        Shape::Name => binding,
+        Shape::Wild => quote!(#(#cfg)* let #outer = #outer;),
+        // What the first pattern leaves unbound is dropped at its turn even if it stays captured: the local variables
+        // are dropped before, and the arguments before this one after it.
+        Shape::Pattern if expansion.is_first_local(argument) => binding,
+        Shape::Pattern => quote!(#(#cfg)* let #outer = #outer; #binding),
+    }
+}
+
+impl Expansion<'_> {
+    /// Returns whether the argument becomes a local variable of the future of an `async fn`: it is a pattern, or stands
+    /// behind one. The future alone binds such an argument. The expressions of `fields` need the bindings on entry as
+    /// the user wrote them, so an argument that they mention stays bound in the signature.
+    pub(super) fn is_local(&self, argument: &Argument) -> bool {
+        let mut locals = self.function.arguments.iter().skip_while(|argument| !self.is_first_local(argument));
+        locals.any(|local| std::ptr::eq(local, argument)) && self.can_be_local(argument)
+    }
+
+    /// Returns whether the argument is the first pattern that the future alone binds.
+    fn is_first_local(&self, argument: &Argument) -> bool {
+        let is_bound_inside =
+            |argument: &&Argument| argument.shape == Shape::Pattern && self.can_be_local(argument);
+        let first = self.function.arguments.iter().find(is_bound_inside);
+        self.function.signature.asyncness.is_some()
+            && first.is_some_and(|first| std::ptr::eq(first, argument))
+    }
+
+    /// Returns whether no field mentions the argument. A pattern with `ref` cannot be bound on entry in any case, and
+    /// fields see a reference where it has none.
+    fn can_be_local(&self, argument: &Argument) -> bool {
+        let is_mentioned = |name| self.options.fields.iter().any(|field| field.mentions(name));
+        argument.binds_by_ref() || !argument.bindings.iter().any(is_mentioned)
+    }
 }
 
 /// Wraps a function whose return type looks like a future.
@@ -233,7 +283,7 @@ fn wrap_boxings(expansion: &Expansion<'_>, ty: &FutureType, end: &TokenStream) -
     });
     let site = expansion.site();
     let capture = expansion.capture_on_entry(call);
-    let unused = expansion.unused_bindings(|name| expansion.captures(name));
+    let unused = expansion.unused_bindings(|_, name| expansion.captures(name));
     let block = function.nested_block(quote!(#(#statements)*));
     Some(Wrapped {
         signature: function.signature.clone(),

@@ -24,7 +24,7 @@ use syn::Signature;
 
 use self::body::sets_lint_level;
 use self::capture::is_cfg;
-use crate::function::Function;
+use crate::function::{Argument, Function};
 use crate::mentions::mentions;
 use crate::options::Options;
 use crate::returns::{self, Returns};
@@ -98,13 +98,14 @@ impl Expansion<'_> {
 
     /// Returns the attribute for the statement that holds the closure or the async block.
     fn allowed_assignments(&self) -> Option<TokenStream> {
-        self.function.assigns_to_captured().then(|| quote!(#[allow(unused_assignments)]))
+        let is_local = |argument: &Argument| self.is_local(argument);
+        self.function.assigns_to_captured(is_local).then(|| quote!(#[allow(unused_assignments)]))
     }
 
     /// Returns statements that make rustc report `unused_variables` for arguments that only the expansion
     /// uses. Each statement binds the name of an argument once more, at the user's span, where nothing can
     /// refer to it.
-    fn unused_bindings(&self, uses: impl Fn(&Ident) -> bool) -> TokenStream {
+    fn unused_bindings(&self, uses: impl Fn(&Argument, &Ident) -> bool) -> TokenStream {
         let mut options = TokenStream::new();
         self.options.to_tokens(&mut options);
         let mut statements = TokenStream::new();
@@ -116,7 +117,7 @@ impl Expansion<'_> {
                 let is_used = name.to_string().starts_with('_')
                     || mentions(&self.function.body, name)
                     || mentions(&options, name);
-                if uses(name) && !is_used {
+                if uses(argument, name) && !is_used {
                     statements.extend(quote!(#attributes let #name = ();));
                 }
             }

@@ -12,6 +12,9 @@ macro_rules! use_skip_if_this_fails {
     ($name:ident, $writer:ident) => {
         (&&&&&$crate::capture::dispatch::Value(&$name)).capture($writer)
     };
+    (*$reference:ident, $writer:ident) => {
+        (&&&&&$crate::capture::dispatch::Value($reference)).capture($writer)
+    };
 }
 
 /// Captures the value of a success, or the error of a failure, which `no_result` leaves out.

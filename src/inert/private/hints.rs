@@ -7,6 +7,9 @@ macro_rules! use_skip_if_this_fails {
     ($name:ident, $writer:ident) => {
         (&&&&&$crate::__private::dispatch::Value(&$name)).capture($writer)
     };
+    (*$reference:ident, $writer:ident) => {
+        (&&&&&$crate::__private::dispatch::Value($reference)).capture($writer)
+    };
 }
 
 /// Stands for the capture of the value of a success, or of the error of a failure.
