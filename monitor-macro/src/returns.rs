@@ -101,6 +101,20 @@ pub(crate) fn cannot_fail(ty: &Type) -> bool {
     }
 }
 
+/// Returns whether a value of the type may be a future itself, by the names in it.
+pub(crate) fn may_be_future(ty: &Type) -> bool {
+    match strip_groups(ty) {
+        Type::Reference(reference) => reference.mutability.is_some() && may_be_future(&reference.elem),
+        Type::ImplTrait(opaque) => !opaque.bounds.iter().any(is_function),
+        Type::Path(TypePath { path, .. }) => {
+            let is_result = path.segments.last().is_some_and(|last| last.ident == "Result");
+            !is_result && !cannot_fail(ty)
+        }
+        Type::Tuple(_) | Type::Array(_) | Type::Slice(_) | Type::Ptr(_) | Type::Never(_) => false,
+        _ => true,
+    }
+}
+
 /// Returns whether the bound is one of the traits of closures.
 fn is_function(bound: &TypeParamBound) -> bool {
     const FUNCTIONS: [&str; 6] = ["Fn", "FnMut", "FnOnce", "AsyncFn", "AsyncFnMut", "AsyncFnOnce"];

@@ -12,6 +12,7 @@ use quote::{format_ident, quote, quote_spanned};
 use syn::{Attribute, FnArg, Pat, Signature, Type};
 
 use super::capture::is_cfg;
+use super::lint_levels::{on_mentioned, sets_lint_level};
 use super::{Expansion, early_return};
 use crate::function::{Argument, Shape, generated_name, generated_span};
 use crate::mentions::mentions;
@@ -72,7 +73,7 @@ impl Expansion<'_> {
         };
         let block = self.function.braced(block);
         Body {
-            signature: self.function.signature.clone(),
+            signature: self.signature_of_mentioned(),
             before: quote!(#capture #unused),
             is_capturing: false,
             expression: quote!('__monitor_body: #block),
@@ -126,6 +127,12 @@ impl Expansion<'_> {
             let run = format_ident!("run{}", arguments.len());
             let patterns = arguments.iter().map(|argument| {
                 let lint_levels = argument.attributes.iter().filter(|attribute| sets_lint_level(attribute));
+                let is_mentioned = inside && argument.bindings.iter().any(|name| self.captures(name));
+                let lint_levels: Vec<Attribute> = if is_mentioned {
+                    lint_levels.flat_map(on_mentioned).collect()
+                } else {
+                    lint_levels.cloned().collect()
+                };
                 let pattern = &argument.pattern;
                 quote!(#(#lint_levels)* #pattern)
             });
@@ -203,9 +210,4 @@ pub(super) fn hidden_pattern(name: &Ident) -> Pat {
         ident: name.clone(),
         subpat: None,
     })
-}
-
-/// Returns whether the attribute sets a lint level. On an argument it moves along with the pattern.
-pub(super) fn sets_lint_level(attribute: &Attribute) -> bool {
-    ["allow", "expect", "warn", "deny", "forbid"].iter().any(|level| attribute.path().is_ident(level))
 }

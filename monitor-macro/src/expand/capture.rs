@@ -12,6 +12,7 @@ use syn::ext::IdentExt as _;
 use syn::{Attribute, LitStr, ReturnType, Type};
 
 use super::Expansion;
+use crate::attributes::replaced;
 use crate::function::{Shape, generated_name, generated_span, output_span};
 use crate::options::{Field, Options};
 use crate::returns::{self, Returns};
@@ -19,7 +20,7 @@ use crate::returns::{self, Returns};
 /// An argument that gets an entry among the captured ones, redacted or not.
 pub(super) struct Captured<'a> {
     /// The `#[cfg(…)]` attributes of the argument, which its capture needs as well.
-    pub(super) cfg: Vec<&'a Attribute>,
+    pub(super) cfg: Vec<Attribute>,
     /// The name as a string literal.
     pub(super) literal: LitStr,
     name: &'a Ident,
@@ -55,7 +56,7 @@ impl Expansion<'_> {
                 let text = name.unraw().to_string();
                 let redacted =
                     listed(&options.redact) || is_secret_argument(&text) || is_shown_as_secret(options, name);
-                let cfg = argument.attributes.iter().filter(|attribute| is_cfg(attribute)).collect();
+                let cfg = cfg_attributes(&argument.attributes);
                 let literal = LitStr::new(&text, Span::call_site());
                 let is_primitive = argument.shape == Shape::Name && returns::is_primitive(&argument.ty);
                 let bound = match argument.shape {
@@ -135,14 +136,12 @@ impl Expansion<'_> {
     fn patterns_on_entry(&self, uses: impl Fn(&Ident) -> bool) -> TokenStream {
         let arguments = self.function.arguments.iter();
         let needed = arguments.filter(|argument| {
-            argument.shape == Shape::Pattern
-                && argument.bindings.iter().any(&uses)
-                && self.is_local(argument)
+            argument.shape == Shape::Pattern && argument.bindings.iter().any(&uses) && self.is_local(argument)
         });
         let statements = needed.map(|argument| {
             let (pattern, hidden, bindings) =
                 (argument.pattern_of_reference(), &argument.hidden_name, &argument.bindings);
-            let cfg = argument.attributes.iter().filter(|attribute| is_cfg(attribute));
+            let cfg = cfg_attributes(&argument.attributes);
             quote!(#(#cfg)* let #pattern = &#hidden; #(let _ = &#bindings;)*)
         });
         quote!(#(#statements)*)
@@ -300,6 +299,14 @@ impl Expansion<'_> {
 /// Returns whether `fields(…)` shows the argument under the name of a secret, as in `fields(password = p)`.
 fn is_shown_as_secret(options: &Options, name: &Ident) -> bool {
     options.fields.iter().any(|field| is_secret_argument(&field.key.value()) && field.mentions(name))
+}
+
+/// Returns the attributes that may remove the argument, without what else `#[cfg_attr]` adds to it.
+pub(super) fn cfg_attributes(attributes: &[Attribute]) -> Vec<Attribute> {
+    let without_others = |attribute| {
+        replaced(attribute, &|meta| if meta.path().is_ident("cfg") { None } else { Some(Vec::new()) })
+    };
+    attributes.iter().filter(|attribute| is_cfg(attribute)).flat_map(without_others).collect()
 }
 
 /// Returns whether the attribute may remove the argument: `#[cfg]` or `#[cfg_attr]`.

@@ -13,11 +13,12 @@ use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens as _, quote, quote_spanned};
 use syn::{Attribute, Expr, FnArg, ReturnType, Stmt, Type, parse_quote};
 
-use super::body::{hidden_pattern, sets_lint_level};
-use super::capture::is_cfg;
+use super::body::hidden_pattern;
+use super::capture::{cfg_attributes, is_cfg};
+use super::lint_levels::{on_mentioned, sets_lint_level};
 use super::{Expansion, Wrapped, boxings};
 use crate::function::{Argument, Function, Shape, generated_span, output_span};
-use crate::returns::{FutureType, Pointer, Returns, to_capturing_all, to_nameable};
+use crate::returns::{FutureType, Pointer, Returns, may_be_future, to_capturing_all, to_nameable};
 
 /// Wraps an `async fn`.
 pub(super) fn wrap_async_fn(expansion: &Expansion<'_>) -> Wrapped {
@@ -32,10 +33,13 @@ pub(super) fn wrap_async_fn(expansion: &Expansion<'_>) -> Wrapped {
         let FnArg::Typed(typed) = input else { continue };
         let Some(argument) = arguments.next() else { continue };
         if expansion.is_local(argument) {
-            typed.attrs.retain(|attribute| !sets_lint_level(attribute));
+            typed.attrs = cfg_attributes(&argument.attributes);
             *typed.pat = hidden_pattern(&argument.outer_name());
-        } else if argument.shape == Shape::Wild {
-            *typed.pat = hidden_pattern(&argument.hidden_name);
+        } else {
+            typed.attrs = typed.attrs.iter().flat_map(on_mentioned).collect();
+            if argument.shape == Shape::Wild {
+                *typed.pat = hidden_pattern(&argument.hidden_name);
+            }
         }
     }
     let site = expansion.site();
@@ -44,7 +48,12 @@ pub(super) fn wrap_async_fn(expansion: &Expansion<'_>) -> Wrapped {
     let kept = keep_arguments(expansion);
     let unused = expansion.unused_bindings(|argument, _| !expansion.is_local(argument));
     let block = function.nested_body();
-    let block = if function.arguments.iter().any(|argument| expansion.is_local(argument)) {
+    let block = if output.may_be_future {
+        // A future as the value of an async block would raise clippy's `async_yields_async`. The first branch is never
+        // taken. Without it, rustc would report the `return` of a body that does not come to its end as unreachable.
+        // A branch drops its temporaries before the patterns, as the match arm below does.
+        quote!(return if false { #private::unreached() } else #block;)
+    } else if function.arguments.iter().any(|argument| expansion.is_local(argument)) {
         // The patterns are local variables of the async block. Temporaries in the last expression of the body
         // may borrow from them and must be dropped first, which a match arm does.
         quote!(match () { () => #block })
@@ -74,6 +83,7 @@ struct Output {
     /// The place of the output in the signature.
     span: Span,
     is_unit: bool,
+    may_be_future: bool,
 }
 
 impl Output {
@@ -87,17 +97,19 @@ impl Output {
                 // `!` is allowed only as the return type of a function. A first `return` of this type would
                 // raise `unreachable_code`. It is not needed, because there is no value to coerce.
                 let never = quote!(<fn() -> ! as #private::Function>::Output);
-                Self { full: never, nameable: None, span, is_unit: true }
+                Self { full: never, nameable: None, span, is_unit: true, may_be_future: false }
             }
             (Returns::Unit, _) | (_, ReturnType::Default) => {
-                Self { full: quote!(()), nameable: Some(quote!(())), span, is_unit: true }
+                let nameable = Some(quote!(()));
+                Self { full: quote!(()), nameable, span, is_unit: true, may_be_future: false }
             }
             (_, ReturnType::Type(_, ty)) => {
                 let nameable = match to_nameable(ty) {
                     Type::Infer(_) => None,
                     ty => Some(ty.into_token_stream()),
                 };
-                Self { full: to_capturing_all(ty), nameable, span, is_unit: false }
+                let may_be_future = may_be_future(ty);
+                Self { full: to_capturing_all(ty), nameable, span, is_unit: false, may_be_future }
             }
         }
     }
@@ -119,7 +131,7 @@ fn keep_arguments(expansion: &Expansion<'_>) -> TokenStream {
     let mut mentions = TokenStream::new();
     let mut locals = TokenStream::new();
     for argument in expansion.function.arguments.iter().rev() {
-        let cfg: Vec<_> = argument.attributes.iter().filter(|attribute| is_cfg(attribute)).collect();
+        let cfg = cfg_attributes(&argument.attributes);
         if expansion.is_local(argument) {
             let outer = argument.outer_name();
             mentions.extend(quote!(#(#cfg)* let _ = &#outer;));
@@ -145,8 +157,8 @@ fn keep_arguments(expansion: &Expansion<'_>) -> TokenStream {
 /// Returns statements that make local variables of an argument.
 fn local(expansion: &Expansion<'_>, argument: &Argument) -> TokenStream {
     let is_own = |attribute: &&Attribute| sets_lint_level(attribute) || is_cfg(attribute);
-    let attributes: Vec<_> = argument.attributes.iter().filter(is_own).collect();
-    let cfg = attributes.iter().filter(|attribute| is_cfg(attribute));
+    let attributes = argument.attributes.iter().filter(is_own);
+    let cfg = cfg_attributes(&argument.attributes);
     let (pattern, outer) = (&argument.pattern, argument.outer_name());
     let binding = quote!(#(#attributes)* let #pattern = #outer;);
     match argument.shape {
@@ -286,7 +298,7 @@ fn wrap_boxings(expansion: &Expansion<'_>, ty: &FutureType, end: &TokenStream) -
     let unused = expansion.unused_bindings(|_, name| expansion.captures(name));
     let block = function.nested_block(quote!(#(#statements)*));
     Some(Wrapped {
-        signature: function.signature.clone(),
+        signature: expansion.signature_of_mentioned(),
         body: quote! {
             let mut #call = #private::AsyncCall::enter(#site);
             #capture

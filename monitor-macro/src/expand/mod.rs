@@ -10,6 +10,7 @@
 //! types.
 
 mod site;
+mod lint_levels;
 mod capture;
 mod body;
 mod early_return;
@@ -18,16 +19,50 @@ mod value;
 mod future;
 mod boxings;
 
-use proc_macro2::{Ident, TokenStream};
+use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens as _, format_ident, quote};
 use syn::Signature;
 
-use self::body::sets_lint_level;
 use self::capture::is_cfg;
+use self::lint_levels::{on_second_binding, sets_lint_level};
 use crate::function::{Argument, Function};
 use crate::mentions::mentions;
 use crate::options::Options;
 use crate::returns::{self, Returns};
+
+/// The methods of standard traits by whose names clippy's `should_implement_trait` goes.
+const STANDARD_METHODS: [&str; 30] = [
+    "add",
+    "as_mut",
+    "as_ref",
+    "bitand",
+    "bitor",
+    "bitxor",
+    "borrow",
+    "borrow_mut",
+    "clone",
+    "cmp",
+    "default",
+    "deref",
+    "deref_mut",
+    "div",
+    "drop",
+    "eq",
+    "from_iter",
+    "from_str",
+    "hash",
+    "index",
+    "index_mut",
+    "into_iter",
+    "mul",
+    "neg",
+    "next",
+    "not",
+    "rem",
+    "shl",
+    "shr",
+    "sub",
+];
 
 /// The facts that all parts of an expansion use.
 pub(crate) struct Expansion<'a> {
@@ -66,7 +101,8 @@ pub(crate) fn expand(options: &Options, function: &Function) -> TokenStream {
     let Function { attributes, qualifiers, inner_attributes, .. } = function;
     let Wrapped { signature, body } = wrapped;
     let body = function.braced(quote!(#(#inner_attributes)* #body));
-    quote!(#(#attributes)* #qualifiers #signature #body)
+    let allowed = expansion.allowed_for_async_fn();
+    quote!(#allowed #(#attributes)* #qualifiers #signature #body)
 }
 
 impl Expansion<'_> {
@@ -88,6 +124,24 @@ impl Expansion<'_> {
     /// closures.
     fn is_async_call(&self) -> bool {
         self.function.signature.asyncness.is_some() || matches!(self.returns, Returns::Future(_))
+    }
+
+    /// Returns the attribute for clippy's lints on plain functions that it does not apply to an `async fn`: that a
+    /// method has the name of a standard trait's, and that a `#[must_use]` function returns a future, which is
+    /// `#[must_use]` as well.
+    fn allowed_for_async_fn(&self) -> Option<TokenStream> {
+        let Function { attributes, signature, .. } = self.function;
+        signature.asyncness?;
+        let must_use = Ident::new("must_use", Span::call_site());
+        let has_must_use =
+            attributes.iter().any(|attribute| mentions(&attribute.meta.to_token_stream(), &must_use));
+        let is_named_as_standard = STANDARD_METHODS.iter().any(|name| signature.ident == name);
+        let lints = [
+            has_must_use.then(|| quote!(clippy::double_must_use)),
+            is_named_as_standard.then(|| quote!(clippy::should_implement_trait)),
+        ];
+        let lints: Vec<TokenStream> = lints.into_iter().flatten().collect();
+        (!lints.is_empty()).then(|| quote!(#[allow(#(#lints),*)]))
     }
 
     /// Returns the method that enters the call of a function. After `enter` the time of the call runs at
@@ -112,6 +166,7 @@ impl Expansion<'_> {
         for argument in &self.function.arguments {
             let attributes = argument.attributes.iter();
             let attributes = attributes.filter(|attribute| sets_lint_level(attribute) || is_cfg(attribute));
+            let attributes = attributes.flat_map(on_second_binding);
             let attributes = quote!(#(#attributes)*);
             for name in &argument.bindings {
                 let is_used = name.to_string().starts_with('_')

@@ -16,7 +16,7 @@ pub(super) fn wrap(expansion: &Expansion<'_>) -> Wrapped {
     // The body is a block, because clippy demands that items in it come before the generated statements.
     let block = function.nested_body();
     Wrapped {
-        signature: function.signature.clone(),
+        signature: expansion.signature_of_mentioned(),
         body: quote! {
             let mut __monitor_slot = #private::Slot::empty();
             let mut #call = #private::Scope::#enter(&mut __monitor_slot, #site);
