@@ -673,7 +673,10 @@ fn m22_patterns_of_futures_match_as_they_are_written() {
         first + x + *y
     }
     #[monitor]
-    async fn generic<T: Clone, const N: usize>(Pair(left, right): Pair<[T; N]>, (text, _): (&str, T)) -> (T, usize) {
+    async fn generic<T: Clone, const N: usize>(
+        Pair(left, right): Pair<[T; N]>,
+        (text, _): (&str, T),
+    ) -> (T, usize) {
         yield_now().await;
         (left[0].clone(), right.len() + text.len())
     }

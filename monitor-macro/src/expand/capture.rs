@@ -17,6 +17,28 @@ use crate::function::{Shape, generated_name, generated_span, output_span};
 use crate::options::{Field, Options};
 use crate::returns::{self, Returns};
 
+/// A call as the expansion names it. Methods are called by the path of their type: with method syntax, a method of the
+/// same name that a trait of the user has for all types would be found first.
+pub(super) struct CallPlace {
+    /// The path of the type.
+    ty: TokenStream,
+    /// An expression for the receiver.
+    receiver: TokenStream,
+}
+
+impl CallPlace {
+    /// Returns the call of a method, with further arguments after the receiver.
+    pub(super) fn method(&self, name: &str, arguments: &TokenStream) -> TokenStream {
+        let Self { ty, receiver } = self;
+        let name = format_ident!("{name}");
+        if arguments.is_empty() {
+            quote!(#ty::#name(#receiver))
+        } else {
+            quote!(#ty::#name(#receiver, #arguments))
+        }
+    }
+}
+
 /// An argument that gets an entry among the captured ones, redacted or not.
 pub(super) struct Captured<'a> {
     /// The `#[cfg(…)]` attributes of the argument, which its capture needs as well.
@@ -79,14 +101,27 @@ impl Expansion<'_> {
         !self.options.fields.is_empty() || self.captured_arguments().next().is_some()
     }
 
+    /// Returns the entered call, a variable whose type is the `guard` of the runtime.
+    pub(super) fn entered(&self, guard: &str) -> CallPlace {
+        let call = &self.call;
+        self.place(guard, quote!(&mut #call))
+    }
+
+    /// Returns a call whose type is the `guard` of the runtime.
+    pub(super) fn place(&self, guard: &str, receiver: TokenStream) -> CallPlace {
+        let private = &self.private;
+        let guard = format_ident!("{guard}");
+        CallPlace { ty: quote!(#private::#guard), receiver }
+    }
+
     /// Returns statements that capture arguments and fields into `call`.
-    pub(super) fn capture_on_entry(&self, call: &Ident) -> TokenStream {
+    pub(super) fn capture_on_entry(&self, call: &CallPlace) -> TokenStream {
         self.capture_renamed(call, Ident::clone)
     }
 
     /// Returns statements that capture arguments and fields into `call`, for arguments that `renamed` has given other
     /// names.
-    pub(super) fn capture_renamed(&self, call: &Ident, renamed: fn(&Ident) -> Ident) -> TokenStream {
+    pub(super) fn capture_renamed(&self, call: &CallPlace, renamed: fn(&Ident) -> Ident) -> TokenStream {
         let (private, dispatch) = (&self.private, self.dispatch_path());
         let arguments: Vec<TokenStream> = self
             .captured_arguments()
@@ -96,7 +131,7 @@ impl Expansion<'_> {
                 let place = generated_span(name.span());
                 let name = if bound == Bound::AsOuterName { generated_name(name) } else { renamed(name) };
                 if redacted {
-                    quote!(#(#cfg)* __monitor_writer.redacted();)
+                    quote!(#(#cfg)* #private::Writer::redacted(__monitor_writer);)
                 } else if is_primitive {
                     quote!(#(#cfg)* #dispatch::primitive(&#name, __monitor_writer);)
                 } else {
@@ -112,12 +147,15 @@ impl Expansion<'_> {
             let patterns = self.patterns_on_entry(|name| self.captures(name));
             let arguments = quote!(use #dispatch::traits::*; #patterns #(#arguments)*);
             tokens.extend(if self.is_async_call() {
-                quote!(#call.args(|__monitor_writer| { #arguments });)
+                let args = call.method("args", &quote!(|__monitor_writer| { #arguments }));
+                quote!(#args;)
             } else {
+                let args = call.method("args", &TokenStream::new());
+                let keep_args = call.method("keep_args", &quote!(__monitor_writer));
                 quote! {
-                    if let ::core::option::Option::Some(__monitor_writer) = #call.args() {
+                    if let ::core::option::Option::Some(__monitor_writer) = #args {
                         #arguments
-                        #call.keep_args(__monitor_writer);
+                        #keep_args;
                     }
                 }
             });
@@ -126,7 +164,8 @@ impl Expansion<'_> {
         if !fields.is_empty() {
             let mentioned = |name: &Ident| self.options.fields.iter().any(|field| field.mentions(name));
             let patterns = self.patterns_on_entry(mentioned);
-            tokens.extend(quote!(#call.fields(|__monitor_writer| { #patterns #(#fields)* });));
+            let fields = call.method("fields", &quote!(|__monitor_writer| { #patterns #(#fields)* }));
+            tokens.extend(quote!(#fields;));
         }
         tokens
     }
@@ -150,8 +189,9 @@ impl Expansion<'_> {
     /// Returns statements that capture a field. The user's expression stays outside of the block that imports
     /// the runtime's traits.
     fn field(&self, field: &Field) -> TokenStream {
+        let private = &self.private;
         if is_secret_argument(&field.key.value()) {
-            return quote!(__monitor_writer.redacted(););
+            return quote!(#private::Writer::redacted(__monitor_writer););
         }
         let value = &field.value;
         let dispatch = self.dispatch_path();
@@ -159,7 +199,7 @@ impl Expansion<'_> {
             let __monitor_value = &(#value);
             {
                 use #dispatch::traits::*;
-                (&&&&&#dispatch::Value(__monitor_value)).capture(__monitor_writer);
+                (&&&&&#dispatch::Value(__monitor_value)).__monitor_capture(__monitor_writer);
             }
         })
     }
@@ -167,13 +207,13 @@ impl Expansion<'_> {
     /// Returns the statements that end `call` by `result`, an expression for a reference to the returned value. The
     /// first part evaluates the user's `error_if` by itself, because that must not see the traits that the second part
     /// imports.
-    pub(super) fn end(&self, call: &TokenStream, result: &TokenStream) -> (Option<TokenStream>, TokenStream) {
+    pub(super) fn end(&self, call: &CallPlace, result: &TokenStream) -> (Option<TokenStream>, TokenStream) {
         let dispatch = self.dispatch_path();
         let private = &self.private;
         let capture = if self.returns_secret() {
             quote!({
                 let _ = __monitor_value;
-                __monitor_writer.redacted()
+                #private::Writer::redacted(__monitor_writer)
             })
         } else if self.returned_type().is_some_and(returns::is_primitive) {
             quote!(#dispatch::primitive(__monitor_value, __monitor_writer))
@@ -182,7 +222,7 @@ impl Expansion<'_> {
             quote_spanned!(place=> #private::use_no_result_if_this_fails!(__monitor_value, __monitor_writer))
         };
         let (ok, failure) = if self.options.no_result {
-            (quote!(#call.ok()), None)
+            (call.method("ok", &TokenStream::new()), None)
         } else {
             (self.end_with_method(call, "ok_with", Some(&capture)), Some(&capture))
         };
@@ -206,7 +246,7 @@ impl Expansion<'_> {
         });
         let end = quote!({
             use #dispatch::traits::*;
-            match (&&&#dispatch::Returned(#result)).probe() {
+            match (&&&#dispatch::Returned(#result)).__monitor_probe() {
                 #if_failed
                 #dispatch::Seen::Value(__monitor_value) => #ok,
                 #dispatch::Seen::Error(__monitor_error) => #error,
@@ -262,27 +302,30 @@ impl Expansion<'_> {
     }
 
     /// Returns statements that end `call` by the method named `end`, with the value that `capture` writes.
-    fn end_with_method(&self, call: &TokenStream, end: &str, capture: Option<&TokenStream>) -> TokenStream {
-        let end = format_ident!("{end}");
+    fn end_with_method(&self, call: &CallPlace, end: &str, capture: Option<&TokenStream>) -> TokenStream {
         if self.is_async_call() {
             let capture = capture.cloned().unwrap_or_else(|| quote!({}));
-            return quote!(#call.#end(|__monitor_writer| #capture));
+            return call.method(end, &quote!(|__monitor_writer| #capture));
         }
         let capture = capture.map(|capture| quote!(#capture;));
+        let end = call.method(end, &TokenStream::new());
+        let end_with = call.method("end_with", &quote!(__monitor_writer, __monitor_last));
         quote! {
-            if let ::core::option::Option::Some((__monitor_writer, __monitor_last)) = #call.#end() {
+            if let ::core::option::Option::Some((__monitor_writer, __monitor_last)) = #end {
                 #capture
-                #call.end_with(__monitor_writer, __monitor_last);
+                #end_with;
             }
         }
     }
 
     /// Returns the closure that ends the call of a future.
     pub(super) fn end_of_future(&self, is_unit: bool) -> TokenStream {
+        let finish = self.place("Finish", quote!(__monitor_finish));
         if is_unit && self.options.error_if.is_none() {
-            return quote!(|__monitor_finish, _| __monitor_finish.ok());
+            let ok = finish.method("ok", &TokenStream::new());
+            return quote!(|__monitor_finish, _| #ok);
         }
-        let end = match self.end(&quote!(__monitor_finish), &quote!(__monitor_result)) {
+        let end = match self.end(&finish, &quote!(__monitor_result)) {
             (None, end) => end,
             (test, end) => quote!({ #test #end }),
         };

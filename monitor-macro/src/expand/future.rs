@@ -43,7 +43,7 @@ pub(super) fn wrap_async_fn(expansion: &Expansion<'_>) -> Wrapped {
         }
     }
     let site = expansion.site();
-    let on_entry = expansion.capture_on_entry(call);
+    let on_entry = expansion.capture_on_entry(&expansion.entered("AsyncCall"));
     let fixed_output = output.nameable.map(|ty| fix_output(&ty, output.span, private));
     let kept = keep_arguments(expansion);
     let unused = expansion.unused_bindings(|argument, _| !expansion.is_local(argument));
@@ -228,8 +228,8 @@ pub(super) fn wrap_fn(expansion: &Expansion<'_>, ty: &FutureType) -> Wrapped {
     let (making, made) = match function.statements().as_deref() {
         Some([Stmt::Expr(Expr::Async(_), None)]) => (None, None),
         _ => (
-            Some(quote!(let __monitor_making = #call.making();)),
-            Some(quote!(#call.made(__monitor_making);)),
+            Some(quote!(let __monitor_making = #private::AsyncCall::making(&mut #call);)),
+            Some(quote!(#private::AsyncCall::made(&mut #call, __monitor_making);)),
         ),
     };
     // The time of the body does not include the captures before it.
@@ -278,8 +278,8 @@ fn wrap_boxings(expansion: &Expansion<'_>, ty: &FutureType, end: &TokenStream) -
     let (making, made) = if is_block {
         (None, quote!())
     } else {
-        let making = quote!(let __monitor_making = #call.making(););
-        (Some(making), quote!(#call.made(__monitor_making);))
+        let making = quote!(let __monitor_making = #private::AsyncCall::making(&mut #call););
+        (Some(making), quote!(#private::AsyncCall::made(&mut #call, __monitor_making);))
     };
     boxings::replace(&mut statements, constructor, &mut |future| {
         *future = if let Expr::Async(_) = future {
@@ -294,7 +294,7 @@ fn wrap_boxings(expansion: &Expansion<'_>, ty: &FutureType, end: &TokenStream) -
         };
     });
     let site = expansion.site();
-    let capture = expansion.capture_on_entry(call);
+    let capture = expansion.capture_on_entry(&expansion.entered("AsyncCall"));
     let unused = expansion.unused_bindings(|_, name| expansion.captures(name));
     let block = function.nested_block(quote!(#(#statements)*));
     Some(Wrapped {

@@ -248,13 +248,14 @@ mod tests {
         assert!(added("", "fn f() {}") <= 135, "{}", added("", "fn f() {}"));
         let value = added("", "fn f() -> R { r }");
         // Two writers are handed out and given back. This takes more tokens than closures do, but closures
-        // cost the compiler twice as much.
-        assert!(value <= 341, "{value}");
+        // cost the compiler twice as much. Each of the four methods takes 12 tokens more than with method syntax, which
+        // would find the methods of a user's blanket trait first.
+        assert!(value <= 389, "{value}");
         let future = added("", "async fn f() -> R { r }");
-        assert!(future <= 330, "{future}");
+        assert!(future <= 350, "{future}");
         let argument = added("", "fn f(a: A) -> R { r }") - added("", "fn f() -> R { r }");
         let second = added("", "fn f(a: A, b: A) -> R { r }") - added("", "fn f(a: A) -> R { r }");
-        assert!(argument <= 90 && second <= 40, "{argument} {second}");
+        assert!(argument <= 114 && second <= 40, "{argument} {second}");
     }
 
     #[test]
