@@ -88,6 +88,11 @@ pub(crate) fn expand(options: &Options, function: &Function) -> TokenStream {
         Returns::Future(ty) if !future::can_be_instrumented(function, &ty) => {
             Returns::Value(Box::new(ty.nameable))
         }
+        Returns::Value(_)
+            if options.error_if.is_none() && returns::is_tuple_with_closure(&function.signature.output) =>
+        {
+            Returns::Closure
+        }
         returns => returns,
     };
     let expansion = Expansion {
