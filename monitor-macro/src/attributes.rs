@@ -137,6 +137,28 @@ impl Conditional {
     }
 }
 
+/// Returns the attribute with each of its meta items replaced, also under `cfg_attr`. Meta items for which `replace`
+/// returns `None` stay.
+pub(crate) fn replaced(
+    attribute: &Attribute,
+    replace: &dyn Fn(&Meta) -> Option<Vec<Meta>>,
+) -> Vec<Attribute> {
+    let metas = replaced_meta(&attribute.meta, replace);
+    metas.into_iter().map(|meta| Attribute { meta, ..attribute.clone() }).collect()
+}
+
+fn replaced_meta(meta: &Meta, replace: &dyn Fn(&Meta) -> Option<Vec<Meta>>) -> Vec<Meta> {
+    match Conditional::parse(meta) {
+        Some(Conditional { predicate, metas }) => {
+            let metas: Vec<Meta> = metas.iter().flat_map(|meta| replaced_meta(meta, replace)).collect();
+            // Rustc reports a `cfg_attr` without attributes as unused.
+            let conditional = || Meta::List(parse_quote!(cfg_attr(#predicate, #(#metas),*)));
+            if metas.is_empty() { Vec::new() } else { vec![conditional()] }
+        }
+        None => replace(meta).unwrap_or_else(|| vec![meta.clone()]),
+    }
+}
+
 /// Adds `#[monitor]` with the options of the surrounding block after the other attributes of a function. The
 /// function's own options win, and `off` adds nothing. Own options under `cfg_attr` are merged there, and the
 /// added attribute then applies where none of these conditions holds.

@@ -5,7 +5,7 @@
 //! not known here.
 
 use monitor_rules::redaction::{is_secret_argument, is_secret_type};
-use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream};
+use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens, format_ident};
 use syn::ext::IdentExt as _;
 use syn::parse::{ParseStream, Parser as _};
@@ -126,13 +126,14 @@ impl Function {
 
     /// Returns whether the body assigns to an argument that the expansion moves into a closure or an async
     /// block. Rustc takes such an argument for a captured variable, and reports the assignment as unused
-    /// although a destructor may read it.
-    pub(crate) fn assigns_to_captured(&self) -> bool {
+    /// although a destructor may read it. An argument of an `async fn` for which `is_local` holds is none.
+    pub(crate) fn assigns_to_captured(&self, is_local: impl Fn(&Argument) -> bool) -> bool {
         let is_receiver_assigned = self.owned_receiver().is_some_and(|receiver| {
             receiver.mutability.is_some() && assigns(&self.body, &receiver.self_token.into())
         });
         let is_async = self.signature.asyncness.is_some();
-        let mut bindings = self.arguments.iter().flat_map(|argument| &argument.bindings);
+        let captured = self.arguments.iter().filter(|argument| !is_local(argument));
+        let mut bindings = captured.flat_map(|argument| &argument.bindings);
         is_receiver_assigned || is_async && bindings.any(|name| assigns(&self.body, name))
     }
 
@@ -244,21 +245,28 @@ impl Argument {
         self.secret_bindings.contains(binding)
     }
 
-    /// Returns the pattern with every binding by reference, which moves nothing out of the argument.
-    pub(crate) fn pattern_by_ref(&self) -> Pat {
-        struct ByRef;
-        impl VisitMut for ByRef {
-            fn visit_pat_ident_mut(&mut self, pattern: &mut syn::PatIdent) {
-                if is_binding(&pattern.ident) {
-                    pattern.by_ref = Some(Token![ref](Span::call_site()));
-                    pattern.mutability = None;
+    /// Returns the pattern without its `&`, `ref` and `mut`. It matches a reference to the argument in every edition,
+    /// moves nothing out of the argument, and binds each name to a reference. Its brackets count as generated, because
+    /// clippy's `pattern_type_mismatch` would blame the user for it.
+    pub(crate) fn pattern_of_reference(&self) -> TokenStream {
+        struct Strip;
+        impl VisitMut for Strip {
+            fn visit_pat_mut(&mut self, pattern: &mut Pat) {
+                while let Pat::Reference(reference) = pattern {
+                    *pattern = (*reference.pat).clone();
                 }
+                visit_mut::visit_pat_mut(self, pattern);
+            }
+
+            fn visit_pat_ident_mut(&mut self, pattern: &mut syn::PatIdent) {
+                pattern.by_ref = None;
+                pattern.mutability = None;
                 visit_mut::visit_pat_ident_mut(self, pattern);
             }
         }
         let mut pattern = self.pattern.clone();
-        ByRef.visit_pat_mut(&mut pattern);
-        pattern
+        Strip.visit_pat_mut(&mut pattern);
+        with_generated_brackets(pattern.into_token_stream())
     }
 
     /// Returns whether the pattern borrows from the argument (`ref x`).
@@ -282,6 +290,19 @@ pub(crate) fn generated_name(name: &Ident) -> Ident {
     let mut generated = name.clone();
     generated.set_span(generated_span(name.span()));
     generated
+}
+
+/// Returns the tokens with generated brackets of all kinds around the same content.
+fn with_generated_brackets(tokens: TokenStream) -> TokenStream {
+    let trees = tokens.into_iter().map(|tree| match tree {
+        TokenTree::Group(group) => {
+            let mut generated = Group::new(group.delimiter(), with_generated_brackets(group.stream()));
+            generated.set_span(generated_span(group.span()));
+            TokenTree::Group(generated)
+        }
+        tree => tree,
+    });
+    trees.collect()
 }
 
 /// Returns a span for generated tokens that shows a place in the user's code.

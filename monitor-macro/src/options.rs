@@ -10,6 +10,8 @@ use syn::ext::IdentExt as _;
 use syn::parse::{Parse, ParseStream, Parser as _};
 use syn::{Error, Expr, LitStr, Path, Result, Token, parenthesized};
 
+use crate::mentions::mentions;
+
 /// The options that the user wrote.
 #[derive(Clone, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "each is an option without a value")]
@@ -41,6 +43,13 @@ pub(crate) struct Options {
 pub(crate) struct Field {
     pub(crate) key: LitStr,
     pub(crate) value: Expr,
+}
+
+impl Field {
+    /// Returns whether the expression mentions the name.
+    pub(crate) fn mentions(&self, name: &Ident) -> bool {
+        mentions(&self.value.to_token_stream(), name)
+    }
 }
 
 /// A row of the table: the name of an option, the text that shows its use, and its parser.

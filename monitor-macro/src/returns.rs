@@ -22,7 +22,7 @@ pub(crate) enum Returns {
     Unit,
     /// `!`: the function never returns.
     Never,
-    /// `impl Fn…`: the value is not captured, because only the name of its type could be, and because the arguments of
+    /// `impl Fn…`, or a tuple that holds one: the value is not captured, because only the name of its type could be, and because the arguments of
     /// the closure take their types from the return type only if the closure is returned directly.
     Closure,
     /// Any other type, with `_` in place of `impl Trait`.
@@ -98,6 +98,33 @@ pub(crate) fn cannot_fail(ty: &Type) -> bool {
             is_primitive(ty) || last.is_some_and(|last| NAMES.iter().any(|name| last.ident == name))
         }
         _ => false,
+    }
+}
+
+/// Returns whether the output is a tuple that holds an `impl Fn…`. Such a tuple has no `Debug`, and the arguments of the
+/// closure take their types from the return type only if the tuple is returned directly.
+pub(crate) fn is_tuple_with_closure(output: &ReturnType) -> bool {
+    fn holds_closure(ty: &Type) -> bool {
+        match strip_groups(ty) {
+            Type::Tuple(tuple) => tuple.elems.iter().any(holds_closure),
+            Type::ImplTrait(opaque) => opaque.bounds.iter().any(is_function),
+            _ => false,
+        }
+    }
+    matches!(output, ReturnType::Type(_, ty) if matches!(strip_groups(ty), Type::Tuple(_)) && holds_closure(ty))
+}
+
+/// Returns whether a value of the type may be a future itself, by the names in it.
+pub(crate) fn may_be_future(ty: &Type) -> bool {
+    match strip_groups(ty) {
+        Type::Reference(reference) => reference.mutability.is_some() && may_be_future(&reference.elem),
+        Type::ImplTrait(opaque) => !opaque.bounds.iter().any(is_function),
+        Type::Path(TypePath { path, .. }) => {
+            let is_result = path.segments.last().is_some_and(|last| last.ident == "Result");
+            !is_result && !cannot_fail(ty)
+        }
+        Type::Tuple(_) | Type::Array(_) | Type::Slice(_) | Type::Ptr(_) | Type::Never(_) => false,
+        _ => true,
     }
 }
 

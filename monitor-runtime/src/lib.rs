@@ -84,7 +84,7 @@ pub mod bridge {
 pub mod private {
     pub use crate::call::async_call::{AsyncCall, Making};
     pub use crate::call::expansion::{
-        Branch, Function, MayReturn, holds, resolving_to, run0, run1, run2, run3, run4, run5, run6,
+        Branch, Function, MayReturn, holds, resolving_to, run0, run1, run2, run3, run4, run5, run6, unreached,
     };
     pub use crate::call::future::{Finish, Instrumented, instrument};
     pub use crate::call::guard::{Last, Slot, none, run};

@@ -534,6 +534,16 @@ fn m31_futures_drop_arguments_in_the_same_order() {
             a.touch() && b.touch() && c.touch()
         }
     }
+    same_drops! { log => many_patterns((log.on_drop("a"), log.on_drop("b")), log.on_drop("c"),
+            [log.on_drop("d"), log.on_drop("e")], log.on_drop("f"), (log.on_drop("g"), log.on_drop("h")));
+        #[allow(clippy::many_single_char_names, reason = "they are told apart by their order")]
+        async fn many_patterns((a, b): (OnDrop, OnDrop), c: OnDrop, [d, e]: [OnDrop; 2], _: OnDrop,
+            (g, h): (OnDrop, OnDrop)) -> bool {
+            yield_now().await;
+            drop(d);
+            a.touch() && b.touch() && c.touch() && e.touch() && h.touch() && g.touch()
+        }
+    }
     same_drops! { log => async {
             let mut future = Box::pin(dropped(log.on_drop("a"), log.on_drop("b")));
             let polled = std::future::poll_fn(|context| Poll::Ready(future.as_mut().poll(context))).await;
@@ -544,6 +554,151 @@ fn m31_futures_drop_arguments_in_the_same_order() {
             b.touch() && a.touch()
         }
     }
+}
+
+/// A job that holds a permit until it is done.
+struct Job {
+    id: u32,
+    name: OnDrop,
+    permit: OnDrop,
+}
+
+impl Job {
+    fn new(log: &Log, id: u32) -> Self {
+        Self { id, name: log.on_drop("name"), permit: log.on_drop("permit") }
+    }
+
+    /// Reads all fields.
+    fn touch(&self) -> bool {
+        self.id > 0 && self.name.touch() && self.permit.touch()
+    }
+}
+
+/// An argument with a destructor, of which a pattern can only copy.
+struct Ticket {
+    number: u32,
+    log: Log,
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        self.log.write("ticket");
+    }
+}
+
+#[test]
+fn m31_what_a_pattern_does_not_bind_is_dropped_with_the_future() {
+    same_drops! { log => rest(Job::new(&log, 1), &log);
+        async fn rest(Job { id, .. }: Job, log: &Log) {
+            log.write("body");
+            yield_now().await;
+            log.write(if id == 1 { "end" } else { "another" });
+        }
+    }
+    same_drops! { log => wild((1, log.on_drop("guard")), &log);
+        async fn wild((mut a, _): (u32, OnDrop), log: &Log) -> u32 {
+            a += 1;
+            yield_now().await;
+            log.write("end");
+            a
+        }
+    }
+    same_drops! { log => destructor(Ticket { number: 1, log: log.clone() }, &log);
+        async fn destructor(Ticket { number, .. }: Ticket, log: &Log) -> u32 {
+            yield_now().await;
+            log.write("end");
+            number
+        }
+    }
+    same_drops! { log => moved(Job::new(&log, 1), (log.on_drop("a"), log.on_drop("b")), &log);
+        async fn moved(Job { name, .. }: Job, (a, _): (OnDrop, OnDrop), log: &Log) -> OnDrop {
+            drop(name);
+            yield_now().await;
+            log.write("end");
+            a
+        }
+    }
+    same_drops! { log => several(log.on_drop("a"), (log.on_drop("b"), log.on_drop("c")), log.on_drop("d"),
+            Job::new(&log, 1), (log.on_drop("e"), log.on_drop("f")), log.on_drop("g"), log.on_drop("h"));
+        #[allow(clippy::many_single_char_names, reason = "they are told apart by their order")]
+        async fn several(a: OnDrop, (b, _): (OnDrop, OnDrop), c: OnDrop, Job { ref name, id, .. }: Job,
+            (_, f): (OnDrop, OnDrop), _: OnDrop, mut h: OnDrop) -> Option<bool> {
+            let _local = std::mem::replace(&mut h, c);
+            yield_now().await;
+            if id == 0 {
+                return None;
+            }
+            Some(a.touch() && b.touch() && name.touch() && f.touch() && h.touch())
+        }
+    }
+    same_drops! { log => nothing((log.on_drop("a"), log.on_drop("b")), log.on_drop("c"), &log);
+        async fn nothing((_, _): (OnDrop, OnDrop), _c: OnDrop, log: &Log) -> bool {
+            yield_now().await;
+            log.on_drop("temporary").touch()
+        }
+    }
+    same_drops! { log => async {
+            let mut future = Box::pin(cancelled((log.on_drop("a"), log.on_drop("b")), Job::new(&log, 2)));
+            let polled = std::future::poll_fn(|context| Poll::Ready(future.as_mut().poll(context))).await;
+            assert!(polled.is_pending());
+            log.write("polled");
+        };
+        async fn cancelled((a, _): (OnDrop, OnDrop), Job { permit, .. }: Job) -> bool {
+            yield_now().await;
+            a.touch() && permit.touch()
+        }
+    }
+    let log = Log::default();
+    assert!(Job::new(&log, 1).touch());
+}
+
+#[test]
+fn m22_patterns_of_futures_match_as_they_are_written() {
+    #[derive(Clone, Copy)]
+    struct Pair<T>(T, T);
+    #[monitor]
+    async fn mixed((&a, (b, c)): (&u8, &(u8, String)), [first, .., last]: &[u8; 3]) -> usize {
+        yield_now().await;
+        usize::from(a + *b + *first + *last) + c.len()
+    }
+    #[monitor(fields(is_large = a > 5, sum = a + more))]
+    async fn fields((a, _): (u8, String), more: u8) -> u8 {
+        yield_now().await;
+        a + more
+    }
+    #[monitor]
+    async fn nested(whole @ Pair(first, _): Pair<u8>, &Pair(mut x, ref y): &Pair<u8>) -> u8 {
+        x += whole.1;
+        yield_now().await;
+        first + x + *y
+    }
+    #[monitor]
+    async fn generic<T: Clone, const N: usize>(
+        Pair(left, right): Pair<[T; N]>,
+        (text, _): (&str, T),
+    ) -> (T, usize) {
+        yield_now().await;
+        (left[0].clone(), right.len() + text.len())
+    }
+    #[monitor]
+    async fn mutable((out, by): (&mut u8, u8), mut more: u8) {
+        more += by;
+        yield_now().await;
+        *out += more;
+    }
+    #[monitor(skip(a), redact(b))]
+    async fn left_out((a, b): (u8, u8), #[allow(unused_variables)] (c, d): (u8, u8)) -> u8 {
+        a + b + c
+    }
+    let pair = (1, String::from("text"));
+    assert_eq!(block_on(mixed((&1, &pair), &[1, 2, 3])), 10);
+    assert_eq!(block_on(fields((1, String::new()), 2)), 3);
+    assert_eq!(block_on(nested(Pair(1, 2), &Pair(3, 4))), 10);
+    assert_eq!(block_on(generic(Pair(["a"], ["b"]), ("c", "d"))), ("a", 2));
+    let mut out = 1;
+    block_on(mutable((&mut out, 2), 3));
+    assert_eq!(out, 6);
+    assert_eq!(block_on(left_out((1, 2), (3, 4))), 6);
 }
 
 /// A guard whose destructor reads what is assigned last.

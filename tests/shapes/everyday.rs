@@ -405,6 +405,25 @@ fn closures_and_functions_as_results() {
         Ok(|text: &str| text.len())
     }
     #[monitor]
+    fn in_a_tuple(from: usize) -> (impl Fn(&str) -> &str, (usize, impl Fn(&str) -> usize)) {
+        (move |text| &text[from..], (from, |text| text.len()))
+    }
+    #[monitor(error_if = |made: &(_, usize)| made.1 > 9)]
+    fn in_a_tested_tuple(from: usize) -> (impl Fn(&str) -> usize, usize) {
+        (move |text: &str| text.len() + from, from)
+    }
+    #[monitor]
+    async fn annotated_later(more: usize) -> impl Fn(&str) -> usize {
+        move |text: &str| text.len() + more
+    }
+    #[monitor]
+    async fn made_elsewhere(from: usize) -> impl Fn(&str) -> &str {
+        fn make(from: usize) -> impl Fn(&str) -> &str {
+            move |text| &text[from..]
+        }
+        make(from)
+    }
+    #[monitor]
     fn dynamic() -> Box<dyn Fn(&str) -> usize> {
         Box::new(|text| text.len() + 1)
     }
@@ -418,6 +437,9 @@ fn closures_and_functions_as_results() {
     }
     assert_eq!(by_inference()("a") + dynamic()("a") + pointer()("a"), 6);
     assert_eq!(returned_early(true)("a", "b"), "a");
+    let (rest, (_, length)) = in_a_tuple(1);
+    assert_eq!((rest("ab"), length("ab"), in_a_tested_tuple(1).0("a")), ("b", 2, 2));
+    assert_eq!((block_on(annotated_later(1))("a"), block_on(made_elsewhere(1))("ab")), (2, "b"));
     assert_eq!(annotated(false).map(|length| length("a")), Ok(1));
     assert!(annotated(true).is_err());
     assert_eq!(literals().into_iter().sum::<u64>(), 6);

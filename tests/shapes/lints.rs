@@ -174,6 +174,24 @@ fn optional(by: u32, (first, _): (u32, u32), mut more: u32) -> Option<u32> {
     return Some(by + more);
 }
 
+#[monitor]
+async fn parts((first, _): (u32, u32), mut more: u32, _: u32, Counter { mut value }: Counter) -> u32 {
+    more += first;
+    value += more;
+    yield_now().await;
+    return value;
+}
+
+/// A pair.
+#[derive(Debug)]
+struct Pair<T>(T, T);
+
+#[monitor]
+async fn nested(whole @ Pair(_, _): Pair<u32>, (Pair(by, _), [_, last]): (Pair<u32>, [u32; 2])) -> u32 {
+    yield_now().await;
+    return whole.0 + whole.1 + by + last;
+}
+
 #[test]
 fn m90_no_new_warnings() {
     let mut counter = Counter::new(1);
@@ -189,6 +207,8 @@ fn m90_no_new_warnings() {
     let mut out = 0;
     counter.tracked_unit(&mut out);
     assert_eq!(out, 6, "counts into a place");
+    assert_eq!(block_on(parts((1, 2), 3, 4, Counter::new(5))), 9, "counts parts");
+    assert_eq!(block_on(nested(Pair(1, 2), (Pair(3, 4), [5, 6]))), 12, "counts nested parts");
     assert_eq!(optional(1, (2, 3), 4), Some(7), "counts if asked to");
     assert_eq!(optional(0, (2, 3), 4), None, "counts only if asked to");
     assert!(panic::catch_unwind(move || counter.never()).is_err(), "never returns");

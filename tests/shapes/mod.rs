@@ -9,3 +9,4 @@ mod attributes;
 mod flow;
 mod lints;
 mod everyday;
+mod blanket_traits;

@@ -12,6 +12,7 @@ use quote::{format_ident, quote, quote_spanned};
 use syn::{Attribute, FnArg, Pat, Signature, Type};
 
 use super::capture::is_cfg;
+use super::lint_levels::{on_mentioned, sets_lint_level};
 use super::{Expansion, early_return};
 use crate::function::{Argument, Shape, generated_name, generated_span};
 use crate::mentions::mentions;
@@ -31,8 +32,8 @@ pub(super) struct Body {
     pub(super) expression: TokenStream,
     /// True if the type of the expression has to be named.
     pub(super) needs_type: bool,
-    /// True if the function may return without evaluating the expression to its end.
-    pub(super) may_return: bool,
+    /// The type of the call in the runtime.
+    pub(super) guard: &'static str,
 }
 
 impl Expansion<'_> {
@@ -47,21 +48,26 @@ impl Expansion<'_> {
     /// Returns the body as an expression of type `ty`.
     pub(super) fn body(&self, ty: &Type) -> Body {
         if self.is_closure_impossible() {
-            return self.labelled_block(ty);
+            // A `return` that a macro hides ends the function without evaluating the expression to its end.
+            return self.labelled_block(ty, self.guard("MayReturn"));
         }
         // A method of a trait may have inherited `#[track_caller]`, which has no effect inside a closure.
         if self.options.is_trait_impl
             && self.function.statements().is_some_and(|body| early_return::finds_all(&body))
         {
-            return Body { may_return: false, ..self.labelled_block(ty) };
+            return self.labelled_block(ty, self.guard("Call"));
         }
-        self.closure(ty)
+        self.closure(ty, self.guard("Call"))
     }
 
-    fn labelled_block(&self, ty: &Type) -> Body {
-        let call = &self.call;
-        let capture = self.capture_on_entry(call);
-        let unused = self.unused_bindings(|name| self.captures(name));
+    /// Returns the type of the call: `guard`, unless the call ends when a future completes.
+    fn guard(&self, guard: &'static str) -> &'static str {
+        if self.is_async_call() { "AsyncCall" } else { guard }
+    }
+
+    fn labelled_block(&self, ty: &Type, guard: &'static str) -> Body {
+        let capture = self.capture_on_entry(&self.entered(guard));
+        let unused = self.unused_bindings(|_, name| self.captures(name));
         let block = match self.function.statements() {
             Some(statements) => {
                 let may_diverge = early_return::may_diverge(&statements);
@@ -72,12 +78,12 @@ impl Expansion<'_> {
         };
         let block = self.function.braced(block);
         Body {
-            signature: self.function.signature.clone(),
+            signature: self.signature_of_mentioned(),
             before: quote!(#capture #unused),
             is_capturing: false,
             expression: quote!('__monitor_body: #block),
             needs_type: true,
-            may_return: true,
+            guard,
         }
     }
 
@@ -94,20 +100,19 @@ impl Expansion<'_> {
         }
     }
 
-    fn closure(&self, ty: &Type) -> Body {
+    fn closure(&self, ty: &Type, guard: &'static str) -> Body {
         let Self { function, private, call, .. } = self;
         let arguments = &function.arguments;
         // The bindings of a pattern, which a field may name as well, exist only inside the closure.
         let inside = arguments.iter().any(|argument| argument.shape == Shape::Pattern)
             || !self.options.fields.is_empty();
-        let entered = if inside { format_ident!("__monitor_entered") } else { call.clone() };
         let capture = if inside {
-            self.capture_on_entry(&entered)
+            self.capture_on_entry(&self.place(guard, quote!(__monitor_entered)))
         } else {
-            self.capture_renamed(&entered, generated_name)
+            self.capture_renamed(&self.entered(guard), generated_name)
         };
         let (before, within) = if inside {
-            let unused = self.unused_bindings(|name| self.captures(name));
+            let unused = self.unused_bindings(|_, name| self.captures(name));
             (quote!(let __monitor_entered = &mut #call;), quote!(#capture #unused))
         } else {
             (capture, TokenStream::new())
@@ -126,6 +131,12 @@ impl Expansion<'_> {
             let run = format_ident!("run{}", arguments.len());
             let patterns = arguments.iter().map(|argument| {
                 let lint_levels = argument.attributes.iter().filter(|attribute| sets_lint_level(attribute));
+                let is_mentioned = inside && argument.bindings.iter().any(|name| self.captures(name));
+                let lint_levels: Vec<Attribute> = if is_mentioned {
+                    lint_levels.flat_map(on_mentioned).collect()
+                } else {
+                    lint_levels.cloned().collect()
+                };
                 let pattern = &argument.pattern;
                 quote!(#(#lint_levels)* #pattern)
             });
@@ -140,7 +151,7 @@ impl Expansion<'_> {
             is_capturing: inside,
             expression,
             needs_type: false,
-            may_return: false,
+            guard,
         }
     }
 
@@ -203,9 +214,4 @@ pub(super) fn hidden_pattern(name: &Ident) -> Pat {
         ident: name.clone(),
         subpat: None,
     })
-}
-
-/// Returns whether the attribute sets a lint level. On an argument it moves along with the pattern.
-pub(super) fn sets_lint_level(attribute: &Attribute) -> bool {
-    ["allow", "expect", "warn", "deny", "forbid"].iter().any(|level| attribute.path().is_ident(level))
 }

@@ -12,21 +12,56 @@ use syn::ext::IdentExt as _;
 use syn::{Attribute, LitStr, ReturnType, Type};
 
 use super::Expansion;
-use crate::function::{Shape, generated_span, output_span};
-use crate::mentions::mentions;
+use crate::attributes::replaced;
+use crate::function::{Shape, generated_name, generated_span, output_span};
 use crate::options::{Field, Options};
 use crate::returns::{self, Returns};
+
+/// A call as the expansion names it. Methods are called by the path of their type: with method syntax, a method of the
+/// same name that a trait of the user has for all types would be found first.
+pub(super) struct CallPlace {
+    /// The path of the type.
+    ty: TokenStream,
+    /// An expression for the receiver.
+    receiver: TokenStream,
+}
+
+impl CallPlace {
+    /// Returns the call of a method, with further arguments after the receiver.
+    pub(super) fn method(&self, name: &str, arguments: &TokenStream) -> TokenStream {
+        let Self { ty, receiver } = self;
+        let name = format_ident!("{name}");
+        if arguments.is_empty() {
+            quote!(#ty::#name(#receiver))
+        } else {
+            quote!(#ty::#name(#receiver, #arguments))
+        }
+    }
+}
 
 /// An argument that gets an entry among the captured ones, redacted or not.
 pub(super) struct Captured<'a> {
     /// The `#[cfg(…)]` attributes of the argument, which its capture needs as well.
-    pub(super) cfg: Vec<&'a Attribute>,
+    pub(super) cfg: Vec<Attribute>,
     /// The name as a string literal.
     pub(super) literal: LitStr,
     name: &'a Ident,
     redacted: bool,
     /// True if the type of the argument is a primitive one, so nothing has to be selected.
     is_primitive: bool,
+    /// The place of the name on entry.
+    bound: Bound,
+}
+
+/// The place of a captured name on entry.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Bound {
+    /// The signature binds the user's name.
+    BySignature,
+    /// The signature binds a generated name of the same text.
+    AsOuterName,
+    /// The capture binds the name to a reference, because the pattern is bound in the future.
+    ByReference,
 }
 
 impl Expansion<'_> {
@@ -45,10 +80,15 @@ impl Expansion<'_> {
                     || is_secret_argument(&text)
                     || argument.takes_from_secret(name)
                     || is_shown_as_secret(options, name);
-                let cfg = argument.attributes.iter().filter(|attribute| is_cfg(attribute)).collect();
+                let cfg = cfg_attributes(&argument.attributes);
                 let literal = LitStr::new(&text, Span::call_site());
                 let is_primitive = argument.shape == Shape::Name && returns::is_primitive(&argument.ty);
-                Some(Captured { cfg, literal, name, redacted, is_primitive })
+                let bound = match argument.shape {
+                    _ if !self.is_local(argument) => Bound::BySignature,
+                    Shape::Pattern => Bound::ByReference,
+                    Shape::Name | Shape::Wild => Bound::AsOuterName,
+                };
+                Some(Captured { cfg, literal, name, redacted, is_primitive, bound })
             })
         })
     }
@@ -63,63 +103,87 @@ impl Expansion<'_> {
         !self.options.fields.is_empty() || self.captured_arguments().next().is_some()
     }
 
+    /// Returns the entered call, a variable whose type is the `guard` of the runtime.
+    pub(super) fn entered(&self, guard: &str) -> CallPlace {
+        let call = &self.call;
+        self.place(guard, quote!(&mut #call))
+    }
+
+    /// Returns a call whose type is the `guard` of the runtime.
+    pub(super) fn place(&self, guard: &str, receiver: TokenStream) -> CallPlace {
+        let private = &self.private;
+        let guard = format_ident!("{guard}");
+        CallPlace { ty: quote!(#private::#guard), receiver }
+    }
+
     /// Returns statements that capture arguments and fields into `call`.
-    pub(super) fn capture_on_entry(&self, call: &Ident) -> TokenStream {
+    pub(super) fn capture_on_entry(&self, call: &CallPlace) -> TokenStream {
         self.capture_renamed(call, Ident::clone)
     }
 
     /// Returns statements that capture arguments and fields into `call`, for arguments that `renamed` has given other
     /// names.
-    pub(super) fn capture_renamed(&self, call: &Ident, renamed: fn(&Ident) -> Ident) -> TokenStream {
+    pub(super) fn capture_renamed(&self, call: &CallPlace, renamed: fn(&Ident) -> Ident) -> TokenStream {
         let (private, dispatch) = (&self.private, self.dispatch_path());
         let arguments: Vec<TokenStream> = self
             .captured_arguments()
-            .map(|Captured { cfg, name, redacted, is_primitive, .. }| {
+            .map(|Captured { cfg, name, redacted, is_primitive, bound, .. }| {
                 // Rustc reports a bound with a lifetime at this span, the argument. The message ends with the name of
                 // the macro.
                 let place = generated_span(name.span());
-                let name = renamed(name);
+                let name = if bound == Bound::AsOuterName { generated_name(name) } else { renamed(name) };
                 if redacted {
-                    quote!(#(#cfg)* __monitor_writer.redacted();)
+                    quote!(#(#cfg)* #private::Writer::redacted(__monitor_writer);)
                 } else if is_primitive {
                     quote!(#(#cfg)* #dispatch::primitive(&#name, __monitor_writer);)
                 } else {
-                    quote_spanned!(place=> #(#cfg)* #private::use_skip_if_this_fails!(#name, __monitor_writer);)
+                    let dereferenced = (bound == Bound::ByReference).then(|| quote!(*));
+                    quote_spanned! {place=>
+                        #(#cfg)* #private::use_skip_if_this_fails!(#dereferenced #name, __monitor_writer);
+                    }
                 }
             })
             .collect();
-        let patterns = self.deferred_patterns();
         let mut tokens = TokenStream::new();
         if !arguments.is_empty() {
+            let patterns = self.patterns_on_entry(|name| self.captures(name));
             let arguments = quote!(use #dispatch::traits::*; #patterns #(#arguments)*);
             tokens.extend(if self.is_async_call() {
-                quote!(#call.args(|__monitor_writer| { #arguments });)
+                let args = call.method("args", &quote!(|__monitor_writer| { #arguments }));
+                quote!(#args;)
             } else {
+                let args = call.method("args", &TokenStream::new());
+                let keep_args = call.method("keep_args", &quote!(__monitor_writer));
                 quote! {
-                    if let ::core::option::Option::Some(__monitor_writer) = #call.args() {
+                    if let ::core::option::Option::Some(__monitor_writer) = #args {
                         #arguments
-                        #call.keep_args(__monitor_writer);
+                        #keep_args;
                     }
                 }
             });
         }
         let fields: Vec<TokenStream> = self.options.fields.iter().map(|field| self.field(field)).collect();
         if !fields.is_empty() {
-            tokens.extend(quote!(#call.fields(|__monitor_writer| { #patterns #(#fields)* });));
+            let mentioned = |name: &Ident| self.options.fields.iter().any(|field| field.mentions(name));
+            let patterns = self.patterns_on_entry(mentioned);
+            let fields = call.method("fields", &quote!(|__monitor_writer| { #patterns #(#fields)* }));
+            tokens.extend(quote!(#fields;));
         }
         tokens
     }
 
-    /// Returns statements that bind the patterns of an `async fn` by reference for the capture on entry. Only
-    /// patterns that borrow from their argument need this, because the future binds them later.
-    fn deferred_patterns(&self) -> TokenStream {
-        let is_async = self.function.signature.asyncness.is_some();
-        let arguments = &self.function.arguments;
-        let deferred = arguments.iter().filter(|argument| is_async && argument.binds_by_ref());
-        let statements = deferred.map(|argument| {
+    /// Returns statements that bind patterns of an `async fn` by reference for a capture on entry that uses some of their
+    /// names, because the future binds the patterns later.
+    fn patterns_on_entry(&self, uses: impl Fn(&Ident) -> bool) -> TokenStream {
+        let arguments = self.function.arguments.iter();
+        let needed = arguments.filter(|argument| {
+            argument.shape == Shape::Pattern && argument.bindings.iter().any(&uses) && self.is_local(argument)
+        });
+        let statements = needed.map(|argument| {
             let (pattern, hidden, bindings) =
-                (argument.pattern_by_ref(), &argument.hidden_name, &argument.bindings);
-            quote!(let #pattern = #hidden; #(let _ = &#bindings;)*)
+                (argument.pattern_of_reference(), &argument.hidden_name, &argument.bindings);
+            let cfg = cfg_attributes(&argument.attributes);
+            quote!(#(#cfg)* let #pattern = &#hidden; #(let _ = &#bindings;)*)
         });
         quote!(#(#statements)*)
     }
@@ -127,8 +191,9 @@ impl Expansion<'_> {
     /// Returns statements that capture a field. The user's expression stays outside of the block that imports
     /// the runtime's traits.
     fn field(&self, field: &Field) -> TokenStream {
+        let private = &self.private;
         if is_secret_argument(&field.key.value()) {
-            return quote!(__monitor_writer.redacted(););
+            return quote!(#private::Writer::redacted(__monitor_writer););
         }
         let value = &field.value;
         let dispatch = self.dispatch_path();
@@ -136,7 +201,7 @@ impl Expansion<'_> {
             let __monitor_value = &(#value);
             {
                 use #dispatch::traits::*;
-                (&&&&&#dispatch::Value(__monitor_value)).capture(__monitor_writer);
+                (&&&&&#dispatch::Value(__monitor_value)).__monitor_capture(__monitor_writer);
             }
         })
     }
@@ -144,13 +209,13 @@ impl Expansion<'_> {
     /// Returns the statements that end `call` by `result`, an expression for a reference to the returned value. The
     /// first part evaluates the user's `error_if` by itself, because that must not see the traits that the second part
     /// imports.
-    pub(super) fn end(&self, call: &TokenStream, result: &TokenStream) -> (Option<TokenStream>, TokenStream) {
+    pub(super) fn end(&self, call: &CallPlace, result: &TokenStream) -> (Option<TokenStream>, TokenStream) {
         let dispatch = self.dispatch_path();
         let private = &self.private;
         let capture = if self.returns_secret() {
             quote!({
                 let _ = __monitor_value;
-                __monitor_writer.redacted()
+                #private::Writer::redacted(__monitor_writer)
             })
         } else if self.returned_type().is_some_and(returns::is_primitive) {
             quote!(#dispatch::primitive(__monitor_value, __monitor_writer))
@@ -159,7 +224,7 @@ impl Expansion<'_> {
             quote_spanned!(place=> #private::use_no_result_if_this_fails!(__monitor_value, __monitor_writer))
         };
         let (ok, failure) = if self.options.no_result {
-            (quote!(#call.ok()), None)
+            (call.method("ok", &TokenStream::new()), None)
         } else {
             (self.end_with_method(call, "ok_with", Some(&capture)), Some(&capture))
         };
@@ -183,7 +248,7 @@ impl Expansion<'_> {
         });
         let end = quote!({
             use #dispatch::traits::*;
-            match (&&&#dispatch::Returned(#result)).probe() {
+            match (&&&#dispatch::Returned(#result)).__monitor_probe() {
                 #if_failed
                 #dispatch::Seen::Value(__monitor_value) => #ok,
                 #dispatch::Seen::Error(__monitor_error) => #error,
@@ -239,27 +304,30 @@ impl Expansion<'_> {
     }
 
     /// Returns statements that end `call` by the method named `end`, with the value that `capture` writes.
-    fn end_with_method(&self, call: &TokenStream, end: &str, capture: Option<&TokenStream>) -> TokenStream {
-        let end = format_ident!("{end}");
+    fn end_with_method(&self, call: &CallPlace, end: &str, capture: Option<&TokenStream>) -> TokenStream {
         if self.is_async_call() {
             let capture = capture.cloned().unwrap_or_else(|| quote!({}));
-            return quote!(#call.#end(|__monitor_writer| #capture));
+            return call.method(end, &quote!(|__monitor_writer| #capture));
         }
         let capture = capture.map(|capture| quote!(#capture;));
+        let end = call.method(end, &TokenStream::new());
+        let end_with = call.method("end_with", &quote!(__monitor_writer, __monitor_last));
         quote! {
-            if let ::core::option::Option::Some((__monitor_writer, __monitor_last)) = #call.#end() {
+            if let ::core::option::Option::Some((__monitor_writer, __monitor_last)) = #end {
                 #capture
-                #call.end_with(__monitor_writer, __monitor_last);
+                #end_with;
             }
         }
     }
 
     /// Returns the closure that ends the call of a future.
     pub(super) fn end_of_future(&self, is_unit: bool) -> TokenStream {
+        let finish = self.place("Finish", quote!(__monitor_finish));
         if is_unit && self.options.error_if.is_none() {
-            return quote!(|__monitor_finish, _| __monitor_finish.ok());
+            let ok = finish.method("ok", &TokenStream::new());
+            return quote!(|__monitor_finish, _| #ok);
         }
-        let end = match self.end(&quote!(__monitor_finish), &quote!(__monitor_result)) {
+        let end = match self.end(&finish, &quote!(__monitor_result)) {
             (None, end) => end,
             (test, end) => quote!({ #test #end }),
         };
@@ -275,8 +343,15 @@ impl Expansion<'_> {
 
 /// Returns whether `fields(…)` shows the argument under the name of a secret, as in `fields(password = p)`.
 fn is_shown_as_secret(options: &Options, name: &Ident) -> bool {
-    let shows = |field: &Field| mentions(&field.value.to_token_stream(), name);
-    options.fields.iter().any(|field| is_secret_argument(&field.key.value()) && shows(field))
+    options.fields.iter().any(|field| is_secret_argument(&field.key.value()) && field.mentions(name))
+}
+
+/// Returns the attributes that may remove the argument, without what else `#[cfg_attr]` adds to it.
+pub(super) fn cfg_attributes(attributes: &[Attribute]) -> Vec<Attribute> {
+    let without_others = |attribute| {
+        replaced(attribute, &|meta| if meta.path().is_ident("cfg") { None } else { Some(Vec::new()) })
+    };
+    attributes.iter().filter(|attribute| is_cfg(attribute)).flat_map(without_others).collect()
 }
 
 /// Returns whether the attribute may remove the argument: `#[cfg]` or `#[cfg_attr]`.

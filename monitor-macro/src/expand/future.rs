@@ -3,19 +3,22 @@
 //!
 //! Takes the function. Returns a plain function whose future is instrumented. The body of an `async fn`
 //! becomes one `async move` block. The block captures the arguments, and they are stored nowhere else. It
-//! mentions them first and in reverse order, so that they are dropped in the order of the original. The
-//! `impl` in the new return type is a generated token of edition 2024 and so captures every lifetime, as an
-//! `async fn` does in every edition.
+//! mentions them first and in reverse order, so that they are dropped in the order of the original. From the
+//! first pattern on, arguments become local variables of the block as they do in an `async fn`, because a part
+//! that a pattern does not bind is dropped right after the bindings of this pattern. The `impl` in the new
+//! return type is a generated token of edition 2024 and so captures every lifetime, as an `async fn` does in
+//! every edition.
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens as _, quote, quote_spanned};
-use syn::{Expr, FnArg, ReturnType, Stmt, Type, parse_quote};
+use syn::{Attribute, Expr, FnArg, ReturnType, Stmt, Type, parse_quote};
 
 use super::body::hidden_pattern;
-use super::capture::is_cfg;
+use super::capture::{cfg_attributes, is_cfg};
+use super::lint_levels::{on_mentioned, sets_lint_level};
 use super::{Expansion, Wrapped, boxings};
 use crate::function::{Argument, Function, Shape, generated_span, output_span};
-use crate::returns::{FutureType, Pointer, Returns, to_capturing_all, to_nameable};
+use crate::returns::{FutureType, Pointer, Returns, may_be_future, to_capturing_all, to_nameable};
 
 /// Wraps an `async fn`.
 pub(super) fn wrap_async_fn(expansion: &Expansion<'_>) -> Wrapped {
@@ -29,17 +32,28 @@ pub(super) fn wrap_async_fn(expansion: &Expansion<'_>) -> Wrapped {
     for input in &mut signature.inputs {
         let FnArg::Typed(typed) = input else { continue };
         let Some(argument) = arguments.next() else { continue };
-        if argument.shape == Shape::Wild || argument.binds_by_ref() {
-            *typed.pat = hidden_pattern(&argument.hidden_name);
+        if expansion.is_local(argument) {
+            typed.attrs = cfg_attributes(&argument.attributes);
+            *typed.pat = hidden_pattern(&argument.outer_name());
+        } else {
+            typed.attrs = typed.attrs.iter().flat_map(on_mentioned).collect();
+            if argument.shape == Shape::Wild {
+                *typed.pat = hidden_pattern(&argument.hidden_name);
+            }
         }
     }
     let site = expansion.site();
-    let on_entry = expansion.capture_on_entry(call);
+    let on_entry = expansion.capture_on_entry(&expansion.entered("AsyncCall"));
     let fixed_output = output.nameable.map(|ty| fix_output(&ty, output.span, private));
     let kept = keep_arguments(expansion);
-    let unused = expansion.unused_bindings(|_| true);
+    let unused = expansion.unused_bindings(|argument, _| !expansion.is_local(argument));
     let block = function.nested_body();
-    let block = if function.arguments.iter().any(Argument::binds_by_ref) {
+    let block = if output.may_be_future {
+        // A future as the value of an async block would raise clippy's `async_yields_async`. The first branch is never
+        // taken. Without it, rustc would report the `return` of a body that does not come to its end as unreachable.
+        // A branch drops its temporaries before the patterns, as the match arm below does.
+        quote!(return if false { #private::unreached() } else #block;)
+    } else if function.arguments.iter().any(|argument| expansion.is_local(argument)) {
         // The patterns are local variables of the async block. Temporaries in the last expression of the body
         // may borrow from them and must be dropped first, which a match arm does.
         quote!(match () { () => #block })
@@ -69,6 +83,7 @@ struct Output {
     /// The place of the output in the signature.
     span: Span,
     is_unit: bool,
+    may_be_future: bool,
 }
 
 impl Output {
@@ -82,17 +97,19 @@ impl Output {
                 // `!` is allowed only as the return type of a function. A first `return` of this type would
                 // raise `unreachable_code`. It is not needed, because there is no value to coerce.
                 let never = quote!(<fn() -> ! as #private::Function>::Output);
-                Self { full: never, nameable: None, span, is_unit: true }
+                Self { full: never, nameable: None, span, is_unit: true, may_be_future: false }
             }
             (Returns::Unit, _) | (_, ReturnType::Default) => {
-                Self { full: quote!(()), nameable: Some(quote!(())), span, is_unit: true }
+                let nameable = Some(quote!(()));
+                Self { full: quote!(()), nameable, span, is_unit: true, may_be_future: false }
             }
             (_, ReturnType::Type(_, ty)) => {
                 let nameable = match to_nameable(ty) {
                     Type::Infer(_) => None,
                     ty => Some(ty.into_token_stream()),
                 };
-                Self { full: to_capturing_all(ty), nameable, span, is_unit: false }
+                let may_be_future = may_be_future(ty);
+                Self { full: to_capturing_all(ty), nameable, span, is_unit: false, may_be_future }
             }
         }
     }
@@ -108,20 +125,22 @@ fn fix_output(ty: &TokenStream, span: Span, private: &TokenStream) -> TokenStrea
     }
 }
 
-/// Returns statements that make the async block capture every argument as a whole, in reverse order.
+/// Returns statements that make the async block capture every argument as a whole, in reverse order, and statements
+/// that make local variables of the arguments that have to be some.
 fn keep_arguments(expansion: &Expansion<'_>) -> TokenStream {
     let mut mentions = TokenStream::new();
-    let mut patterns = TokenStream::new();
+    let mut locals = TokenStream::new();
     for argument in expansion.function.arguments.iter().rev() {
-        let cfg: Vec<_> = argument.attributes.iter().filter(|attribute| is_cfg(attribute)).collect();
-        if argument.shape == Shape::Wild || argument.binds_by_ref() {
-            let (hidden, pattern) = (&argument.hidden_name, &argument.pattern);
+        let cfg = cfg_attributes(&argument.attributes);
+        if expansion.is_local(argument) {
+            let outer = argument.outer_name();
+            mentions.extend(quote!(#(#cfg)* let _ = &#outer;));
+            // The local variables are declared in the order of the arguments, so that the last one is dropped first.
+            let local = local(expansion, argument);
+            locals = quote!(#local #locals);
+        } else if argument.shape == Shape::Wild {
+            let hidden = &argument.hidden_name;
             mentions.extend(quote!(#(#cfg)* let _ = &#hidden;));
-            if argument.shape == Shape::Pattern {
-                // The patterns are bound in the order of the arguments, so that the last one is dropped
-                // first.
-                patterns = quote!(#(#cfg)* let #pattern = #hidden; #patterns);
-            }
         } else {
             for name in argument.bindings.iter().rev() {
                 mentions.extend(quote!(#(#cfg)* let _ = &#name;));
@@ -132,7 +151,50 @@ fn keep_arguments(expansion: &Expansion<'_>) -> TokenStream {
         let receiver = receiver.self_token;
         mentions.extend(quote!(let _ = &#receiver;));
     }
-    quote!(#mentions #patterns)
+    quote!(#mentions #locals)
+}
+
+/// Returns statements that make local variables of an argument.
+fn local(expansion: &Expansion<'_>, argument: &Argument) -> TokenStream {
+    let is_own = |attribute: &&Attribute| sets_lint_level(attribute) || is_cfg(attribute);
+    let attributes = argument.attributes.iter().filter(is_own);
+    let cfg = cfg_attributes(&argument.attributes);
+    let (pattern, outer) = (&argument.pattern, argument.outer_name());
+    let binding = quote!(#(#attributes)* let #pattern = #outer;);
+    match argument.shape {
+        Shape::Name => binding,
+        Shape::Wild => quote!(#(#cfg)* let #outer = #outer;),
+        // What the first pattern leaves unbound is dropped at its turn even if it stays captured: the local variables
+        // are dropped before, and the arguments before this one after it.
+        Shape::Pattern if expansion.is_first_local(argument) => binding,
+        Shape::Pattern => quote!(#(#cfg)* let #outer = #outer; #binding),
+    }
+}
+
+impl Expansion<'_> {
+    /// Returns whether the argument becomes a local variable of the future of an `async fn`: it is a pattern, or stands
+    /// behind one. The future alone binds such an argument. The expressions of `fields` need the bindings on entry as
+    /// the user wrote them, so an argument that they mention stays bound in the signature.
+    pub(super) fn is_local(&self, argument: &Argument) -> bool {
+        let mut locals = self.function.arguments.iter().skip_while(|argument| !self.is_first_local(argument));
+        locals.any(|local| std::ptr::eq(local, argument)) && self.can_be_local(argument)
+    }
+
+    /// Returns whether the argument is the first pattern that the future alone binds.
+    fn is_first_local(&self, argument: &Argument) -> bool {
+        let is_bound_inside =
+            |argument: &&Argument| argument.shape == Shape::Pattern && self.can_be_local(argument);
+        let first = self.function.arguments.iter().find(is_bound_inside);
+        self.function.signature.asyncness.is_some()
+            && first.is_some_and(|first| std::ptr::eq(first, argument))
+    }
+
+    /// Returns whether no field mentions the argument. A pattern with `ref` cannot be bound on entry in any case, and
+    /// fields see a reference where it has none.
+    fn can_be_local(&self, argument: &Argument) -> bool {
+        let is_mentioned = |name| self.options.fields.iter().any(|field| field.mentions(name));
+        argument.binds_by_ref() || !argument.bindings.iter().any(is_mentioned)
+    }
 }
 
 /// Wraps a function whose return type looks like a future.
@@ -166,8 +228,8 @@ pub(super) fn wrap_fn(expansion: &Expansion<'_>, ty: &FutureType) -> Wrapped {
     let (making, made) = match function.statements().as_deref() {
         Some([Stmt::Expr(Expr::Async(_), None)]) => (None, None),
         _ => (
-            Some(quote!(let __monitor_making = #call.making();)),
-            Some(quote!(#call.made(__monitor_making);)),
+            Some(quote!(let __monitor_making = #private::AsyncCall::making(&mut #call);)),
+            Some(quote!(#private::AsyncCall::made(&mut #call, __monitor_making);)),
         ),
     };
     // The time of the body does not include the captures before it.
@@ -216,8 +278,8 @@ fn wrap_boxings(expansion: &Expansion<'_>, ty: &FutureType, end: &TokenStream) -
     let (making, made) = if is_block {
         (None, quote!())
     } else {
-        let making = quote!(let __monitor_making = #call.making(););
-        (Some(making), quote!(#call.made(__monitor_making);))
+        let making = quote!(let __monitor_making = #private::AsyncCall::making(&mut #call););
+        (Some(making), quote!(#private::AsyncCall::made(&mut #call, __monitor_making);))
     };
     boxings::replace(&mut statements, constructor, &mut |future| {
         *future = if let Expr::Async(_) = future {
@@ -232,11 +294,11 @@ fn wrap_boxings(expansion: &Expansion<'_>, ty: &FutureType, end: &TokenStream) -
         };
     });
     let site = expansion.site();
-    let capture = expansion.capture_on_entry(call);
-    let unused = expansion.unused_bindings(|name| expansion.captures(name));
+    let capture = expansion.capture_on_entry(&expansion.entered("AsyncCall"));
+    let unused = expansion.unused_bindings(|_, name| expansion.captures(name));
     let block = function.nested_block(quote!(#(#statements)*));
     Some(Wrapped {
-        signature: function.signature.clone(),
+        signature: expansion.signature_of_mentioned(),
         body: quote! {
             let mut #call = #private::AsyncCall::enter(#site);
             #capture

@@ -11,12 +11,12 @@ pub(super) fn wrap(expansion: &Expansion<'_>) -> Wrapped {
     let Expansion { function, private, call, .. } = expansion;
     let site = expansion.site();
     let enter = expansion.entry_method();
-    let capture = expansion.capture_on_entry(call);
-    let unused = expansion.unused_bindings(|name| expansion.captures(name));
+    let capture = expansion.capture_on_entry(&expansion.entered("Scope"));
+    let unused = expansion.unused_bindings(|_, name| expansion.captures(name));
     // The body is a block, because clippy demands that items in it come before the generated statements.
     let block = function.nested_body();
     Wrapped {
-        signature: function.signature.clone(),
+        signature: expansion.signature_of_mentioned(),
         body: quote! {
             let mut __monitor_slot = #private::Slot::empty();
             let mut #call = #private::Scope::#enter(&mut __monitor_slot, #site);

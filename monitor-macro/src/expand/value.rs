@@ -3,7 +3,7 @@
 //! Takes the function and its return type. Returns a body that runs the user's body, ends the call by the
 //! value, and returns the value.
 
-use quote::quote;
+use quote::{format_ident, quote};
 use syn::Type;
 
 use super::{Expansion, Wrapped};
@@ -13,9 +13,9 @@ pub(super) fn wrap(expansion: &Expansion<'_>, ty: &Type) -> Wrapped {
     let site = expansion.site();
     let body = expansion.body(ty);
     let enter = expansion.entry_method();
-    let guard = if body.may_return { quote!(MayReturn) } else { quote!(Call) };
+    let guard = format_ident!("{}", body.guard);
     let annotation = body.needs_type.then(|| quote!(: #ty));
-    let (test, end) = expansion.end(&quote!(#call), &quote!(&__monitor_result));
+    let (test, end) = expansion.end(&expansion.entered(body.guard), &quote!(&__monitor_result));
     let allowed = expansion.allowed_assignments();
     let (before, expression) = (body.before, body.expression);
     Wrapped {

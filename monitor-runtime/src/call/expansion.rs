@@ -92,6 +92,16 @@ pub fn resolving_to<R, F: Future<Output = R>>(future: F) -> F {
     future
 }
 
+/// Stands for a value in a branch that is never taken.
+///
+/// # Panics
+/// Always.
+#[cold]
+#[must_use]
+pub fn unreached<R>() -> R {
+    unreachable!("the branch is never taken")
+}
+
 /// Names the type `!`, which may be written only as the return type of a function.
 pub trait Function {
     /// The type that the function returns.

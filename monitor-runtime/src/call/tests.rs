@@ -107,14 +107,14 @@ fn call(site: &'static CallSite, outcome: Outcome, body: impl FnOnce()) {
     let mut slot = Slot::empty();
     let mut call = Call::prepare(&mut slot, site);
     if let Some(writer) = call.args() {
-        (&&&&&dispatch::Value(&7_u64)).capture(writer);
+        (&&&&&dispatch::Value(&7_u64)).__monitor_capture(writer);
         call.keep_args(writer);
     }
     body();
     if outcome == Outcome::Ok {
         call.ok();
     } else if let Some((writer, last)) = call.error() {
-        (&&&&&dispatch::ErrorValue(&"refused")).write(writer);
+        (&&&&&dispatch::ErrorValue(&"refused")).__monitor_write(writer);
         call.end_with(writer, last);
     }
 }
@@ -130,7 +130,7 @@ fn fail(site: &'static CallSite) {
 /// Makes an async call that is polled twice, with `body` in its first poll.
 fn call_async(site: &'static CallSite, outcome: Outcome, body: impl FnOnce()) {
     let mut call = AsyncCall::enter(site);
-    call.args(|writer| (&&&&&dispatch::Value(&7_u64)).capture(writer));
+    call.args(|writer| (&&&&&dispatch::Value(&7_u64)).__monitor_capture(writer));
     let mut body = Some(body);
     let twice = poll_fn(move |_| match body.take() {
         Some(body) => {
@@ -141,7 +141,7 @@ fn call_async(site: &'static CallSite, outcome: Outcome, body: impl FnOnce()) {
     });
     let mut future = pin!(instrument(call, twice, move |finish, ()| match outcome {
         Outcome::Ok => finish.ok(),
-        _ => finish.error(|writer| (&&&&&dispatch::ErrorValue(&"refused")).write(writer)),
+        _ => finish.error(|writer| (&&&&&dispatch::ErrorValue(&"refused")).__monitor_write(writer)),
     }));
     let mut task = task::Context::from_waker(Waker::noop());
     assert!(future.as_mut().poll(&mut task).is_pending());
@@ -347,11 +347,11 @@ fn a_slow_unsampled_call_has_its_arguments_and_its_result() {
             let mut slot = Slot::empty();
             let mut call = Call::prepare(&mut slot, site);
             if let Some(writer) = call.args() {
-                (&&&&&dispatch::Value(&7_u64)).capture(writer);
+                (&&&&&dispatch::Value(&7_u64)).__monitor_capture(writer);
                 call.keep_args(writer);
             }
             if let Some((writer, last)) = call.ok_with() {
-                (&&&&&dispatch::Value(&8_u64)).capture(writer);
+                (&&&&&dispatch::Value(&8_u64)).__monitor_capture(writer);
                 call.end_with(writer, last);
             }
         };

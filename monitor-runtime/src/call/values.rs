@@ -284,6 +284,6 @@ pub(crate) fn write_panic(start: Ticks, writer: &mut Writer<'_>) {
     let text = panic_hook::text_since(start);
     if !text.is_empty() {
         use dispatch::traits::*;
-        (&&&&&dispatch::ErrorValue(&text)).write(writer);
+        (&&&&&dispatch::ErrorValue(&text)).__monitor_write(writer);
     }
 }

@@ -1,10 +1,11 @@
 //! Chooses at compile time, by autoref, the best way in which a type can be captured.
 //!
 //! Takes a reference to a value; gives a call of the capture that its type offers. The expansion writes
-//! `(&&&&&Value(&x)).capture(w)`, `(&&&&&ErrorValue(e)).write(w)` and `(&&&Returned(&ret)).probe()`, with the traits of
-//! this module in scope. Method lookup tries the receiver with all its references, then with one more, then with fewer
-//! and fewer, and takes the first implementation whose bounds hold. In a generic function the declared bounds count,
-//! not those of the types with which it is called.
+//! `(&&&&&Value(&x)).__monitor_capture(w)`, `(&&&&&ErrorValue(e)).__monitor_write(w)` and
+//! `(&&&Returned(&ret)).__monitor_probe()`, with the traits of this module in scope. Method lookup tries the receiver
+//! with all its references, then with one more, then with fewer and fewer, and takes the first implementation whose
+//! bounds hold. In a generic function the declared bounds count, not those of the types with which it is called. The
+//! methods have names that no trait of a user has, because such a trait may be in scope as well.
 
 use std::any::type_name;
 use std::error::Error;
@@ -58,20 +59,20 @@ pub fn primitive<T: Direct + ?Sized>(value: &T, writer: &mut Writer<'_>) {
 /// A way of capturing a value.
 pub trait Capture {
     /// Captures the value.
-    fn capture(&self, writer: &mut Writer<'_>);
+    fn __monitor_capture(&self, writer: &mut Writer<'_>);
 }
 
 /// First choice: primitives and strings, by copying.
 impl<T: Direct + ?Sized> Capture for &&&&Value<'_, T> {
     #[inline]
-    fn capture(&self, writer: &mut Writer<'_>) {
+    fn __monitor_capture(&self, writer: &mut Writer<'_>) {
         self.0.capture(writer);
     }
 }
 
 /// Second choice, by one reference more than the expansion writes: the shape.
 impl<T: Shaped + ?Sized> Capture for &&&&&Value<'_, T> {
-    fn capture(&self, writer: &mut Writer<'_>) {
+    fn __monitor_capture(&self, writer: &mut Writer<'_>) {
         writer.user_value(type_name::<T>(), &mut |out| match self.0.shape() {
             Some(summary) => out.summary(&summary),
             None => out.put(|buffer| buffer.tag(token::NULL)),
@@ -81,28 +82,28 @@ impl<T: Shaped + ?Sized> Capture for &&&&&Value<'_, T> {
 
 /// Third choice: `Serialize`.
 impl<T: Serialize + ?Sized> Capture for &&&Value<'_, T> {
-    fn capture(&self, writer: &mut Writer<'_>) {
+    fn __monitor_capture(&self, writer: &mut Writer<'_>) {
         writer.user_value(type_name::<T>(), &mut |out| serialize::write(self.0, out));
     }
 }
 
 /// Fourth choice: the `Debug` of each item of a collection.
 impl<T: DebugItems + ?Sized> Capture for &&Value<'_, T> {
-    fn capture(&self, writer: &mut Writer<'_>) {
+    fn __monitor_capture(&self, writer: &mut Writer<'_>) {
         writer.user_value(type_name::<T>(), &mut |out| self.0.write(out));
     }
 }
 
 /// Fifth choice: `Debug`.
 impl<T: Debug + ?Sized> Capture for &Value<'_, T> {
-    fn capture(&self, writer: &mut Writer<'_>) {
+    fn __monitor_capture(&self, writer: &mut Writer<'_>) {
         by_debug(&self.0, type_name::<T>(), writer);
     }
 }
 
 /// Last choice: the type's name.
 impl<T: ?Sized> Capture for Value<'_, T> {
-    fn capture(&self, writer: &mut Writer<'_>) {
+    fn __monitor_capture(&self, writer: &mut Writer<'_>) {
         writer.type_name(token::NAME, type_name::<T>());
     }
 }
@@ -117,20 +118,20 @@ fn by_debug(value: &dyn Debug, type_name: &str, writer: &mut Writer<'_>) {
 /// A way of writing an error's text.
 pub trait WriteError {
     /// Writes the error's text.
-    fn write(&self, writer: &mut Writer<'_>);
+    fn __monitor_write(&self, writer: &mut Writer<'_>);
 }
 
 /// First choice: texts, by copying.
 impl<T: AsText + ?Sized> WriteError for &&&&ErrorValue<'_, T> {
     #[inline]
-    fn write(&self, writer: &mut Writer<'_>) {
+    fn __monitor_write(&self, writer: &mut Writer<'_>) {
         writer.error_text(self.0.as_text());
     }
 }
 
 /// Second choice, by one reference more than the expansion writes: an error with its sources.
 impl<T: Error + ?Sized> WriteError for &&&&&ErrorValue<'_, T> {
-    fn write(&self, writer: &mut Writer<'_>) {
+    fn __monitor_write(&self, writer: &mut Writer<'_>) {
         writer.sandboxed_value(type_name::<T>(), &mut |out| errors::chain(&self.0, out));
         writer.error_type(type_name::<T>());
     }
@@ -138,7 +139,7 @@ impl<T: Error + ?Sized> WriteError for &&&&&ErrorValue<'_, T> {
 
 /// Third choice: a type that refers to an error without being one (`Box<dyn Error>`, `anyhow::Error`).
 impl<T: Deref<Target: Error> + ?Sized> WriteError for &&&ErrorValue<'_, T> {
-    fn write(&self, writer: &mut Writer<'_>) {
+    fn __monitor_write(&self, writer: &mut Writer<'_>) {
         writer.sandboxed_value(type_name::<T>(), &mut |out| errors::chain(&&**self.0, out));
         errors::name_type(type_name::<T::Target>(), &&**self.0, writer);
     }
@@ -146,7 +147,7 @@ impl<T: Deref<Target: Error> + ?Sized> WriteError for &&&ErrorValue<'_, T> {
 
 /// Fourth choice: `Display`.
 impl<T: Display + ?Sized> WriteError for &&ErrorValue<'_, T> {
-    fn write(&self, writer: &mut Writer<'_>) {
+    fn __monitor_write(&self, writer: &mut Writer<'_>) {
         writer.sandboxed_value(type_name::<T>(), &mut |out| out.text(usize::MAX, format_args!("{}", self.0)));
         writer.error_type(type_name::<T>());
     }
@@ -154,7 +155,7 @@ impl<T: Display + ?Sized> WriteError for &&ErrorValue<'_, T> {
 
 /// Fifth choice: `Debug`.
 impl<T: Debug + ?Sized> WriteError for &ErrorValue<'_, T> {
-    fn write(&self, writer: &mut Writer<'_>) {
+    fn __monitor_write(&self, writer: &mut Writer<'_>) {
         by_debug(&self.0, type_name::<T>(), writer);
         writer.error_type(type_name::<T>());
     }
@@ -162,7 +163,7 @@ impl<T: Debug + ?Sized> WriteError for &ErrorValue<'_, T> {
 
 /// Last choice: the type's name.
 impl<T: ?Sized> WriteError for ErrorValue<'_, T> {
-    fn write(&self, writer: &mut Writer<'_>) {
+    fn __monitor_write(&self, writer: &mut Writer<'_>) {
         writer.type_name(token::NAME, type_name::<T>());
     }
 }
@@ -210,7 +211,7 @@ pub trait Probe<'a> {
     /// The type of the error.
     type Error: ?Sized;
     /// Returns the content of the return value.
-    fn probe(&self) -> Seen<'a, Self::Value, Self::Error>;
+    fn __monitor_probe(&self) -> Seen<'a, Self::Value, Self::Error>;
 }
 
 /// First choice: `Result`.
@@ -218,7 +219,7 @@ impl<'a, T, E> Probe<'a> for &&Returned<'a, Result<T, E>> {
     type Value = T;
     type Error = E;
     #[inline]
-    fn probe(&self) -> Seen<'a, T, E> {
+    fn __monitor_probe(&self) -> Seen<'a, T, E> {
         match self.0 {
             Ok(value) => Seen::Value(value),
             Err(error) => Seen::Error(error),
@@ -231,7 +232,7 @@ impl<'a, P: PollError> Probe<'a> for &Returned<'a, P> {
     type Value = P;
     type Error = P::Error;
     #[inline]
-    fn probe(&self) -> Seen<'a, P, P::Error> {
+    fn __monitor_probe(&self) -> Seen<'a, P, P::Error> {
         match self.0.error() {
             Some(error) => Seen::Error(error),
             None => Seen::Value(self.0),
@@ -244,7 +245,7 @@ impl<'a, T: ?Sized> Probe<'a> for Returned<'a, T> {
     type Value = T;
     type Error = NoError;
     #[inline]
-    fn probe(&self) -> Seen<'a, T, NoError> {
+    fn __monitor_probe(&self) -> Seen<'a, T, NoError> {
         Seen::Value(self.0)
     }
 }

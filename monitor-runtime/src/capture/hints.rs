@@ -10,7 +10,10 @@
 #[macro_export]
 macro_rules! use_skip_if_this_fails {
     ($name:ident, $writer:ident) => {
-        (&&&&&$crate::capture::dispatch::Value(&$name)).capture($writer)
+        (&&&&&$crate::capture::dispatch::Value(&$name)).__monitor_capture($writer)
+    };
+    (*$reference:ident, $writer:ident) => {
+        (&&&&&$crate::capture::dispatch::Value($reference)).__monitor_capture($writer)
     };
 }
 
@@ -19,10 +22,10 @@ macro_rules! use_skip_if_this_fails {
 #[macro_export]
 macro_rules! use_no_result_if_this_fails {
     ($value:ident, $writer:ident) => {
-        (&&&&&$crate::capture::dispatch::Value($value)).capture($writer)
+        (&&&&&$crate::capture::dispatch::Value($value)).__monitor_capture($writer)
     };
     ($error:ident, $writer:ident, $($references:tt)*) => {
-        ($($references)* $crate::capture::dispatch::ErrorValue($error)).write($writer)
+        ($($references)* $crate::capture::dispatch::ErrorValue($error)).__monitor_write($writer)
     };
 }
 
@@ -31,6 +34,6 @@ macro_rules! use_no_result_if_this_fails {
 #[macro_export]
 macro_rules! show_the_lifetime_of_the_error_if_this_fails {
     ($error:ident, $writer:ident, $($references:tt)*) => {
-        ($($references)* $crate::capture::dispatch::ErrorValue($error)).write($writer)
+        ($($references)* $crate::capture::dispatch::ErrorValue($error)).__monitor_write($writer)
     };
 }

@@ -43,8 +43,8 @@ pub(crate) fn measure_costs() -> Option<Costs> {
         let mut call = Call::prepare(&mut slot, &SITE);
         if let Some(writer) = call.args() {
             use crate::capture::dispatch::traits::*;
-            (&&&&&dispatch::Value(&7_u64)).capture(writer);
-            (&&&&&dispatch::Value("seven")).capture(writer);
+            (&&&&&dispatch::Value(&7_u64)).__monitor_capture(writer);
+            (&&&&&dispatch::Value("seven")).__monitor_capture(writer);
             call.keep_args(writer);
         }
         call.ok();

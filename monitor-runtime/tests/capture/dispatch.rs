@@ -254,9 +254,9 @@ fn arguments_are_an_object_by_their_names_in_order() {
     let limits = crate::limits();
     let mut buffer = [0; 512];
     let mut writer = monitor_runtime::capture::Writer::new(&mut buffer, &limits);
-    (&&&&&Value(&7u64)).capture(&mut writer);
+    (&&&&&Value(&7u64)).__monitor_capture(&mut writer);
     writer.redacted();
-    (&&&&&Value(&"order \"7\"")).capture(&mut writer);
+    (&&&&&Value(&"order \"7\"")).__monitor_capture(&mut writer);
     assert_eq!(writer.panics(), 0);
     let len = writer.finish();
     let tokens = &buffer[..len];

@@ -140,7 +140,7 @@ fn a_text_of_any_length_is_told_whole_whatever_its_source_says() {
             let error = layers(texts);
             let stored = stored_text_and_type(|writer| {
                 use monitor_runtime::capture::dispatch::WriteError as _;
-                (&&&&&monitor_runtime::capture::dispatch::ErrorValue(&error)).write(writer);
+                (&&&&&monitor_runtime::capture::dispatch::ErrorValue(&error)).__monitor_write(writer);
             });
             assert_eq!(stored, (told, layer()));
         }

@@ -47,10 +47,10 @@ fn a_panic_is_told_by_the_type_and_counted_and_the_next_value_is_captured() {
     let limits = crate::limits();
     let mut buffer = [0; 4096];
     let mut writer = Writer::new(&mut buffer, &limits);
-    (&&&&&Value(&PanicsInDebug)).capture(&mut writer);
-    (&&&&&Value(&vec![Some(PanicsInSerialize)])).capture(&mut writer);
-    (&&&&&Value(&PanicsInSummary)).capture(&mut writer);
-    (&&&&&Value(&5)).capture(&mut writer);
+    (&&&&&Value(&PanicsInDebug)).__monitor_capture(&mut writer);
+    (&&&&&Value(&vec![Some(PanicsInSerialize)])).__monitor_capture(&mut writer);
+    (&&&&&Value(&PanicsInSummary)).__monitor_capture(&mut writer);
+    (&&&&&Value(&5)).__monitor_capture(&mut writer);
     assert_eq!(writer.panics(), 3);
     let len = writer.finish();
     let stored: BTreeMap<String, serde_json::Value> =
@@ -144,7 +144,7 @@ fn stored_under_ticking_clock(value: &impl Serialize) -> String {
     let limits = Limits::new(tick, 1000);
     let mut buffer = [0; 4096];
     let mut writer = Writer::new(&mut buffer, &limits);
-    (&&&&&Value(value)).capture(&mut writer);
+    (&&&&&Value(value)).__monitor_capture(&mut writer);
     let len = writer.finish();
     monitor_runtime::capture::to_json_value(&buffer[..len])
 }
@@ -295,10 +295,10 @@ fn where_a_panic_cannot_be_contained_only_primitives_and_strings_are_captured() 
     let limits = Limits { user_code: false, ..crate::limits() };
     let mut buffer = [0; 4096];
     let mut writer = Writer::new(&mut buffer, &limits);
-    (&&&&&Value(&PanicsInDebug)).capture(&mut writer);
-    (&&&&&Value(&PanicsInSerialize)).capture(&mut writer);
-    (&&&&&Value(&PanicsInSummary)).capture(&mut writer);
-    (&&&&&Value(&Some(vec!["text"]))).capture(&mut writer);
+    (&&&&&Value(&PanicsInDebug)).__monitor_capture(&mut writer);
+    (&&&&&Value(&PanicsInSerialize)).__monitor_capture(&mut writer);
+    (&&&&&Value(&PanicsInSummary)).__monitor_capture(&mut writer);
+    (&&&&&Value(&Some(vec!["text"]))).__monitor_capture(&mut writer);
     let len = writer.finish();
     assert_eq!(
         to_json(&buffer[..len], &["a", "b", "c", "d"]),
@@ -331,7 +331,7 @@ fn a_type_that_is_slow_twice_in_a_row_rests_a_thousand_times_as_long() {
     let capture = |value: &Sleeps| {
         let mut buffer = [0; 512];
         let mut writer = Writer::new(&mut buffer, &limits);
-        (&&&&&Value(value)).capture(&mut writer);
+        (&&&&&Value(value)).__monitor_capture(&mut writer);
         let len = writer.finish();
         monitor_runtime::capture::to_text(&buffer[..len])
     };

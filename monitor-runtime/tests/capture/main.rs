@@ -47,7 +47,7 @@ macro_rules! json {
     ($value:expr) => {
         crate::stored(|writer| {
             use monitor_runtime::capture::dispatch::Capture as _;
-            (&&&&&monitor_runtime::capture::dispatch::Value(&$value)).capture(writer)
+            (&&&&&monitor_runtime::capture::dispatch::Value(&$value)).__monitor_capture(writer)
         })
     };
 }
@@ -58,7 +58,7 @@ macro_rules! text {
     ($error:expr) => {
         crate::stored_text(|writer| {
             use monitor_runtime::capture::dispatch::WriteError as _;
-            (&&&&&monitor_runtime::capture::dispatch::ErrorValue(&$error)).write(writer)
+            (&&&&&monitor_runtime::capture::dispatch::ErrorValue(&$error)).__monitor_write(writer)
         })
     };
 }

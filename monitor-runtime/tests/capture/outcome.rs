@@ -10,14 +10,15 @@ use crate::{stored, stored_text};
 /// Returns the outcome and the text of a value, as the expansion of the attribute finds them.
 macro_rules! seen {
     ($value:expr) => {
-        match (&&&Returned(&$value)).probe() {
-            Seen::Value(value) => format!("ok {}", stored(|writer| (&&&&&Value(value)).capture(writer))),
+        match (&&&Returned(&$value)).__monitor_probe() {
+            Seen::Value(value) => {
+                format!("ok {}", stored(|writer| (&&&&&Value(value)).__monitor_capture(writer)))
+            }
             Seen::Error(error) => {
                 format!(
                     "error {}",
-                    stored_text(
-                        |writer| (&&&&&monitor_runtime::capture::dispatch::ErrorValue(error)).write(writer)
-                    )
+                    stored_text(|writer| (&&&&&monitor_runtime::capture::dispatch::ErrorValue(error))
+                        .__monitor_write(writer))
                 )
             }
         }

@@ -106,8 +106,8 @@ fn ample_limits() -> Limits {
 fn tokens(tree: &Tree, size: usize, limits: &Limits) -> Vec<u8> {
     let mut buffer = vec![0xEE; size];
     let mut writer = Writer::new(&mut buffer, limits);
-    (&&&&&Value(tree)).capture(&mut writer);
-    (&&&&&Value(&"after")).capture(&mut writer);
+    (&&&&&Value(tree)).__monitor_capture(&mut writer);
+    (&&&&&Value(&"after")).__monitor_capture(&mut writer);
     let len = writer.finish();
     buffer.truncate(len);
     buffer
@@ -131,7 +131,7 @@ proptest! {
         let limits = ample_limits();
         let mut buffer = vec![0xEE; 1000];
         let mut writer = Writer::new(&mut buffer, &limits);
-        (&&&&&Value(&text)).capture(&mut writer);
+        (&&&&&Value(&text)).__monitor_capture(&mut writer);
         let len = writer.finish();
         prop_assert_eq!(to_json_value(&buffer[..len]), serde_json::to_string(&text).unwrap());
         prop_assert_eq!(to_text(&buffer[..len]), text);
@@ -147,14 +147,14 @@ proptest! {
         let mut buffer = vec![0xEE; 2000];
         let mut writer = Writer::new(&mut buffer, &limits);
         let (number, signed) = (number >> shift, signed >> shift);
-        (&&&&&Value(&text)).capture(&mut writer);
-        (&&&&&Value(&number)).capture(&mut writer);
-        (&&&&&Value(&ascii)).capture(&mut writer);
-        (&&&&&Value(&truth)).capture(&mut writer);
-        (&&&&&Value(&signed)).capture(&mut writer);
-        (&&&&&Value(&Some(double))).capture(&mut writer);
-        (&&&&&Value(&None::<u8>)).capture(&mut writer);
-        (&&&&&Value(&single)).capture(&mut writer);
+        (&&&&&Value(&text)).__monitor_capture(&mut writer);
+        (&&&&&Value(&number)).__monitor_capture(&mut writer);
+        (&&&&&Value(&ascii)).__monitor_capture(&mut writer);
+        (&&&&&Value(&truth)).__monitor_capture(&mut writer);
+        (&&&&&Value(&signed)).__monitor_capture(&mut writer);
+        (&&&&&Value(&Some(double))).__monitor_capture(&mut writer);
+        (&&&&&Value(&None::<u8>)).__monitor_capture(&mut writer);
+        (&&&&&Value(&single)).__monitor_capture(&mut writer);
         let len = writer.finish();
         prop_assert_eq!(len % 8, 0);
         prop_assume!(double.is_finite() && single.is_finite());

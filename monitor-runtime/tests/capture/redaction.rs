@@ -272,8 +272,8 @@ fn nothing_of_a_secret_remains_in_the_memory_that_was_handed_in() {
     let limits = crate::limits();
     let mut buffer = [0; 4096];
     let mut writer = monitor_runtime::capture::Writer::new(&mut buffer, &limits);
-    (&&&&&Value(&Login { password: CANARY })).capture(&mut writer);
-    (&&&&&Value(&Says(r#"{ password: "hunter2" }"#))).capture(&mut writer);
+    (&&&&&Value(&Login { password: CANARY })).__monitor_capture(&mut writer);
+    (&&&&&Value(&Says(r#"{ password: "hunter2" }"#))).__monitor_capture(&mut writer);
     let _len = writer.finish();
     assert!(!buffer.windows(CANARY.len()).any(|bytes| bytes == CANARY.as_bytes()));
 }

@@ -231,8 +231,8 @@ fn an_unlucky_clock_ends_a_value_that_takes_too_long() {
     let mut writer = monitor_runtime::capture::Writer::new(&mut buffer, &limits);
     {
         use monitor_runtime::capture::dispatch::{Capture as _, Value};
-        (&&&&&Value(&Unsized(500))).capture(&mut writer);
-        (&&&&&Value(&7)).capture(&mut writer);
+        (&&&&&Value(&Unsized(500))).__monitor_capture(&mut writer);
+        (&&&&&Value(&7)).__monitor_capture(&mut writer);
     }
     let len = writer.finish();
     let stored = monitor_runtime::capture::to_json(&buffer[..len], &["slow", "after"]);
@@ -320,16 +320,16 @@ fn a_value_after_one_that_found_no_room_does_not_take_its_place() {
         let mut buffer = vec![0; size];
         let mut writer = monitor_runtime::capture::Writer::new(&mut buffer, &limits);
         capture(&mut writer);
-        (&&&&&Value(&true)).capture(&mut writer);
+        (&&&&&Value(&true)).__monitor_capture(&mut writer);
         let len = writer.finish();
         monitor_runtime::capture::to_json(&buffer[..len], &["first", "second"])
     };
     const NEITHER: &str = r#"{"first":"[truncated]","second":"[truncated]"}"#;
     let text = "x".repeat(40);
-    assert_eq!(args(10, &|writer| (&&&&&Value(&text)).capture(writer)), NEITHER);
-    assert_eq!(args(0, &|writer| (&&&&&Value(&vec![text.as_str()])).capture(writer)), NEITHER);
-    assert_eq!(args(8, &|writer| (&&&&&Value(&u64::MAX)).capture(writer)), NEITHER);
+    assert_eq!(args(10, &|writer| (&&&&&Value(&text)).__monitor_capture(writer)), NEITHER);
+    assert_eq!(args(0, &|writer| (&&&&&Value(&vec![text.as_str()])).__monitor_capture(writer)), NEITHER);
+    assert_eq!(args(8, &|writer| (&&&&&Value(&u64::MAX)).__monitor_capture(writer)), NEITHER);
     // The mark of truncation still fits into a word of its own, so the second value is complete.
-    let second = args(16, &|writer| (&&&&&Value(&vec![u128::MAX])).capture(writer));
+    let second = args(16, &|writer| (&&&&&Value(&vec![u128::MAX])).__monitor_capture(writer));
     assert_eq!(second, r#"{"first":["[truncated]"],"second":true}"#);
 }

@@ -287,20 +287,20 @@ pub(super) fn call(site: &'static CallSite, number: u64, ending: Ending, body: i
     let mut slot = Slot::empty();
     let mut call = Call::prepare(&mut slot, site);
     if let Some(writer) = call.args() {
-        (&&&&&Value(&number)).capture(writer);
+        (&&&&&Value(&number)).__monitor_capture(writer);
         call.keep_args(writer);
     }
     body();
     match ending {
         Ending::OkWithResult => {
             if let Some((writer, last)) = call.ok_with() {
-                (&&&&&Value(&number)).capture(writer);
+                (&&&&&Value(&number)).__monitor_capture(writer);
                 call.end_with(writer, last);
             }
         }
         Ending::Error => {
             if let Some((writer, last)) = call.error() {
-                (&&&&&ErrorValue(&error_text(number))).write(writer);
+                (&&&&&ErrorValue(&error_text(number))).__monitor_write(writer);
                 call.end_with(writer, last);
             }
         }
@@ -316,7 +316,7 @@ pub(super) fn error_text(number: u64) -> String {
 
 fn call_async(site: &'static CallSite, number: u64, ending: Ending, body: impl FnOnce()) {
     let mut call = AsyncCall::enter(site);
-    call.args(|writer| (&&&&&Value(&number)).capture(writer));
+    call.args(|writer| (&&&&&Value(&number)).__monitor_capture(writer));
     let mut body = Some(body);
     let polled = poll_fn(move |_| {
         if let Some(body) = body.take() {
@@ -329,8 +329,9 @@ fn call_async(site: &'static CallSite, number: u64, ending: Ending, body: impl F
         }
     });
     let mut future = pin!(instrument(call, polled, move |finish, ()| match ending {
-        Ending::AsyncError => finish.error(|writer| (&&&&&ErrorValue(&error_text(number))).write(writer)),
-        _ => finish.ok_with(|writer| (&&&&&Value(&number)).capture(writer)),
+        Ending::AsyncError =>
+            finish.error(|writer| (&&&&&ErrorValue(&error_text(number))).__monitor_write(writer)),
+        _ => finish.ok_with(|writer| (&&&&&Value(&number)).__monitor_capture(writer)),
     }));
     let mut task = Context::from_waker(Waker::noop());
     assert!(future.as_mut().poll(&mut task).is_pending());

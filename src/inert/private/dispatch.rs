@@ -20,12 +20,12 @@ pub struct ErrorValue<'a, T: ?Sized>(pub &'a T);
 /// A way of capturing a value.
 pub trait Capture {
     /// Does nothing.
-    fn capture(&self, writer: &mut Writer<'_>);
+    fn __monitor_capture(&self, writer: &mut Writer<'_>);
 }
 
 impl<T: ?Sized> Capture for Value<'_, T> {
     #[inline]
-    fn capture(&self, writer: &mut Writer<'_>) {
+    fn __monitor_capture(&self, writer: &mut Writer<'_>) {
         let _ = writer;
     }
 }
@@ -33,12 +33,12 @@ impl<T: ?Sized> Capture for Value<'_, T> {
 /// A way of writing an error's text.
 pub trait WriteError {
     /// Does nothing.
-    fn write(&self, writer: &mut Writer<'_>);
+    fn __monitor_write(&self, writer: &mut Writer<'_>);
 }
 
 impl<T: ?Sized> WriteError for ErrorValue<'_, T> {
     #[inline]
-    fn write(&self, writer: &mut Writer<'_>) {
+    fn __monitor_write(&self, writer: &mut Writer<'_>) {
         let _ = writer;
     }
 }
@@ -79,7 +79,7 @@ pub trait Probe<'a> {
     /// The type of the error.
     type Error: ?Sized;
     /// Returns the content of the return value.
-    fn probe(&self) -> Seen<'a, Self::Value, Self::Error>;
+    fn __monitor_probe(&self) -> Seen<'a, Self::Value, Self::Error>;
 }
 
 /// First choice: `Result`.
@@ -87,7 +87,7 @@ impl<'a, T, E> Probe<'a> for &&Returned<'a, Result<T, E>> {
     type Value = T;
     type Error = E;
     #[inline]
-    fn probe(&self) -> Seen<'a, T, E> {
+    fn __monitor_probe(&self) -> Seen<'a, T, E> {
         match self.0 {
             Ok(value) => Seen::Value(value),
             Err(error) => Seen::Error(error),
@@ -100,7 +100,7 @@ impl<'a, P: PollError> Probe<'a> for &Returned<'a, P> {
     type Value = P;
     type Error = P::Error;
     #[inline]
-    fn probe(&self) -> Seen<'a, P, P::Error> {
+    fn __monitor_probe(&self) -> Seen<'a, P, P::Error> {
         match self.0.error() {
             Some(error) => Seen::Error(error),
             None => Seen::Value(self.0),
@@ -113,7 +113,7 @@ impl<'a, T: ?Sized> Probe<'a> for Returned<'a, T> {
     type Value = T;
     type Error = NoError;
     #[inline]
-    fn probe(&self) -> Seen<'a, T, NoError> {
+    fn __monitor_probe(&self) -> Seen<'a, T, NoError> {
         Seen::Value(self.0)
     }
 }

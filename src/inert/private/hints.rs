@@ -5,7 +5,10 @@
 #[macro_export]
 macro_rules! use_skip_if_this_fails {
     ($name:ident, $writer:ident) => {
-        (&&&&&$crate::__private::dispatch::Value(&$name)).capture($writer)
+        (&&&&&$crate::__private::dispatch::Value(&$name)).__monitor_capture($writer)
+    };
+    (*$reference:ident, $writer:ident) => {
+        (&&&&&$crate::__private::dispatch::Value($reference)).__monitor_capture($writer)
     };
 }
 
@@ -14,10 +17,10 @@ macro_rules! use_skip_if_this_fails {
 #[macro_export]
 macro_rules! use_no_result_if_this_fails {
     ($value:ident, $writer:ident) => {
-        (&&&&&$crate::__private::dispatch::Value($value)).capture($writer)
+        (&&&&&$crate::__private::dispatch::Value($value)).__monitor_capture($writer)
     };
     ($error:ident, $writer:ident, $($references:tt)*) => {
-        ($($references)* $crate::__private::dispatch::ErrorValue($error)).write($writer)
+        ($($references)* $crate::__private::dispatch::ErrorValue($error)).__monitor_write($writer)
     };
 }
 
@@ -26,6 +29,6 @@ macro_rules! use_no_result_if_this_fails {
 #[macro_export]
 macro_rules! show_the_lifetime_of_the_error_if_this_fails {
     ($error:ident, $writer:ident, $($references:tt)*) => {
-        ($($references)* $crate::__private::dispatch::ErrorValue($error)).write($writer)
+        ($($references)* $crate::__private::dispatch::ErrorValue($error)).__monitor_write($writer)
     };
 }

@@ -17,7 +17,7 @@ pub use crate::{
 };
 pub use future::{AsyncCall, Finish, Making, instrument};
 pub use plumbing::{
-    Branch, Function, holds, none, resolving_to, run, run0, run1, run2, run3, run4, run5, run6,
+    Branch, Function, holds, none, resolving_to, run, run0, run1, run2, run3, run4, run5, run6, unreached,
 };
 pub use std::boxed::Box;
 

@@ -14,3 +14,7 @@
 
 #[path = "../../../shapes/mod.rs"]
 mod shapes;
+
+/// The shapes that have to be public.
+#[path = "../../../shapes/public.rs"]
+pub mod public;

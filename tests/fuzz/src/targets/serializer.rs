@@ -36,9 +36,9 @@ pub fn serializer(bytes: &[u8]) {
     let input = RefCell::new(input);
     let mut memory = vec![0xEE; size];
     let mut writer = Writer::new(&mut memory, &limits);
-    (&&&&&Value(&7_u8)).capture(&mut writer);
-    (&&&&&Value(&Hostile(&input, 0))).capture(&mut writer);
-    (&&&&&Value(&"after")).capture(&mut writer);
+    (&&&&&Value(&7_u8)).__monitor_capture(&mut writer);
+    (&&&&&Value(&Hostile(&input, 0))).__monitor_capture(&mut writer);
+    (&&&&&Value(&"after")).__monitor_capture(&mut writer);
     let length = writer.finish();
     assert!(length <= size);
     let tokens = &memory[..length];
