@@ -256,6 +256,10 @@ pub const FOLDED_KINDS_MAX: usize = 10_000;
 pub const STORE_NAME_BYTES_MAX: usize = 200;
 /// The most blocks of span ids that the store's writer remembers, 40 bytes each: those of threads that ran lately.
 pub const SPAN_BLOCKS_KNOWN_MAX: usize = 16_384;
+/// The most entries of forgotten threads, and of forgotten blocks of span ids, that the store's writer keeps until
+/// their rows expire, 16 bytes each. An entry stands for half of the threads or blocks that are remembered. Beyond this
+/// number, the newest entry grows, and its rows expire together.
+pub const FORGOTTEN_ROWS_MAX: usize = 4096;
 /// The most kinds of failure of one function, so that a function whose messages all differ leaves room to the others.
 pub const FUNCTION_KINDS_MAX: usize = 500;
 /// The kinds of failure that every function may have even when [`FOLDED_KINDS_MAX`] is reached, so that the first

@@ -41,7 +41,7 @@ pub(crate) struct Edge {
     pub(crate) covered_ns: f64,
     /// The number of calls of the caller, with or without one of these calls; 0 unless the caller is a function.
     pub(crate) parents: f64,
-    /// The most calls under one parent call.
+    /// The most calls under one parent call. For parent calls that share a row, their mean counts, rounded up.
     pub(crate) most: u64,
     /// The id of the parent call with the most calls.
     pub(crate) most_call_id: Option<i64>,
@@ -112,7 +112,8 @@ pub(crate) fn collect(rows: &Rows, forest: &Forest) -> Vec<Edge> {
     edges
 }
 
-/// Adds the calls below one parent call to its edges: the most calls, and the time that they cover.
+/// Adds the calls below one parent row to its edges: the most calls below one of the calls that share the row, which is
+/// their mean, rounded up, and the time that they cover.
 fn count_below(rows: &Rows, forest: &Forest, parent: usize, edges: &mut HashMap<(Caller, Name), Edge>) {
     let mut by_callee: Vec<(Name, usize)> =
         forest.children(parent).map(|child| (rows.rows[child].function, child)).collect();
@@ -120,7 +121,8 @@ fn count_below(rows: &Rows, forest: &Forest, parent: usize, edges: &mut HashMap<
     let row = &rows.rows[parent];
     for group in by_callee.chunk_by(|a, b| a.0 == b.0) {
         let Some(edge) = edges.get_mut(&(Caller::Function(row.function), group[0].0)) else { continue };
-        let calls: u64 = group.iter().map(|(_, child)| u64::from(rows.rows[*child].shared)).sum();
+        let below: u64 = group.iter().map(|(_, child)| u64::from(rows.rows[*child].shared)).sum();
+        let calls = below.div_ceil(u64::from(row.shared.max(1)));
         if calls > edge.most {
             edge.most = calls;
             edge.most_call_id = Some(row.call_id);
@@ -201,6 +203,17 @@ mod tests {
         assert_eq!((edge.calls, edge.parents, edge.most), (1000.0, 10.0, 100));
         assert_eq!((edge.total_ns, edge.covered_ns), (5000.0, 5000.0));
         assert!(edge.is_estimated);
+    }
+
+    #[test]
+    fn the_most_calls_below_one_caller_are_not_those_below_all_callers_that_share_its_row() {
+        let edges = collected(vec![
+            Row { weight: 836.0, shared: 836, ..call(0, 1, None, 0, 10) },
+            Row { weight: 836.0, shared: 836, ..call(1, 2, Some(1), 0, 5) },
+            Row { weight: 837.0, shared: 837, ..call(2, 3, Some(1), 0, 5) },
+        ]);
+        let most = |callee| edges.iter().find(|edge| edge.callee == callee).unwrap().most;
+        assert_eq!((most(1), most(2)), (1, 2));
     }
 
     #[test]

@@ -141,7 +141,8 @@ fn collect(rows: &Rows, forest: &Forest, starts: &HashMap<i64, i64>) -> Vec<Repe
     found
 }
 
-/// The calls of one function below one parent call, one after the other.
+/// The calls of one function below one parent call, one after the other. Where parent calls share a row, these are
+/// their mean, the number of calls rounded up.
 struct Run {
     calls: u64,
     total_ns: f64,
@@ -152,14 +153,17 @@ impl Run {
     /// Measures the calls. Returns `None` if they are few, mostly failed, overlap, or take more than the parent's
     /// time or a small share of it, or if they do not belong to the same sample as the parent.
     fn measure(parent: &Row, group: &[&Row]) -> Option<Self> {
-        let calls: u64 = group.iter().map(|row| u64::from(row.shared)).sum();
+        let parents = parent.shared.max(1);
+        let below: u64 = group.iter().map(|row| u64::from(row.shared)).sum();
+        let calls = below.div_ceil(u64::from(parents));
         let failed: u64 = group.iter().filter(|row| row.is_failed).map(|row| u64::from(row.shared)).sum();
-        if calls < CALLS_MIN || failed * 2 >= calls {
+        if calls < CALLS_MIN || failed * 2 >= below {
             return None;
         }
         let is_same_sample = |row: &&Row| (row.weight_of_one() / parent.weight_of_one() - 1.0).abs() < 0.01;
-        let total_ns: f64 =
+        let below_ns: f64 =
             group.iter().map(|row| to_f64(row.duration_ns.max(0)) * f64::from(row.shared)).sum();
+        let total_ns = below_ns / f64::from(parents);
         // Clocks of two threads may differ by a little, and calls that follow one another may share a moment.
         let slack = |row: &Row| (row.duration_ns / 20).max(1_000);
         let overlaps =
@@ -385,6 +389,25 @@ mod tests {
         let shared = Row { function: 1, shared: 150, weight: 150.0, duration_ns: MS, ..row(2, Some(1)) };
         let found = collected(vec![Row { duration_ns: 160 * MS, ..row(1, None) }, shared]);
         assert_eq!((found.len(), found[0].most), (1, 150));
+    }
+
+    #[test]
+    fn the_calls_below_parents_that_share_a_row_count_by_parent() {
+        let below = |calls: u32, duration_ns: i64| {
+            let parent = Row { shared: 836, weight: 836.0, duration_ns: MS, ..row(1, None) };
+            let weight = f64::from(calls);
+            collected(vec![
+                parent,
+                Row { function: 1, shared: calls, weight, duration_ns, ..row(2, Some(1)) },
+            ])
+        };
+        assert_eq!(below(836, 500), []);
+        let found = below(836 * 150, 6_000);
+        assert_eq!((found.len(), found[0].most), (1, 150));
+        assert!(
+            (found[0].share - 0.9).abs() < 1e-9 && (found[0].total_ns - 752.4e6).abs() < 1e3,
+            "{found:?}"
+        );
     }
 
     #[test]

@@ -98,7 +98,7 @@ mod tests {
         prepare(|| ());
         assert!(is_marked() && IS_EMPTIED.load(Ordering::Relaxed));
         // SAFETY: the child reads one word and ends.
-        let child = unsafe { libc::syscall(libc::SYS_fork) };
+        let child = unsafe { libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) };
         if child == 0 {
             // SAFETY: ends the child at once.
             unsafe { libc::_exit(i32::from(is_marked())) };

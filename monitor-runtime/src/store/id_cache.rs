@@ -6,6 +6,7 @@
 
 use super::awaited_calls::AwaitedCalls;
 use super::error::no_memory;
+use super::forgotten_rows::ForgottenRows;
 use super::metric_ids::MetricIds;
 use super::recent_failures::RecentFailures;
 use super::span_ids::SpanIds;
@@ -13,10 +14,11 @@ use super::zones::Zones;
 use crate::batch::{CallRow, FunctionRow, ThreadRow};
 use crate::growth::{MakeRoom as _, collect_all, collect_most};
 use crate::limits::{
-    CAUSES_MAX, FUNCTIONS_MAX, LOG_SPANS_KNOWN_MAX, MAX_MEMORY_BYTES, SPAN_BLOCKS_KNOWN_MAX,
-    THREADS_KNOWN_MAX,
+    CAUSES_MAX, FORGOTTEN_ROWS_MAX, FUNCTIONS_MAX, LOG_SPANS_KNOWN_MAX, MAX_MEMORY_BYTES,
+    SPAN_BLOCKS_KNOWN_MAX, THREADS_KNOWN_MAX,
 };
-use std::collections::{HashMap, VecDeque};
+use rusqlite::Connection;
+use std::collections::HashMap;
 
 /// The largest distance of a call's start from its segment's base: 2^47 ns, 39 hours, which SQLite stores in 6 bytes.
 const BASE_REACH_NS: i64 = 1 << 47;
@@ -50,14 +52,6 @@ impl Thread {
     fn worth(&self) -> (bool, i64) {
         (self.row.name != default_name(self.row.id), self.segment.map_or(0, |segment| segment.last_call))
     }
-}
-
-/// Segments of forgotten threads: all segments of this process up to an id, except those of remembered threads.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct ForgottenSegments {
-    pub(crate) last_id: i64,
-    /// Id of the last call that was written with any of these segments.
-    last_call: i64,
 }
 
 /// The store's ids by the process's ids; 0 stands for none. Every call looks one up, so ids that are counted up from
@@ -100,8 +94,8 @@ pub(crate) struct IdCache {
     functions: HashMap<u32, FunctionRow>,
     function_ids: Ids,
     threads: HashMap<u32, Thread>,
-    /// Segments of forgotten threads, oldest first.
-    forgotten: VecDeque<ForgottenSegments>,
+    /// The segments of forgotten threads.
+    pub(crate) forgotten: ForgottenRows,
     /// Functions that the open file does not have yet.
     missing: Vec<u32>,
     /// The last day that was entered into the calendar.
@@ -128,12 +122,12 @@ impl IdCache {
         Self {
             threads_max: scaled(THREADS_KNOWN_MAX),
             recent_failures: RecentFailures::new(scaled(CAUSES_MAX)),
-            spans: SpanIds::new(scaled(SPAN_BLOCKS_KNOWN_MAX)),
+            spans: SpanIds::new(scaled(SPAN_BLOCKS_KNOWN_MAX), scaled(FORGOTTEN_ROWS_MAX)),
             awaited: AwaitedCalls::new(scaled(LOG_SPANS_KNOWN_MAX)),
             functions: HashMap::new(),
             function_ids: Ids::default(),
             threads: HashMap::new(),
-            forgotten: VecDeque::new(),
+            forgotten: ForgottenRows::new(scaled(FORGOTTEN_ROWS_MAX)),
             missing: Vec::new(),
             day: None,
             uncommitted_functions: Vec::new(),
@@ -185,28 +179,17 @@ impl IdCache {
         let mut old = collect_all(old.map(|(id, thread)| (thread.worth(), *id)))?;
         old.sort_unstable();
         old.truncate(self.threads.len() - self.threads_max / 2);
-        let mut gone: Vec<ThreadSegment> = Vec::new();
-        if !(gone.make_room(old.len()) && self.forgotten.make_room(1)) {
-            return None;
+        let gone = old.iter().filter_map(|(_, id)| self.threads.get(id)?.segment);
+        self.forgotten.add(gone.map(|segment| (segment.id, segment.last_call)))?;
+        for (_, id) in &old {
+            self.threads.remove(id);
         }
-        gone.extend(old.iter().filter_map(|(_, id)| self.threads.remove(id)?.segment));
-        let Some(last_id) = gone.iter().map(|segment| segment.id).max() else { return Some(()) };
-        // An earlier entry covers every segment up to its id, including segments that are forgotten only now. So it has
-        // to wait for their calls, and each later entry has to wait for the entries before it.
-        let mut last_call = 0;
-        for entry in self.forgotten.iter_mut().chain([&mut ForgottenSegments { last_id, last_call: 0 }]) {
-            let within =
-                gone.iter().filter(|segment| segment.id <= entry.last_id).map(|segment| segment.last_call);
-            entry.last_call = within.fold(entry.last_call.max(last_call), i64::max);
-            last_call = entry.last_call;
-        }
-        self.forgotten.push_back(ForgottenSegments { last_id, last_call });
         Some(())
     }
 
     /// Takes over the stored sampling rates of functions that are not written yet, because a recoverer does not know
     /// these rates.
-    pub(crate) fn keep_stored_rates(&mut self, connection: &rusqlite::Connection) -> rusqlite::Result<()> {
+    pub(crate) fn keep_stored_rates(&mut self, connection: &Connection) -> rusqlite::Result<()> {
         let mut select = connection
             .prepare("SELECT sample_rate FROM function WHERE name = ?1 AND file = ?2 AND line = ?3")?;
         for id in &self.missing {
@@ -295,22 +278,12 @@ impl IdCache {
         collect_most(segments.filter(|segment| segment.last_call < first_call).map(|segment| segment.id))
     }
 
-    /// Returns the oldest entry of forgotten segments if all their calls have ids below `first_call`.
-    pub(crate) fn unused_forgotten(&self, first_call: i64) -> Option<ForgottenSegments> {
-        self.forgotten.front().copied().filter(|entry| entry.last_call < first_call)
-    }
-
     /// Returns the ids of the segments of remembered threads in ascending order. Fails if there is no memory for them.
     pub(crate) fn segment_ids(&self) -> rusqlite::Result<Vec<i64>> {
         let ids = self.threads.values().filter_map(|thread| Some(thread.segment?.id));
         let mut ids = collect_all(ids).ok_or_else(no_memory)?;
         ids.sort_unstable();
         Ok(ids)
-    }
-
-    /// Removes the oldest entry of forgotten segments, because the file has none of them any more.
-    pub(crate) fn drop_forgotten(&mut self) {
-        self.forgotten.pop_front();
     }
 
     /// Forgets segments that the file does not have any more. `ids` must be in ascending order.
@@ -326,6 +299,7 @@ impl IdCache {
     pub(crate) fn commit(&mut self) {
         self.uncommitted_functions.clear();
         self.uncommitted_threads.clear();
+        self.spans.commit();
         self.zones.commit();
         self.awaited.commit();
     }
@@ -333,7 +307,7 @@ impl IdCache {
     /// Takes back the ids of the current transaction, which failed.
     pub(crate) fn roll_back(&mut self) {
         self.day = None;
-        self.spans.forget();
+        self.spans.roll_back();
         self.zones.roll_back();
         self.awaited.roll_back();
         self.metrics.clear();
@@ -347,6 +321,14 @@ impl IdCache {
                 found.segment = None;
             }
         }
+    }
+
+    /// Takes over the segments and blocks of span ids that the open file has of this process as forgotten ones, so that
+    /// they expire with the calls that the file has now. Does nothing for what there is no memory for.
+    pub(crate) fn adopt_rows(&mut self, connection: &Connection, process_id: i64) -> rusqlite::Result<()> {
+        let _ = self.forgotten.add(last_row(connection, "thread", process_id)?.into_iter());
+        self.spans.adopt(process_id, last_row(connection, "span_block", process_id)?);
+        Ok(())
     }
 
     /// Removes all ids and keeps all rows, because another file is open now.
@@ -363,6 +345,17 @@ impl IdCache {
         self.missing.extend(self.functions.keys());
         self.commit();
     }
+}
+
+/// Returns the highest id of a row of the process in this table, together with the last call of the store.
+fn last_row(connection: &Connection, table: &str, process_id: i64) -> rusqlite::Result<Option<(i64, i64)>> {
+    let sql = format!(
+        "SELECT max(id), (SELECT coalesce(max(last_call), 0) FROM call_range) FROM {table} WHERE process_id = ?1"
+    );
+    connection.query_row(&sql, [process_id], |row| {
+        let (last_id, last_call): (Option<i64>, i64) = (row.get(0)?, row.get(1)?);
+        Ok(last_id.map(|last_id| (last_id, last_call)))
+    })
 }
 
 /// Returns the name of a thread that has none.
@@ -404,17 +397,16 @@ mod tests {
         for id in [1, 2, count, count + 1] {
             assert!(ids.threads.contains_key(&id), "{id}");
         }
-        let left = ids.forgotten[0];
-        assert_eq!((ids.forgotten.len(), left.last_id), (1, left.last_call));
-        assert!(ids.unused_forgotten(left.last_call).is_none());
-        assert_eq!(ids.unused_forgotten(left.last_call + 1).unwrap().last_id, left.last_id);
+        // Segment n of these threads was last used by call n.
+        let last_id = ids.forgotten.unused(1_000_000).unwrap();
+        assert_eq!((ids.forgotten.unused(last_id), ids.forgotten.unused(last_id + 1)), (None, Some(last_id)));
         // Thread 2 has an early segment but a late call, so it is forgotten only now.
         for id in count + 2..2 * count {
             ids.remember(&[], &[thread(id, &default_name(id))]).unwrap();
             ids.set_segment(id, segment(i64::from(id), 2_000_000));
         }
         assert!(!ids.threads.contains_key(&2) && ids.threads.contains_key(&1));
-        assert!(ids.forgotten.len() > 1 && ids.unused_forgotten(1_000_000).is_none());
+        assert_eq!((ids.forgotten.unused(1_000_000), ids.forgotten.unused(1_000_001)), (None, Some(last_id)));
     }
 
     #[test]

@@ -28,6 +28,7 @@ pub mod fingerprint;
 mod recent_failures;
 mod metric_ids;
 mod awaited_calls;
+mod forgotten_rows;
 mod id_cache;
 mod calendar;
 mod zones;

@@ -546,7 +546,8 @@ const EDGES: Columns = &[
     ("calls_per_parent", "Mean number of these calls below one call of the caller that made any."),
     (
         "most_per_parent",
-        "Highest number of these calls below one call of the caller: many, one after the other, are an N+1.",
+        "Highest number of these calls below one call of the caller: many, one after the other, are an N+1. Where calls \
+         of the caller share a row, their mean counts, rounded up.",
     ),
 ];
 

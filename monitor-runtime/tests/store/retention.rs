@@ -4,7 +4,8 @@ use crate::rows::*;
 use monitor_runtime::batch::{
     Batch, CallRow, Cause, Ending, EventRow, ProcessRow, ResourcesRow, SharedRow, ThreadRow,
 };
-use monitor_runtime::store::{SqliteStore, Store as _, StoreOptions};
+use monitor_runtime::limits::{MAX_MEMORY_BYTES, SPAN_BLOCKS_KNOWN_MAX};
+use monitor_runtime::store::{SqliteStore, Store as _, StoreError, StoreOptions};
 use std::path::Path;
 use std::time::Duration;
 
@@ -389,4 +390,71 @@ fn threads_beyond_those_that_are_remembered_go_with_their_calls_and_not_before()
         1,
         "the thread of the other process must stay"
     );
+}
+
+/// Writes calls of this many threads, one each, while another process may hold the lock once, and lets all rows expire
+/// in one go. Returns the rows that are left of `span_block` and of `thread`.
+fn rows_left_of_threads(threads: usize, max_memory_bytes: u64, is_busy_once: bool) -> (i64, i64) {
+    let threads = u32::try_from(threads).unwrap();
+    let each = 4096.min(threads / 10);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("shop.db");
+    let options = StoreOptions { max_memory_bytes, ..StoreOptions::file(&path) };
+    let mut store = SqliteStore::open(&options, process(1), T0).unwrap();
+    let batches = threads.div_ceil(each);
+    for at in 0..batches {
+        let ids = at * each + 1..=(at + 1) * each;
+        let threads = ids.clone().map(|id| ThreadRow { id, name: format!("thread-{id}"), prefix: id });
+        let calls = ids.clone().map(|id| CallRow { thread: id, span_id: u64::from(id) << 32 | 1, ..call(1) });
+        let (calls, threads) = (calls.collect(), threads.collect());
+        let batch = Batch { threads, ..batch(u64::from(at) + 1, calls) };
+        if is_busy_once && at == batches - 1 {
+            let other = tool(&path);
+            other.execute_batch("BEGIN IMMEDIATE").unwrap();
+            assert!(matches!(store.write(&batch), Err(StoreError::Busy(_))));
+            other.execute_batch("COMMIT").unwrap();
+        }
+        store.write(&batch).unwrap();
+    }
+    let tool = tool(&path);
+    let count = |table: &str| query_value::<i64>(&tool, &format!("SELECT count(*) FROM {table}"));
+    assert_eq!(count("span_block"), i64::from(batches * each));
+    retain_all(&mut store, T0 + 7 * HOUR);
+    assert_eq!(count("call"), 0);
+    (count("span_block"), count("thread"))
+}
+
+#[test]
+fn all_rows_of_more_threads_than_are_remembered_expire_in_one_go() {
+    // The newest block stays, because its id must not be given again.
+    assert_eq!(rows_left_of_threads(3 * SPAN_BLOCKS_KNOWN_MAX, MAX_MEMORY_BYTES, false), (1, 0));
+    // With the least memory, 128 threads and blocks are remembered, so few rows wait in each of many entries.
+    assert_eq!(rows_left_of_threads(1500, 1, false), (1, 0));
+}
+
+#[test]
+fn the_rows_of_threads_expire_although_another_process_held_the_lock_once() {
+    for threads in [SPAN_BLOCKS_KNOWN_MAX / 2, 3 * SPAN_BLOCKS_KNOWN_MAX] {
+        assert_eq!(rows_left_of_threads(threads, MAX_MEMORY_BYTES, true), (1, 0));
+    }
+}
+
+#[test]
+fn the_rows_of_threads_expire_although_the_file_was_opened_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("shop.db");
+    let thread = |id: u32| {
+        let calls = vec![CallRow { thread: id, span_id: u64::from(id) << 32 | 1, ..call(1) }];
+        let threads = vec![ThreadRow { id, name: format!("thread-{id}"), prefix: id }];
+        Batch { threads, ..batch(u64::from(id), calls) }
+    };
+    let mut store = open(&path, 1);
+    (1..=20).for_each(|id| _ = store.write(&thread(id)).unwrap());
+    drop(store);
+    let mut store = open(&path, 1);
+    (21..=40).for_each(|id| _ = store.write(&thread(id)).unwrap());
+    retain_all(&mut store, T0 + 5 * HOUR);
+    assert_eq!((count(&path, "span_block"), count(&path, "thread")), (40, 40), "a row went before its calls");
+    retain_all(&mut store, T0 + 7 * HOUR);
+    assert_eq!((count(&path, "span_block"), count(&path, "thread")), (1, 0));
 }

@@ -581,6 +581,24 @@ fn calls_that_share_a_row_and_causes_of_failures_come_back_from_the_views() {
 }
 
 #[test]
+fn the_most_calls_below_one_caller_are_a_mean_where_callers_share_a_row() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("shop.db");
+    let mut store = open(&path, 1);
+    let row = |n: u32, function: u32, calls: u64, parent: Option<u32>| CallRow {
+        function,
+        span_id: call(n).span_id,
+        parent_id: parent.map_or(0, |parent| call(parent).span_id),
+        shared: Some(SharedRow { calls, ..SharedRow::default() }),
+        ..call(1)
+    };
+    let calls = vec![row(1, 1, 836, None), row(2, 2, 836, Some(1)), row(3, 3, 837, Some(1))];
+    store.write(&batch(1, calls)).unwrap();
+    let most = "SELECT most_per_parent FROM edges ORDER BY callee";
+    assert_eq!(query_column::<i64>(&tool(&path), most), [1, 2]);
+}
+
+#[test]
 fn what_becomes_of_a_failure_is_added_to_its_kind_in_this_batch_or_a_later_one() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("shop.db");

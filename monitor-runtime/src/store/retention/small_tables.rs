@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension as _, Transaction};
 use crate::growth::MakeRoom as _;
 use crate::store::calendar;
 use crate::store::error::{collect_rows, no_memory};
-use crate::store::id_cache::{ForgottenSegments, IdCache};
+use crate::store::id_cache::IdCache;
 use crate::store::schema::{SLICE_NS, WINDOW_NS};
 use crate::store::{alerts, logs, totals};
 
@@ -20,7 +20,7 @@ const STEP_WINDOWS: i64 = 30;
 const STEP_SLICES: i64 = 2000;
 const STEP_BUCKETS: i64 = 100;
 
-/// Segments of threads that are deleted in one transaction.
+/// Segments of threads, and blocks of span ids, that are deleted in one transaction.
 const STEP_SEGMENTS: usize = 2000;
 
 /// Events that are kept at most, however young they are.
@@ -52,22 +52,30 @@ pub(super) fn delete_expired(
             calendar::day(cutoff).saturating_sub(CALENDAR_DAYS),
         )?;
     let lines = logs::delete_expired(&transaction, cutoff)?;
-    let (segments, forgotten) = delete_segments(&transaction, ids)?;
-    let blocks = delete_span_blocks(&transaction, ids)?;
+    let first = first_call(&transaction)?;
+    let (segments, forgotten_segments) = delete_segments(&transaction, ids, first)?;
+    let blocks = delete_span_blocks(&transaction, ids, first)?;
     let (processes, more_processes) = delete_process(&transaction, cutoff)?;
     transaction.commit()?;
     ids.drop_segments(&segments);
-    ids.spans.drop_blocks(&blocks);
-    if forgotten == Forgotten::AllDeleted {
-        ids.drop_forgotten();
+    ids.spans.drop_blocks(&blocks.known);
+    let mut more_forgotten = false;
+    if forgotten_segments == Forgotten::AllDeleted {
+        ids.forgotten.drop_oldest();
+        more_forgotten |= ids.forgotten.unused(first).is_some();
+    }
+    if blocks.forgotten == Forgotten::AllDeleted {
+        ids.spans.drop_forgotten();
+        more_forgotten |= ids.spans.unused_forgotten(first).is_some();
     }
     let more_windows = windows > 0 && until < expired || more_metrics;
     let more = more_processes
         || more_windows
         || lines > 0
+        || more_forgotten
         || segments.len() == STEP_SEGMENTS
-        || blocks.len() == STEP_SEGMENTS;
-    let counts = [windows, metrics, lines, small, segments.len(), blocks.len(), processes];
+        || blocks.rows == STEP_SEGMENTS;
+    let counts = [windows, metrics, lines, small, segments.len(), blocks.rows, processes];
     Ok((counts.iter().sum::<usize>() as u64, more))
 }
 
@@ -117,13 +125,22 @@ pub(super) fn evict_windows(connection: &Connection) -> rusqlite::Result<u64> {
 
 /// Deletes segments of this process's own threads of which no call is left. Other processes delete their own segments,
 /// because they remember the ids.
-fn delete_segments(transaction: &Connection, ids: &IdCache) -> rusqlite::Result<(Vec<i64>, Forgotten)> {
-    let first = first_call(transaction)?;
+fn delete_segments(
+    transaction: &Connection,
+    ids: &IdCache,
+    first: i64,
+) -> rusqlite::Result<(Vec<i64>, Forgotten)> {
     let mut unused = ids.unused_segments(first);
     let mut forgotten = Forgotten::MayRemain;
-    if let Some(ForgottenSegments { last_id, .. }) = ids.unused_forgotten(first) {
+    if let Some(last_id) = ids.forgotten.unused(first) {
         let (kept, wanted) = (ids.segment_ids()?, STEP_SEGMENTS.saturating_sub(unused.len()));
-        let found = segments_up_to(transaction, last_id, &kept, wanted)?;
+        let found = rows_up_to(
+            transaction,
+            "SELECT id FROM thread
+             WHERE process_id = (SELECT process_id FROM thread WHERE id = ?1) AND id <= ?1 ORDER BY id",
+            [last_id],
+            (&kept, wanted),
+        )?;
         if found.len() < wanted {
             forgotten = Forgotten::AllDeleted;
         }
@@ -148,40 +165,69 @@ fn first_call(transaction: &Connection) -> rusqlite::Result<i64> {
     Ok(first.unwrap_or(i64::MAX))
 }
 
-/// Deletes blocks of span ids of this process of which no call is left, except the newest of the store, because its id
-/// must not be given again. Returns the deleted ones.
-fn delete_span_blocks(transaction: &Connection, ids: &IdCache) -> rusqlite::Result<Vec<(u64, i64)>> {
-    let unused = ids.spans.unused(first_call(transaction)?, STEP_SEGMENTS);
-    let mut delete = transaction
-        .prepare("DELETE FROM span_block WHERE id = ?1 AND id < (SELECT max(id) FROM span_block)")?;
-    for (_, id) in &unused {
-        delete.execute([id])?;
-    }
-    Ok(unused)
+/// The blocks of span ids that a step has deleted.
+#[derive(Debug)]
+struct DeletedBlocks {
+    /// The number of all rows.
+    rows: usize,
+    /// The deleted blocks that were remembered.
+    known: Vec<(u64, i64)>,
+    forgotten: Forgotten,
 }
 
-/// The state of the oldest entry of segments of forgotten threads.
+/// Deletes blocks of span ids of this process of which no call is left, except the newest of the store, because its id
+/// must not be given again. Other processes delete their own blocks, because they remember the ids.
+fn delete_span_blocks(
+    transaction: &Connection,
+    ids: &IdCache,
+    first: i64,
+) -> rusqlite::Result<DeletedBlocks> {
+    let newest: Option<i64> =
+        transaction.query_row("SELECT max(id) FROM span_block", [], |row| row.get(0))?;
+    let newest = newest.unwrap_or(0);
+    let mut known = ids.spans.unused(first, STEP_SEGMENTS);
+    known.retain(|(_, id)| *id < newest);
+    let (mut found, mut forgotten) = (Vec::new(), Forgotten::MayRemain);
+    if let Some((process_id, last_id)) = ids.spans.unused_forgotten(first) {
+        let (kept, wanted) = (ids.spans.known_ids()?, STEP_SEGMENTS.saturating_sub(known.len()));
+        // The sign keeps SQLite from the index, by which it would sort all blocks of the process.
+        found = rows_up_to(
+            transaction,
+            "SELECT id FROM span_block WHERE +process_id = ?1 AND id <= ?2 AND id < ?3 ORDER BY id",
+            [process_id, last_id, newest],
+            (&kept, wanted),
+        )?;
+        // An entry with the newest block stays until that block is deleted too.
+        if found.len() < wanted && last_id < newest {
+            forgotten = Forgotten::AllDeleted;
+        }
+    }
+    let mut delete = transaction.prepare("DELETE FROM span_block WHERE id = ?1")?;
+    for id in known.iter().map(|(_, id)| id).chain(&found) {
+        delete.execute([id])?;
+    }
+    Ok(DeletedBlocks { rows: known.len() + found.len(), known, forgotten })
+}
+
+/// The state of the oldest entry of forgotten rows of a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Forgotten {
-    /// There is no such entry, or more of its segments may be in the store.
+    /// There is no such entry, or more of its rows may be in the store.
     MayRemain,
-    /// All of its segments are deleted.
+    /// All of its rows are deleted.
     AllDeleted,
 }
 
-/// Returns segments up to `last_id` of the process that this segment belongs to, except the kept ones: at most as many
-/// as wanted.
-fn segments_up_to(
+/// Returns the ids that the statement selects, except the kept ones, which are in ascending order: at most as many as
+/// wanted.
+fn rows_up_to(
     transaction: &Connection,
-    last_id: i64,
-    kept: &[i64],
-    wanted: usize,
+    sql: &str,
+    params: impl rusqlite::Params,
+    (kept, wanted): (&[i64], usize),
 ) -> rusqlite::Result<Vec<i64>> {
-    let mut select = transaction.prepare(
-        "SELECT id FROM thread
-         WHERE id <= ?1 AND process_id = (SELECT process_id FROM thread WHERE id = ?1) ORDER BY id",
-    )?;
-    let ids = select.query_map([last_id], |row| row.get(0))?;
+    let mut select = transaction.prepare(sql)?;
+    let ids = select.query_map(params, |row| row.get(0))?;
     collect_rows(ids.filter(|id| !id.as_ref().is_ok_and(|id| kept.binary_search(id).is_ok())).take(wanted))
 }
 

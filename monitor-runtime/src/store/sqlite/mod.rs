@@ -152,7 +152,10 @@ impl SqliteStore {
     /// Enters this process, marks processes that died as crashed, and sets the rates again that were set in a lost file.
     fn enter(&mut self, connection: &Connection, now_ns: i64) -> rusqlite::Result<()> {
         let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
-        let returning = process::progress(&transaction, &self.process.run_uuid)?.is_some();
+        let stored = process::progress(&transaction, &self.process.run_uuid)?.map(|found| found.process_id);
+        if let Some(process_id) = stored {
+            self.ids.adopt_rows(&transaction, process_id)?;
+        }
         process::enter(&transaction, &self.process, self.pid_mark.as_deref())?;
         process::mark_crashed(&transaction, &self.process, Candidates::Latest, now_ns)?;
         if !self.has_reported_copy
@@ -164,7 +167,7 @@ impl SqliteStore {
             self.notices.push(Notice { kind: "store", detail: detail.to_owned() });
         }
         // If this process has written to the file before, a user has removed the rates that are missing.
-        for rate in self.rates.iter().filter(|_| !returning) {
+        for rate in self.rates.iter().filter(|_| stored.is_none()) {
             transaction.execute(
                 "INSERT OR IGNORE INTO sampling VALUES (?1, ?2, ?3, ?4)",
                 params![rate.pattern, rate.rate, now_ns, rate.set_by],
