@@ -22,8 +22,9 @@ pub(crate) enum Returns {
     Unit,
     /// `!`: the function never returns.
     Never,
-    /// `impl Fn…`, or a tuple that holds one: the value is not captured, because only the name of its type could be, and because the arguments of
-    /// the closure take their types from the return type only if the closure is returned directly.
+    /// `impl Fn…`, or a tuple that holds one: the value is not captured, because only the name of its type could be, and
+    /// because the arguments of the closure take their types from the return type only if the closure is returned
+    /// directly.
     Closure,
     /// Any other type, with `_` in place of `impl Trait`.
     Value(Box<Type>),
@@ -101,8 +102,8 @@ pub(crate) fn cannot_fail(ty: &Type) -> bool {
     }
 }
 
-/// Returns whether the output is a tuple that holds an `impl Fn…`. Such a tuple has no `Debug`, and the arguments of the
-/// closure take their types from the return type only if the tuple is returned directly.
+/// Returns whether the output is a tuple that holds an `impl Fn…`. Such a tuple has no `Debug`, and the arguments of
+/// the closure take their types from the return type only if the tuple is returned directly.
 pub(crate) fn is_tuple_with_closure(output: &ReturnType) -> bool {
     fn holds_closure(ty: &Type) -> bool {
         match strip_groups(ty) {

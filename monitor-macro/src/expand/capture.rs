@@ -172,8 +172,8 @@ impl Expansion<'_> {
         tokens
     }
 
-    /// Returns statements that bind patterns of an `async fn` by reference for a capture on entry that uses some of their
-    /// names, because the future binds the patterns later.
+    /// Returns statements that bind patterns of an `async fn` by reference for a capture on entry that uses some of
+    /// their names, because the future binds the patterns later.
     fn patterns_on_entry(&self, uses: impl Fn(&Ident) -> bool) -> TokenStream {
         let arguments = self.function.arguments.iter();
         let needed = arguments.filter(|argument| {

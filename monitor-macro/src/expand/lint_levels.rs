@@ -1,9 +1,9 @@
 //! The lint levels of arguments, such as `#[expect(unused_variables)]`.
 //!
-//! Takes the attributes of an argument. Returns those for the argument in its place, and those for the second binding of
-//! an unused name, which lets rustc report the name although the expansion mentions it. An `#[expect]` of a report on
-//! unused variables is fulfilled by the second binding alone, so the argument gets an `#[allow]` for it. Whether the
-//! expansion mentions an argument is not known here.
+//! Takes the attributes of an argument. Returns those for the argument in its place, and those for the second binding
+//! of an unused name, which lets rustc report the name although the expansion mentions it. An `#[expect]` of a report
+//! on unused variables is fulfilled by the second binding alone, so the argument gets an `#[allow]` for it. Types are
+//! not known here.
 
 use proc_macro2::{Ident, Span};
 use syn::punctuated::Punctuated;
@@ -66,8 +66,8 @@ fn expected(meta: &Meta) -> Option<(Vec<Meta>, Vec<Meta>, Vec<Meta>)> {
     Some((unused, others, reason))
 }
 
-/// Returns `level(lints, reason)` with a generated level, because clippy's `allow_attributes` would blame the user for an
-/// `allow`.
+/// Returns `level(lints, reason)` with a generated level, because clippy's `allow_attributes` would blame the user for
+/// an `allow`.
 fn list(level: &str, lints: &[Meta], reason: &[Meta]) -> Meta {
     let level = Ident::new(level, Span::call_site());
     let metas = lints.iter().chain(reason);

@@ -4,8 +4,9 @@
 //! capture values and end the call (`capture`), and the body between them (`body`). The return type decides
 //! how the body is wrapped: a function without a value by `scope`, with a value by `value`, and one that
 //! returns a future, as an `async fn` does, by `future`. An expansion contains only absolute paths into
-//! `__private`, only names that begin with `__monitor_`, no `unsafe` and no added bound, and it neither
-//! raises nor silences a lint. It returns its value by `return`, because clippy's `implicit_return` would
+//! `__private`, only names that begin with `__monitor_`, no `unsafe` and no added bound. It raises no lint,
+//! and silences only those that clippy does not apply to an `async fn`. It calls no method by a name that a
+//! trait of the user may have for all types. It returns its value by `return`, because clippy's `implicit_return` would
 //! report a tail expression. The size of an expansion depends on the arguments and the options, never on
 //! types.
 
