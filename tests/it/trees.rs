@@ -108,9 +108,18 @@ fn calls_that_share_a_row_when_the_program_is_killed_are_neither_lost_nor_counte
         std::thread::sleep(std::time::Duration::from_millis(60 * round));
         polling.kill(&stage);
         let store = stage.store();
-        rows_stand_for_all_calls(&store);
         let calls = number(&store, "(SELECT calls FROM functions WHERE function LIKE '%query')");
         assert!(calls >= 5000, "round {round}: {calls}");
+        if number(&store, "(SELECT SUM(dropped) FROM functions)") == 0 {
+            rows_stand_for_all_calls(&store);
+        } else {
+            // The recorder got so little of the processor that rings overflowed. What the rows stand for is then known to
+            // the percent: see "A program that is killed while its rings overflow" in the docs.
+            let rows = number(&store, "(SELECT SUM(weight) FROM calls WHERE function LIKE '%query')");
+            let dropped = number(&store, "(SELECT dropped FROM functions WHERE function LIKE '%query')");
+            let difference = (calls - dropped - rows).abs();
+            assert!(difference <= calls / 25, "round {round}: {calls} calls, {dropped} dropped, {rows} in rows");
+        }
     }
 }
 
