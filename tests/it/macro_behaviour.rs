@@ -534,7 +534,7 @@ fn what_an_argument_takes_out_of_a_secret_is_redacted() {
         p.len()
     }
     #[monitor]
-    async fn later((Password(ref p), n): (Password, u8)) -> usize {
+    async fn later((Password(p), n): (Password, u8)) -> usize {
         p.len() + usize::from(n)
     }
     #[monitor]

@@ -118,7 +118,10 @@ fn calls_that_share_a_row_when_the_program_is_killed_are_neither_lost_nor_counte
             let rows = number(&store, "(SELECT SUM(weight) FROM calls WHERE function LIKE '%query')");
             let dropped = number(&store, "(SELECT dropped FROM functions WHERE function LIKE '%query')");
             let difference = (calls - dropped - rows).abs();
-            assert!(difference <= calls / 25, "round {round}: {calls} calls, {dropped} dropped, {rows} in rows");
+            assert!(
+                difference <= calls / 25,
+                "round {round}: {calls} calls, {dropped} dropped, {rows} in rows"
+            );
         }
     }
 }

@@ -14,6 +14,7 @@ use rusqlite::params_from_iter;
 
 use super::reserve;
 use super::rows::Rows;
+use super::target::Readers;
 use crate::arguments::PartName;
 use crate::model::period::Period;
 use crate::model::views;

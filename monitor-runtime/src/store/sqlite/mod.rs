@@ -12,7 +12,7 @@ mod space;
 mod repair;
 
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
 
@@ -36,9 +36,11 @@ use crate::platform::liveness;
 /// The age up to which a process that ends leaves it to a later process to copy the log into the database.
 const SHORT_LIFE_NS: i64 = limits::SHORT_LIFE.as_nanos() as i64;
 
-/// The time that a short process spends at its end on deleting what has expired, if it does so. Some thirty runs bring what
-/// one of them deletes.
-const EXPIRY_MAX: Duration = Duration::from_millis(50);
+/// Steps of retention that a short process takes at its end at most, if it takes any, and the rows after which it takes
+/// no further one. One run in some thirty deletes what has expired, and each of them may have brought rows of a time, of a
+/// process and of a half hour of their own.
+const EXPIRY_STEPS: u32 = 256;
+const EXPIRY_ROWS: u64 = 10_000;
 
 /// The time for which one attempt to close waits for locks of other processes.
 const BUSY_WAIT_CLOSING: Duration = Duration::from_millis(100);
@@ -233,8 +235,13 @@ impl SqliteStore {
             is_short && self.open.as_ref().and_then(|open| open.file.as_ref()).is_some_and(is_log_short);
         if is_short && !leaves_log {
             // The expired rows are deleted here, because no other process may live for long enough to do so.
-            let began = Instant::now();
-            while self.retention_step(now_ns).is_ok_and(|step| step.more) && began.elapsed() < EXPIRY_MAX {}
+            let mut rows = 0;
+            for _ in 0..EXPIRY_STEPS {
+                match self.retention_step(now_ns) {
+                    Ok(step) if step.more && rows < EXPIRY_ROWS => rows += step.rows,
+                    _ => break,
+                }
+            }
         }
         match self.open.take() {
             Some(OpenStore { connection, .. }) if leaves_log => leave_log(connection),
