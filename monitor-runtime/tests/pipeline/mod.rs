@@ -196,7 +196,9 @@ fn a_burst_is_folded_exactly_whether_or_not_its_ring_is_drained_meanwhile() {
             // way, gives them rows. On a busy machine these may be as many as the ring holds.
             let own_max = if steps == 0 { 64 } else { 64 + 2 * steps + RING_RECORDS };
             assert!((64..=own_max).contains(&own.len()), "{} rows after {steps} steps", own.len());
-            assert_eq!((calls(&own) + calls(&shared), shared.len()), (20_000, 1));
+            assert_eq!(calls(&own) + calls(&shared), 20_000);
+            // A row that has been open for a window is closed. A burst lasts that long in an emulator.
+            assert!((1..=4).contains(&shared.len()), "{} shared rows", shared.len());
             assert!(shared[0].args.is_some(), "{:?}", shared[0]);
             let (below_own, below_shared) = own
                 .iter()
