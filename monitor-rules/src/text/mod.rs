@@ -5,9 +5,14 @@
 //! `password=` or `"password":`. The text is read once; most texts have no mark of a secret and are given back as
 //! they are. It does not know the name of the value.
 
+mod quotes;
+mod words;
+
 use std::borrow::Cow;
 
 use crate::redaction::{is_secret, is_secret_type};
+use quotes::{blanks, closing, opening_before, quoted, without_quotes};
+use words::{is_placeholder, name_before, placeholder, word};
 
 /// The text in place of a secret.
 pub const REDACTED: &str = "[redacted]";
@@ -32,9 +37,6 @@ const KEYS: [(&str, usize); 17] = [
     ("AIzaSy", 16),
     ("npm_", 30),
 ];
-
-/// The bytes of the longest name before `=` that is looked at.
-const NAME_BYTES_MAX: usize = 64;
 
 /// The names of headers whose values are secret, in small letters.
 const HEADERS: [&str; 9] = [
@@ -105,53 +107,6 @@ fn find(text: &str, at: usize) -> Option<(usize, usize)> {
         _ if is_word_start => key(text, at),
         _ => None,
     }
-}
-
-/// Returns the length of the text up to the end of a word. Quotes, brackets and separators belong to the word where
-/// more of the word follows at once: `hun,ter2` is one word, and `x,name=` begins with a word of one letter.
-fn word(text: &str) -> usize {
-    let is_end = |at: usize, char: char| {
-        let after = &text[at + char.len_utf8()..];
-        match char {
-            '&' | '\\' => true,
-            ',' => !goes_on(after) || begins_assignment(after, false),
-            ';' => !goes_on(after) || begins_assignment(after, true),
-            '<' => at > 0 && (!goes_on(after) || is_tag(after)),
-            '"' | '\'' | ')' | ']' | '}' | '>' | '`' | '|' => !goes_on(after),
-            _ => char.is_whitespace(),
-        }
-    };
-    text.char_indices().find(|(at, char)| is_end(*at, *char)).map_or(text.len(), |(at, _)| at)
-}
-
-/// Returns true if the text after a quote, bracket or separator continues the word before it.
-fn goes_on(after: &str) -> bool {
-    after.starts_with(|char: char| {
-        char.is_alphanumeric()
-            || matches!(char, '!' | '@' | '#' | '$' | '%' | '^' | '*' | '+' | '=' | '~' | '_')
-    })
-}
-
-/// Returns true if the text begins with `name=`. A name of several words begins with a capital: `Initial Catalog=`.
-fn begins_assignment(text: &str, may_have_words: bool) -> bool {
-    let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b' ');
-    let length = text.bytes().take(NAME_BYTES_MAX).take_while(is_part).count();
-    let (name, after) = text.split_at(length);
-    let is_name = if name.contains(' ') {
-        may_have_words && name.starts_with(|first: char| first.is_ascii_uppercase())
-    } else {
-        !name.is_empty()
-    };
-    // Base64 ends with one or two of these signs.
-    let has_value = |value: &str| !value.is_empty() && !value.starts_with('=');
-    is_name && after.strip_prefix('=').is_some_and(has_value)
-}
-
-/// Returns true if the text after `<` is the rest of a tag, as in `<br>`.
-fn is_tag(after: &str) -> bool {
-    after
-        .find(|char: char| char == '>' || char.is_whitespace())
-        .is_some_and(|end| after[end..].starts_with('>'))
 }
 
 /// Finds the password of `scheme://user:password@host`, or the token of `scheme://token@host`.
@@ -244,112 +199,6 @@ fn is_secret_in_quotes(before: &str, is_quoted: bool, value: &str) -> bool {
     !is_in_sentence || is_secret_type(name) || (value.len() >= 6 && is_mixed(value))
 }
 
-/// Returns the text without the quotes, backslashes and blanks at its end.
-fn without_quotes(text: &str) -> &str {
-    text.trim_end_matches(['"', '\'', '\\', ' ', '\t'])
-}
-
-/// Returns the number of spaces and tabs that a text begins with.
-fn blanks(text: &str) -> usize {
-    text.len() - text.trim_start_matches([' ', '\t']).len()
-}
-
-/// A quote that opens a value, with the backslashes before it: the quotes within a quoted text have one, and those
-/// within a text in such a text have three.
-#[derive(Clone, Copy)]
-struct Opening {
-    quote: u8,
-    backslashes: usize,
-}
-
-impl Opening {
-    fn len(self) -> usize {
-        self.backslashes + 1
-    }
-}
-
-/// Returns the quote that a text begins with.
-fn opening(text: &str) -> Option<Opening> {
-    let backslashes = text.bytes().take_while(|byte| *byte == b'\\').count();
-    let quote = text.as_bytes().get(backslashes).copied();
-    quote.filter(|quote| matches!(quote, b'"' | b'\'')).map(|quote| Opening { quote, backslashes })
-}
-
-/// Returns the quote that a text ends with, which may be that of a piece of code in a sentence.
-fn opening_before(text: &str) -> Option<Opening> {
-    let backslashes = text.bytes().rev().skip(1).take_while(|byte| *byte == b'\\').count();
-    let quote = text.bytes().next_back();
-    quote.filter(|quote| matches!(quote, b'"' | b'\'' | b'`')).map(|quote| Opening { quote, backslashes })
-}
-
-/// Returns the length of the text up to the quote that closes it, or of the whole text if it was cut. A quote within
-/// the value has more backslashes before it than the opening one.
-fn closing(text: &str, opening: Opening) -> usize {
-    let mut run: usize = 0;
-    for (at, byte) in text.bytes().enumerate() {
-        let escapes = run.saturating_sub(opening.backslashes) / opening.len();
-        match byte {
-            b'\\' => run += 1,
-            _ if byte == opening.quote && escapes.is_multiple_of(2) => {
-                return at - run.min(opening.backslashes);
-            }
-            _ => run = 0,
-        }
-    }
-    text.len()
-}
-
-/// Finds the content of the quotes that follow, also behind the names of types and in a list: `"x"`, `\"x\"`,
-/// `Some("x")`, `["x", "y"]`.
-fn quoted(text: &str, from: usize) -> Option<(usize, usize)> {
-    let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
-    let skip_space = |at: usize| text.len() - text[at..].trim_start().len();
-    let mut start = from + blanks(&text[from..]);
-    loop {
-        let name = text[start..].bytes().take_while(is_part).count();
-        if name == 0 || !text[start + name..].starts_with('(') {
-            break;
-        }
-        start = skip_space(start + name + 1);
-    }
-    let is_list = text[start..].starts_with('[');
-    if is_list {
-        start = skip_space(start + 1);
-    } else if text[start..].starts_with('b') {
-        // The bytes of a text: `b"x"`.
-        start += 1;
-    }
-    let opened = opening(&text[start..])?;
-    let content = start + opened.len();
-    let mut end = content + closing(&text[content..], opened);
-    if !is_list {
-        return Some((content, end));
-    }
-    // A list is taken with its quotes.
-    let is_separator = |char: char| char == ',' || char.is_whitespace();
-    loop {
-        let after = text[end..].trim_start_matches('\\');
-        let after = after.strip_prefix(char::from(opened.quote)).unwrap_or(after);
-        let next = after.trim_start_matches(is_separator);
-        match opening(next).filter(|_| next.len() < after.len()) {
-            Some(opened) => {
-                let content = text.len() - next.len() + opened.len();
-                end = content + closing(&text[content..], opened);
-            }
-            None => return Some((start, text.len() - after.len())),
-        }
-    }
-}
-
-/// Returns the name that a text ends with. The letter of an escape sequence (`\n`) is not a part of it.
-fn name_before(text: &str) -> &str {
-    let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
-    let length = text.bytes().rev().take(NAME_BYTES_MAX).take_while(is_part).count();
-    let (before, name) = text.split_at(text.len() - length);
-    let is_escaped = before.ends_with('\\') && name.starts_with(['n', 'r', 't']);
-    if is_escaped { &name[1..] } else { name }
-}
-
 /// Finds the value of `name=value` if the name is that of a secret. Spaces around the sign are allowed before quotes
 /// only.
 fn assigned(text: &str, equals: usize) -> Option<(usize, usize)> {
@@ -376,38 +225,6 @@ fn assigned(text: &str, equals: usize) -> Option<(usize, usize)> {
 fn is_value(found: &str) -> bool {
     // Without quotes, a value `[redacted]` may be found as `[redacted`.
     !found.is_empty() && !found.starts_with("[redacted") && placeholder(found) != Some(found.len())
-}
-
-/// Returns true if the first word of a text is a placeholder as a whole: `$NAME`, `${name}`, `<name>`, `%s` or
-/// `%NAME%`.
-fn is_placeholder(text: &str) -> bool {
-    placeholder(text).is_some_and(|length| word(&text[length..]) == 0)
-}
-
-/// Returns the length of the placeholder that a text begins with.
-fn placeholder(text: &str) -> Option<usize> {
-    let run = |from: usize, is_part: fn(u8) -> bool| {
-        text.bytes().skip(from).take_while(|byte| is_part(*byte)).count()
-    };
-    let is_capital = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
-    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b' ');
-    let closed = |from: usize, length: usize, close: &str| {
-        (length > 0 && text[from + length..].starts_with(close)).then_some(from + length + close.len())
-    };
-    match text.as_bytes() {
-        [b'$', b'{', ..] => closed(2, run(2, is_name), "}"),
-        [b'$', b'(', ..] => closed(2, run(2, |byte| !matches!(byte, b')' | b'"' | b'\'' | b'\n')), ")"),
-        [b'$', ..] => Some(1 + run(1, is_capital)).filter(|length| *length > 1),
-        [b'<', ..] => closed(1, run(1, is_name), ">"),
-        [b'%', b'(' | b'{', ..] => {
-            closed(2, run(2, is_name), if text.starts_with("%(") { ")s" } else { "}" })
-        }
-        [b'%', ..] => {
-            let is_letter = text[1..].starts_with(|char: char| char.is_ascii_alphabetic());
-            closed(1, run(1, is_capital), "%").or_else(|| is_letter.then_some(2))
-        }
-        _ => None,
-    }
 }
 
 /// Finds the key between the lines of a private key, which may be cut.
