@@ -57,7 +57,7 @@ mod tests {
         let spans =
             (0..64_u64).flat_map(|thread| (0..64).map(move |call| ((0x5EED + thread) << 32) | (1000 + call)));
         let hashes: Vec<u64> = spans.map(hash).collect();
-        // Of as many random numbers as there are buckets, 63 % of the buckets get one.
+        // Random numbers, as many as there are buckets, would fall into 63 % of the buckets.
         let buckets: HashSet<usize> = hashes.iter().map(|hash| *hash as usize % BUCKETS).collect();
         let tags: HashSet<u64> = hashes.iter().map(|hash| hash >> 57).collect();
         assert!(buckets.len() > BUCKETS / 2 && tags.len() == 128, "{} {}", buckets.len(), tags.len());

@@ -29,7 +29,7 @@ pub(crate) struct Site {
 pub(crate) enum Fields {
     None,
     Some,
-    /// One of the fields may say that the span failed.
+    /// The spans have fields, and one of these may say that the span failed.
     WithFailure,
 }
 

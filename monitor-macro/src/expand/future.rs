@@ -164,8 +164,8 @@ fn local(expansion: &Expansion<'_>, argument: &Argument) -> TokenStream {
     match argument.shape {
         Shape::Name => binding,
         Shape::Wild => quote!(#(#cfg)* let #outer = #outer;),
-        // What the first pattern leaves unbound is dropped at its turn even if it stays captured: the local variables
-        // are dropped before, and the arguments before this one after it.
+        // The argument of the first pattern stays captured. The parts that the pattern leaves unbound are dropped in
+        // their turn all the same: the local variables are dropped before them, and the arguments before this one after.
         Shape::Pattern if expansion.is_first_local(argument) => binding,
         Shape::Pattern => quote!(#(#cfg)* let #outer = #outer; #binding),
     }

@@ -8,6 +8,7 @@
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use super::panic_text;
 use super::store_breaker::bounded;
 use crate::batch::GuardRow;
 use crate::growth::MakeRoom as _;
@@ -51,9 +52,7 @@ impl Guards {
         match catch_unwind(AssertUnwindSafe(|| call(source))) {
             Ok(answer) => Some(answer),
             Err(payload) => {
-                let text = payload.downcast_ref::<String>().map(String::as_str);
-                let text = text.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("a panic");
-                (self.source, self.panic) = (None, Some(text.to_owned()));
+                (self.source, self.panic) = (None, Some(panic_text(&*payload).to_owned()));
                 None
             }
         }

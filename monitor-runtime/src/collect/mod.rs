@@ -455,9 +455,7 @@ impl Collector {
 
     /// Adds an event about a step that ended because the recorder itself panicked. The work of that step is not lost.
     pub(crate) fn note_panic(&mut self, payload: &(dyn Any + Send)) {
-        let text = payload.downcast_ref::<String>().map(String::as_str);
-        let text = text.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("a panic");
-        let detail = format!("a step failed, and is tried again: {text}");
+        let detail = format!("a step failed, and is tried again: {}", panic_text(payload));
         self.events.add(self.clock.now_ns(), "recorder", detail);
     }
 
@@ -526,3 +524,9 @@ impl Collector {
 
 /// The share of the backlog that a burst may fill before writing goes on.
 const BURST_PRESSURE_MAX: f64 = 0.5;
+
+/// Returns the text of a caught panic.
+pub(crate) fn panic_text(payload: &(dyn Any + Send)) -> &str {
+    let text = payload.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("a panic")
+}

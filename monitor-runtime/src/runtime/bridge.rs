@@ -17,7 +17,7 @@ use crate::call::context::Context;
 use crate::call::log_line;
 use crate::call::open::Open;
 use crate::collect::breaker::Transition;
-use crate::collect::control;
+use crate::collect::{control, panic_text};
 use crate::config::{Location, Settings};
 use crate::platform::clock;
 use crate::platform::process::is_secure;
@@ -101,9 +101,7 @@ pub(super) fn ask_sources(sink: &mut Sink<'_>) -> usize {
     sources.retain_mut(|source| {
         let asked = catch_unwind(AssertUnwindSafe(|| (source.pull)(sink)));
         if let Err(payload) = &asked {
-            let text = payload.downcast_ref::<String>().map(String::as_str);
-            let text = text.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("a panic");
-            sink.note_panic(source.name, text);
+            sink.note_panic(source.name, panic_text(&**payload));
         }
         asked.is_ok()
     });

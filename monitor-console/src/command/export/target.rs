@@ -27,7 +27,7 @@ enum Publication {
     New(PathBuf),
     /// It takes the place of this file.
     Replacing(PathBuf),
-    /// What is written is read as it comes, or has been published.
+    /// The file needs no further name: it is a pipe or a device, or it has been published.
     Done,
 }
 

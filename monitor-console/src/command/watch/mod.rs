@@ -30,10 +30,29 @@ const RECOVER_PAUSE: Duration = Duration::from_secs(10);
 
 /// The failures in a row until which alerts are told in their order. With growing pauses, these take five minutes.
 const FAILURES_IN_ORDER: i64 = 10;
-/// The most alerts that the receiver may refuse in a look.
-const REFUSED_MAX: usize = 20;
+/// The most alerts that a look passes over.
+const PASSED_OVER_MAX: usize = 20;
 /// The time after which a look passes over no further alert, because each may take the time limit of a delivery.
 const PASSING_MAX: Duration = Duration::from_secs(60);
+
+/// The refused alerts that a look may still pass over.
+struct Patience {
+    began: Instant,
+    left: usize,
+}
+
+impl Patience {
+    fn new(left: usize) -> Self {
+        Self { began: Instant::now(), left }
+    }
+
+    /// Returns true if the alert of this refusal may be passed over, and counts it.
+    fn passes_over(&mut self, refusal: &Refusal) -> bool {
+        let passes = self.left > 0 && refusal.retry_after.is_none() && self.began.elapsed() <= PASSING_MAX;
+        self.left = self.left.saturating_sub(1);
+        passes
+    }
+}
 
 /// The receiver of alerts.
 enum Receiver {
@@ -108,7 +127,7 @@ pub(super) fn run(common: &Common, arguments: &Watch) -> Result<()> {
 /// failures allow none, because a receiver that is away refuses all alerts, and those are to be told in their order.
 fn passed_over(failures: i64) -> (usize, usize) {
     let looks = usize::try_from(failures.saturating_sub(FAILURES_IN_ORDER)).unwrap_or(0);
-    (looks.min(REFUSED_MAX), looks.saturating_sub(REFUSED_MAX).saturating_mul(REFUSED_MAX))
+    (looks.min(PASSED_OVER_MAX), looks.saturating_sub(PASSED_OVER_MAX).saturating_mul(PASSED_OVER_MAX))
 }
 
 /// Returns a hash of a text that is the same in all versions: FNV-1a.
@@ -227,18 +246,15 @@ impl Watcher<'_> {
             let batch_max = if passed_over_max > 0 { 1 } else { self.receiver.batch() };
             let untried = untried.checked_rem(pending.alerts.len()).unwrap_or(0);
             let news = pending.alerts.split_off(untried);
-            let (mut passed_over, mut tried, mut refusal) = (pending.alerts, 0, None);
-            let began = Instant::now();
+            let (mut passed_over, mut refusal) = (pending.alerts, None);
+            let mut patience = Patience::new(passed_over_max);
             let mut told = pending.told;
             for batch in news.chunks(batch_max) {
                 let Some(last) = batch.last() else { continue };
                 if let Err(refused) = self.receiver.deliver(batch, store.path()) {
-                    tried += 1;
-                    let is_last = tried > passed_over_max
-                        || refused.retry_after.is_some()
-                        || began.elapsed() > PASSING_MAX;
+                    let passes = patience.passes_over(&refused);
                     refusal = Some(refused);
-                    if is_last {
+                    if !passes {
                         break;
                     }
                     passed_over.extend_from_slice(batch);
@@ -246,7 +262,8 @@ impl Watcher<'_> {
                 }
                 self.note_delivered(store, batch, &passed_over, last.change)?;
                 passed_over.clear();
-                (told, has_told, tried) = (last.change, true, 0);
+                (told, has_told) = (last.change, true);
+                patience.left = passed_over_max;
                 passed = refusal.take().or(passed);
             }
             if let Some(refusal) = refusal {
@@ -272,7 +289,7 @@ impl Watcher<'_> {
         if alerts.is_empty() || Instant::now() < self.refused.next {
             return Ok(Look::Done);
         }
-        let (began, mut refusals, mut last_refusal) = (Instant::now(), 0, None);
+        let (mut patience, mut refusal) = (Patience::new(PASSED_OVER_MAX - 1), None);
         let first = self.refused.first % alerts.len();
         let (before, from_first) = alerts.split_at(first);
         for alert in from_first.iter().chain(before) {
@@ -280,18 +297,15 @@ impl Watcher<'_> {
             match self.receiver.deliver(std::slice::from_ref(alert), store.path()) {
                 Ok(()) => self.note_delivered(store, std::slice::from_ref(alert), &[], 0)?,
                 Err(refused) => {
-                    refusals += 1;
-                    let is_last = refusals >= REFUSED_MAX
-                        || refused.retry_after.is_some()
-                        || began.elapsed() > PASSING_MAX;
-                    last_refusal = Some(refused);
-                    if is_last {
+                    let passes = patience.passes_over(&refused);
+                    refusal = Some(refused);
+                    if !passes {
                         break;
                     }
                 }
             }
         }
-        let Some(refusal) = last_refusal else {
+        let Some(refusal) = refusal else {
             self.refused.pauses.reset();
             return Ok(Look::Done);
         };
@@ -340,7 +354,7 @@ mod tests {
         {
             assert_eq!(passed_over(failures), expected, "{failures}");
         }
-        assert_eq!(passed_over(i64::MAX).0, REFUSED_MAX);
+        assert_eq!(passed_over(i64::MAX).0, PASSED_OVER_MAX);
     }
 
     #[test]
