@@ -48,9 +48,9 @@ impl Patience {
 
     /// Returns true if the alert of this refusal may be passed over, and counts it.
     fn passes_over(&mut self, refusal: &Refusal) -> bool {
-        let passes = self.left > 0 && refusal.retry_after.is_none() && self.began.elapsed() <= PASSING_MAX;
+        let may_pass = self.left > 0 && refusal.retry_after.is_none() && self.began.elapsed() <= PASSING_MAX;
         self.left = self.left.saturating_sub(1);
-        passes
+        may_pass
     }
 }
 
@@ -237,7 +237,7 @@ impl Watcher<'_> {
     /// Hands all alerts that wait to the receiver. After many failures, alerts that the receiver refuses are passed over if
     /// it takes later ones: they are refused for what they hold, and would hold up all others.
     fn deliver(&mut self, store: &Store) -> Result<Look> {
-        let (mut has_told, mut passed) = (false, None);
+        let (mut has_told, mut last_passed_over) = (false, None);
         loop {
             // The user deletes the receiver's row to have the alerts that fire told again.
             alerts::enter_receiver(store, &self.name)?;
@@ -252,9 +252,9 @@ impl Watcher<'_> {
             for batch in news.chunks(batch_max) {
                 let Some(last) = batch.last() else { continue };
                 if let Err(refused) = self.receiver.deliver(batch, store.path()) {
-                    let passes = patience.passes_over(&refused);
+                    let goes_on = patience.passes_over(&refused);
                     refusal = Some(refused);
-                    if !passes {
+                    if !goes_on {
                         break;
                     }
                     passed_over.extend_from_slice(batch);
@@ -264,7 +264,7 @@ impl Watcher<'_> {
                 passed_over.clear();
                 (told, has_told) = (last.change, true);
                 patience.left = passed_over_max;
-                passed = refusal.take().or(passed);
+                last_passed_over = refusal.take().or(last_passed_over);
             }
             if let Some(refusal) = refusal {
                 alerts::note_failure(store, &self.name, &refusal.why)?;
@@ -277,7 +277,7 @@ impl Watcher<'_> {
             if pending.has_more {
                 continue;
             }
-            return match passed {
+            return match last_passed_over {
                 Some(refusal) => self.note_refused_again(store, refusal),
                 None => self.deliver_refused(store, &pending.refused),
             };
@@ -297,9 +297,9 @@ impl Watcher<'_> {
             match self.receiver.deliver(std::slice::from_ref(alert), store.path()) {
                 Ok(()) => self.note_delivered(store, std::slice::from_ref(alert), &[], 0)?,
                 Err(refused) => {
-                    let passes = patience.passes_over(&refused);
+                    let goes_on = patience.passes_over(&refused);
                     refusal = Some(refused);
-                    if !passes {
+                    if !goes_on {
                         break;
                     }
                 }
