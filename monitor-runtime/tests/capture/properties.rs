@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use monitor_runtime::capture::dispatch::{Capture as _, Value};
 use monitor_runtime::capture::{Limits, Writer, is_secret, to_json, to_json_value, to_text};
+use monitor_rules::text::without_secrets;
 use proptest::prelude::*;
 use serde::Serialize;
 
@@ -70,6 +71,12 @@ fn key() -> impl Strategy<Value = String> {
     "[a-z]{0,6}".prop_filter("no secret", |key| !is_secret(key))
 }
 
+/// Returns true if no rule finds a secret in the text, so that the text is stored as it is. A drawn text may contain
+/// one: `://:A` reads as a URL whose password is cut off.
+fn is_without_secrets(text: &str) -> bool {
+    without_secrets(text) == text
+}
+
 fn is_json(text: &str) -> bool {
     serde_json::from_str::<serde_json::Value>(text).is_ok()
 }
@@ -121,6 +128,7 @@ proptest! {
         let whole = serde_json::to_string(&tree).unwrap();
         prop_assume!(whole.len() <= 1024);
         prop_assume!(nesting(&whole) <= 7);
+        prop_assume!(is_without_secrets(&whole));
         let tokens = tokens(&tree, 70_000, &ample_limits());
         let ours = to_json_value(&tokens);
         prop_assert!(reads_alike(&ours, &whole), "{} {}", ours, whole);
@@ -128,6 +136,7 @@ proptest! {
 
     #[test]
     fn the_text_of_a_string_is_that_string_whatever_json_escapes_in_it(text in "[\\x00-\\x1F\"\\\\/\\PC]{0,60}") {
+        prop_assume!(is_without_secrets(&text));
         let limits = ample_limits();
         let mut buffer = vec![0xEE; 1000];
         let mut writer = Writer::new(&mut buffer, &limits);
@@ -143,6 +152,7 @@ proptest! {
         signed in any::<i64>(), double in any::<f64>(), single in any::<f32>(),
         truth in any::<bool>()
     ) {
+        prop_assume!(is_without_secrets(&text));
         let limits = ample_limits();
         let mut buffer = vec![0xEE; 2000];
         let mut writer = Writer::new(&mut buffer, &limits);
@@ -319,6 +329,7 @@ proptest! {
     fn a_derived_debug_without_secrets_is_stored_as_it_is(shape in shape()) {
         let text = format!("{:?}", Shown(&Shape::List(vec![shape]), false));
         prop_assume!(text.len() < 900);
+        prop_assume!(is_without_secrets(&text));
         prop_assume!(["password", "api_key", "token:", "\"token\"", "credentials"].iter().all(|name| !text.contains(name)));
         let json = crate::json!(Shown(&Shape::Text(String::new()), false));
         prop_assert_eq!(json, "\"\"");
