@@ -11,6 +11,7 @@
 //! control table.
 
 use std::fs;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering::Relaxed};
@@ -120,12 +121,36 @@ impl Store {
         &self.path
     }
 
-    /// Runs a statement that reads, and hands each row to `each`.
+    /// Runs a statement that reads, and hands each row to `each`, whose time counts: `each` keeps the row in memory, and a
+    /// look at the clock for each row would take as long as that.
     pub(crate) fn read_rows(
         &self,
         sql: &str,
         parameters: impl Params,
         mut each: impl FnMut(&Row<'_>) -> Result<()>,
+    ) -> Result<()> {
+        self.visit_rows(sql, parameters, |row| each(row).map(ControlFlow::Continue))
+    }
+
+    /// Runs a statement that reads, and hands each row to `each`, whose time does not count towards the time limit: `each`
+    /// writes the row to a reader who may be slow.
+    pub(crate) fn stream_rows(
+        &self,
+        sql: &str,
+        parameters: impl Params,
+        mut each: impl FnMut(&Row<'_>) -> Result<()>,
+    ) -> Result<()> {
+        self.visit_rows(sql, parameters, |row| {
+            self.time_limit.suspend(|| each(row)).map(ControlFlow::Continue)
+        })
+    }
+
+    /// Runs a statement that reads, and hands each row to `each`, until `each` wants no more.
+    pub(crate) fn visit_rows(
+        &self,
+        sql: &str,
+        parameters: impl Params,
+        mut each: impl FnMut(&Row<'_>) -> Result<ControlFlow<()>>,
     ) -> Result<()> {
         let _running = self.time_limit.start();
         let mut statement = self.connection.prepare(sql).map_err(|error| self.explain(error))?;
@@ -136,7 +161,9 @@ impl Store {
         }
         let mut rows = statement.query(parameters).map_err(|error| self.explain(error))?;
         while let Some(row) = rows.next().map_err(|error| self.explain(error))? {
-            self.time_limit.suspend(|| each(row))?;
+            if each(row)?.is_break() {
+                break;
+            }
         }
         Ok(())
     }

@@ -85,6 +85,6 @@ impl Feed for Changes {
     fn print(&self, store: &Store, (last, newest): (i64, i64), format: &mut dyn Format) -> Result<()> {
         let sql = format!("SELECT {COLUMNS} FROM alerts WHERE change > ?1 AND change <= ?2 ORDER BY change");
         let columns = columns().len();
-        store.read_rows(&sql, [last, newest], |row| format.write_row(&report::read_cells(row, columns)?))
+        store.stream_rows(&sql, [last, newest], |row| format.write_row(&report::read_cells(row, columns)?))
     }
 }

@@ -61,7 +61,7 @@ impl Feed for NewCalls<'_> {
         let [whole, ending] = pattern::to_optional_globs(self.arguments.pattern.as_ref());
         let bound: [(&str, &dyn rusqlite::ToSql); 4] =
             [(":last", &last), (":newest", &newest), (":whole", &whole), (":ending", &ending)];
-        store.read_rows(&sql, &bound, |row| format.write_row(&calls::read_row(row)?))
+        store.stream_rows(&sql, &bound, |row| format.write_row(&calls::read_row(row)?))
     }
 }
 

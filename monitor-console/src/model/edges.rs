@@ -1,6 +1,6 @@
 //! Edges: which function calls which, how often under one parent call, and for how long.
 
-use std::collections::HashMap;
+use foldhash::{HashMap, HashMapExt as _};
 
 use anyhow::Result;
 

@@ -253,7 +253,7 @@ impl<'a> Printer<'a> {
         );
         let ids = serde_json::to_string(&self.waiting)?;
         self.waiting.clear();
-        self.store.read_rows(&sql, [ids], |row| self.format.write_row(&read_row(row)?))
+        self.store.stream_rows(&sql, [ids], |row| self.format.write_row(&read_row(row)?))
     }
 }
 
