@@ -21,6 +21,9 @@ pub(crate) struct Stores {
     remarks: Vec<String>,
 }
 
+/// The answers of stores, each with the position of its store, and a remark about each store that gave none.
+type Answers<T> = (Vec<(usize, T)>, Vec<String>);
+
 impl Stores {
     /// Opens each file for reading, each once. Fails if none can be opened.
     pub(crate) fn open(paths: &[PathBuf]) -> Result<Self> {
@@ -104,12 +107,8 @@ impl Stores {
         Ok((joined.unwrap_or_default(), failures))
     }
 
-    /// Reads an answer from each store, and returns the answers, each with the position of its store. With several stores, a
-    /// store whose answer fails becomes a remark unless all fail.
-    pub(crate) fn read_each<T>(
-        &self,
-        mut read: impl FnMut(&Store) -> Result<T>,
-    ) -> Result<(Vec<(usize, T)>, Vec<String>)> {
+    /// Reads an answer from each store. With several stores, a store whose answer fails becomes a remark unless all fail.
+    pub(crate) fn read_each<T>(&self, mut read: impl FnMut(&Store) -> Result<T>) -> Result<Answers<T>> {
         let (mut answers, mut failures) = (Vec::new(), Vec::new());
         for (position, (store, label)) in self.iter().enumerate() {
             match read(store) {

@@ -12,14 +12,22 @@ use crate::pattern::{self, Pattern};
 use crate::report;
 use crate::store::Store;
 
-const COLUMNS: &str =
-    "fingerprint, function, outcome, message, count, first_ns, last_ns, example_call_id, error_type,
-  origin_count AS origins, root_count, path";
-/// [`COLUMNS`] of a store before version 3. It does not mark failures that were passed on, so each failure counts as
-/// one that began in its function.
-const OLDER_COLUMNS: &str =
-    "fingerprint, function, outcome, message, count, first_ns, last_ns, example_call_id, NULL,
-  count AS origins, NULL, NULL";
+/// The columns that are read, in the order of [`read`], each with what stands for it in an older store that lacks it.
+/// Such a store does not mark failures that were passed on, so each failure counts as one that began in its function.
+const COLUMNS: [(&str, &str); 12] = [
+    ("fingerprint", "NULL"),
+    ("function", "NULL"),
+    ("outcome", "NULL"),
+    ("message", "NULL"),
+    ("count", "NULL"),
+    ("first_ns", "NULL"),
+    ("last_ns", "NULL"),
+    ("example_call_id", "NULL"),
+    ("error_type", "NULL"),
+    ("origin_count", "count"),
+    ("root_count", "NULL"),
+    ("path", "NULL"),
+];
 
 /// Lists the kinds that were seen within a scope, at most `limit`: those that began in their function first, and among
 /// these the most frequent first. Times of processes are not known, so kinds of all processes are listed.
@@ -32,7 +40,7 @@ pub(super) fn list(
     let [whole, ending] = pattern::to_optional_globs(pattern);
     let condition =
         "WHERE (?1 IS NULL OR function GLOB ?1 OR function GLOB ?2) AND last_ns >= ?3 AND first_ns <= ?4
-                     ORDER BY origins = 0, count DESC, last_ns DESC LIMIT ?5";
+                     ORDER BY origin_count = 0, count DESC, last_ns DESC LIMIT ?5";
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     read(store, condition, (whole, ending, scope.period.from_ns, scope.period.until_ns, limit))
 }
@@ -43,10 +51,14 @@ pub(crate) fn find(store: &Store, fingerprint: i64) -> Result<Option<Kind>> {
 }
 
 fn read(store: &Store, condition: &str, parameters: impl Params) -> Result<Vec<Kind>> {
-    let columns = if store.has_span_blocks()? { COLUMNS } else { OLDER_COLUMNS };
+    let stored = store.read_column_names("SELECT * FROM error_groups")?;
+    let is_stored = |name: &str| stored.iter().any(|stored| stored == name);
+    let columns =
+        COLUMNS.map(|(name, other)| format!("{} AS {name}", if is_stored(name) { name } else { other }));
+    let sql = format!("SELECT * FROM (SELECT {} FROM error_groups) {condition}", columns.join(", "));
     let mut kinds = Vec::new();
-    store.read_rows(&format!("SELECT {columns} FROM error_groups {condition}"), parameters, |row| {
-        let cells = report::read_cells(row, 12)?;
+    store.read_rows(&sql, parameters, |row| {
+        let cells = report::read_cells(row, COLUMNS.len())?;
         let integer = |at: usize| cells[at].to_integer();
         let text = |at: usize| cells[at].as_text().map(str::to_owned);
         kinds.push(Kind {

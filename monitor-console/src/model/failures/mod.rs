@@ -1,10 +1,10 @@
 //! Kinds of failure within a scope, each with its count, its course over time and an example.
 //!
-//! Takes a scope of a store; gives the kinds of failure that were seen in it. A failure belongs to the function where it
-//! began; kinds that were only passed on by callers are marked. The figures of a kind whose failures all lie within the
-//! scope are exact, because a failure is counted even if it has no row of its own. Otherwise the figures come from the
-//! rows of failed calls within the scope. They are exact too, unless failures came too fast for rows of their own, or
-//! their rows are past retention: such a count is a lower bound, and marked.
+//! Takes a scope of a store; gives the kinds of failure that were seen in it. A failure belongs to the function where
+//! it began; kinds that were only passed on by callers are marked. The figures of a kind whose failures all lie within
+//! the scope are exact, because a failure is counted even if it has no row of its own. Otherwise the figures come from
+//! the rows of failed calls within the scope. They are exact too, unless failures came too fast for rows of their own,
+//! or their rows are past retention: such a count is a lower bound, and marked.
 
 mod texts;
 mod kinds;
@@ -12,6 +12,7 @@ mod rows;
 mod tally;
 mod narrow;
 
+use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
@@ -21,6 +22,7 @@ use monitor_runtime::record::Outcome;
 use monitor_runtime::store::fingerprint;
 
 use self::narrow::{Messages, Sums};
+use self::rows::Order;
 use self::tally::{Key, Parts, Tally};
 use self::texts::Texts;
 use super::period::Period;
@@ -77,8 +79,8 @@ impl Kind {
         self.origins == 0
     }
 
-    /// Returns the key by which kinds are sorted: those that began in their own function come first, and among these the
-    /// most frequent ones.
+    /// Returns the key by which kinds are sorted: those that began in their own function come first, and among these
+    /// the most frequent ones.
     pub(crate) fn rank(&self) -> (bool, Reverse<i64>) {
         (self.is_passed_on(), Reverse(self.count))
     }
@@ -128,7 +130,8 @@ pub(crate) struct Question<'a> {
     pub(crate) scope: &'a Scope,
     /// The functions; `None` for all.
     pub(crate) pattern: Option<&'a Pattern>,
-    /// The parts of the course of each kind; 0 for no courses, for which rows may be needed that are not needed otherwise.
+    /// The parts of the course of each kind; 0 for no courses. Courses are counted from rows, so a question without them
+    /// may need no rows.
     pub(crate) parts: usize,
     /// The bounds on what is read.
     pub(crate) bounds: Bounds,
@@ -172,7 +175,9 @@ pub(crate) fn find_calls(
         until_ns: latest_start(scope.period, now_ns),
         with_errors: Some(&functions),
         has_links: false,
-        rows_max: ROWS_MAX,
+        // Reading ends at the last call that is asked for, so only the time of the page bounds it.
+        rows_max: usize::MAX,
+        order: Order::NewestFirst,
     };
     let mut texts = Texts::default();
     let mut found = Vec::new();
@@ -232,6 +237,7 @@ fn count_rows(
         with_errors: are_all.then_some(&ambiguous),
         has_links,
         rows_max: bounds.rows,
+        order: Order::OldestFirst,
     };
     let (mut texts, mut tally) = (Texts::default(), Tally::new(parts));
     let is_cut = rows::read(store, wanted, &mut texts, |failed, _| {
@@ -241,13 +247,12 @@ fn count_rows(
     let mut sums = Sums::default();
     for (Key { function, outcome, error }, sum) in tally.finish() {
         let function = texts.get(function);
-        match messages.find_only(&function, outcome) {
-            Some(message) => sums.add(&function, outcome, message, &sum),
-            None => {
-                let error = error.map(|error| texts.get(error));
-                sums.add(&function, outcome, &message_kind(outcome, error.as_deref()), &sum);
-            }
-        }
+        let read_message = || {
+            let error = error.map(|error| texts.get(error));
+            Cow::from(message_kind(outcome, error.as_deref()))
+        };
+        let message = messages.find_only(&function, outcome).map_or_else(read_message, Cow::from);
+        sums.add(&function, outcome, &message, &sum);
     }
     Ok((sums, is_cut))
 }
@@ -263,7 +268,8 @@ mod tests {
     const FAILURES: &str = "
         INSERT INTO process (id, run_uuid, service, version, host, pid, started_ns, ending)
             VALUES (1, 'a1', 'shop', '1', 'here', 7, 0, 'running');
-        INSERT INTO function VALUES (3, 'shop::pay', 'src/pay.rs', 7, NULL, 1.0), (9, 'shop::ship', 'src/ship.rs', 8, NULL, 1.0);
+        INSERT INTO function VALUES
+            (3, 'shop::pay', 'src/pay.rs', 7, NULL, 1.0), (9, 'shop::ship', 'src/ship.rs', 8, NULL, 1.0);
         INSERT INTO thread VALUES (4, 1, 'main', 0);
         INSERT INTO call VALUES
             (1, 3, 4, 400, 5, NULL, 101, 0, 0, 6, 1.0),
@@ -272,7 +278,8 @@ mod tests {
         INSERT INTO call_value VALUES
             (1, NULL, NULL, 'card 12 declined', NULL), (2, NULL, NULL, 'card 7 declined', NULL),
             (3, NULL, NULL, 'card 8 declined', NULL);
-        INSERT INTO call_range (first_call, last_call, min_start_ns, max_start_ns, at_ns) VALUES (1, 3, 400, 1900, 2000);
+        INSERT INTO call_range (first_call, last_call, min_start_ns, max_start_ns, at_ns)
+            VALUES (1, 3, 400, 1900, 2000);
         INSERT INTO error_group VALUES
             (11, 9, 1, 'no van', 12, 1500, 1800, NULL, NULL, 12, 0, NULL),
             (12, 3, 1, 'card # declined', 50, 100, 1900, 3, NULL, 50, 9, NULL),
@@ -355,7 +362,8 @@ mod tests {
             (5, 4, 5, 7, 5, NULL, 105, 0, 0, 6, 1.0), (6, 4, 5, 9, 5, NULL, 106, 0, 0, 9, 1.0),
             (7, 4, 5, 10, 5, NULL, 107, 0, 0, 0, 1.0), (8, 2, 5, 11, 5, NULL, 108, 0, 0, 14, 1.0);
         INSERT INTO call_cause VALUES (2, 1), (3, 1);
-        INSERT INTO call_value VALUES (1, NULL, NULL, 'card 1 declined', NULL), (2, NULL, NULL, 'card 1 declined', NULL),
+        INSERT INTO call_value VALUES
+            (1, NULL, NULL, 'card 1 declined', NULL), (2, NULL, NULL, 'card 1 declined', NULL),
             (3, NULL, NULL, 'card 1 declined', NULL), (4, NULL, NULL, 'card 2 declined', NULL),
             (5, NULL, NULL, 'no network', NULL), (6, NULL, NULL, 'no row 7, src/a.rs:3:5', NULL);
         INSERT INTO call_range (first_call, last_call, min_start_ns, max_start_ns, at_ns) VALUES (1, 8, 1, 1600, 2000);
@@ -368,8 +376,11 @@ mod tests {
             (26, 1, 1, 'card # declined', 7, 10, 1000, 3, NULL, 0, 0, NULL),
             (27, 2, 3, 'cancelled', 7, 10, 1511, 8, NULL, 7, 7, NULL);";
 
-    /// Returns count, whether it is a lower bound, roots, and example of each kind.
-    fn figures(kinds: &[Kind]) -> Vec<(i64, i64, bool, Option<i64>, Option<i64>)> {
+    /// Id, count, whether it is a lower bound, roots, and example of a kind.
+    type Figures = (i64, i64, bool, Option<i64>, Option<i64>);
+
+    /// Returns the figures of each kind.
+    fn figures(kinds: &[Kind]) -> Vec<Figures> {
         let mut figures: Vec<_> = kinds
             .iter()
             .map(|kind| (kind.fingerprint, kind.count, kind.is_lower_bound, kind.roots, kind.example))
@@ -399,19 +410,52 @@ mod tests {
         // A store of another version is read through its views.
         let (_folder, older) = store_of(&format!("{CAUSES} PRAGMA user_version = 2"));
         let viewed = read_kinds(&older, &span(900, 2_000), None);
-        // It does not know causes, so each root counts under its own kind, and no kind is taken for passed on.
+        // It does not know causes, so each root counts under its own kind.
         let roots = |kind: &Kind| (kind.fingerprint, kind.roots);
         let mut found: Vec<_> = viewed.iter().map(roots).collect();
         found.sort_unstable();
         let each = [1, 1, 1, 1, 0, 1, 1].map(Some);
         assert_eq!(found, (21..28).zip(each).collect::<Vec<_>>());
-        assert!(viewed.iter().all(|kind| !kind.is_passed_on()));
         let sorted = |kinds: &[Kind]| {
             let mut courses = courses(kinds);
             courses.sort_by_key(|(fingerprint, _)| *fingerprint);
             courses
         };
         assert_eq!(sorted(&viewed), sorted(&kinds));
+    }
+
+    #[test]
+    fn each_failure_of_a_store_that_does_not_know_causes_began_in_its_function() {
+        let (_folder, store) = store_of(&format!(
+            "{CAUSES} DROP VIEW error_groups; CREATE VIEW error_groups AS SELECT g.fingerprint AS fingerprint,
+               f.name AS function, 'error' AS outcome, g.message AS message, g.count AS count, g.first_ns AS first_ns,
+               g.last_ns AS last_ns, g.example_call_id AS example_call_id
+             FROM error_group g JOIN function f ON f.id = g.function_id"
+        ));
+        let kinds = read_kinds(&store, &Scope::WHOLE, Some("place"));
+        let kind = &kinds[0];
+        assert_eq!((kind.count, kind.origins, kind.roots, kind.is_passed_on()), (7, 7, None, false));
+        assert_eq!(find(&store, 25).unwrap().unwrap().origins, 7);
+    }
+
+    #[test]
+    fn a_bound_on_rows_leaves_out_the_oldest_and_makes_counts_lower_bounds() {
+        for script in [FAILURES.to_owned(), format!("{FAILURES} PRAGMA user_version = 2")] {
+            let (_folder, store) = store_of(&script);
+            let read = |from_ns: i64, rows: usize| {
+                let scope = span(from_ns, 2_000);
+                let bounds = Bounds { kinds: 1, rows };
+                let question = Question { scope: &scope, pattern: None, parts: 4, bounds, now_ns: 2_000 };
+                let failures = super::read(&store, question).unwrap();
+                let kind = &failures.kinds[0];
+                (kind.count, kind.is_lower_bound, kind.course.clone(), failures.is_cut)
+            };
+            assert_eq!(read(1_000, 1), (1, true, vec![0.0, 0.0, 0.0, 1.0], true));
+            assert_eq!(read(400, 2), (2, true, vec![0.0, 1.0, 0.0, 1.0], true));
+            // The bound on kinds cuts too.
+            assert_eq!(read(400, 3), (3, false, vec![1.0, 1.0, 0.0, 1.0], true));
+            assert_eq!(read(i64::MIN, 2), (50, false, vec![0.0, 0.0, 1.0, 1.0], true));
+        }
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! Replaces the figures of kinds by those within a scope.
 //!
 //! Takes kinds as the store counts them, and the failures that have rows within the scope; gives the kinds with the
-//! figures of the scope. A kind whose failures all lie within the scope keeps its figures. The file reads nothing from a
-//! store.
+//! figures of the scope. A kind whose failures all lie within the scope keeps its figures. The file reads nothing from
+//! a store.
 
 use std::collections::{HashMap, HashSet};
 
@@ -63,8 +63,8 @@ impl<'a> Messages<'a> {
         ambiguous.map(|((function, _), _)| *function).collect()
     }
 
-    /// Returns the message of all failures of a function with an outcome, if they have only one: each failure is counted
-    /// in a kind.
+    /// Returns the message of all failures of a function with an outcome, if they have only one. No row has another
+    /// message, because the store counts each failure in a kind.
     pub(super) fn find_only(&self, function: &str, outcome: &str) -> Option<&'a str> {
         let messages = self.0.get(&(function, outcome))?;
         messages.keys().next().copied().filter(|_| messages.len() == 1)

@@ -1,7 +1,6 @@
 //! Rows of failed calls.
 //!
-//! Takes a scope and the facts that are wanted of each row; gives the rows, the newest first, with numbers in place of
-//! texts. No text is allocated for a row: each function and each text of an error is kept once. The file does not know
+//! Takes a scope and the facts that are wanted of each row; gives the rows, with numbers in place of texts. No text is allocated for a row: each function and each text of an error is kept once. The file does not know
 //! kinds of failure.
 
 use std::collections::{HashMap, HashSet};
@@ -30,6 +29,18 @@ pub(super) struct Wanted<'a> {
     pub(super) has_links: bool,
     /// The most rows that are read, the newest ones.
     pub(super) rows_max: usize,
+    /// The order of the rows.
+    pub(super) order: Order,
+}
+
+/// The order in which rows are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Order {
+    /// For many rows: the system reads ahead of a reader that goes forward. From a disk of which nothing is in memory,
+    /// the 100 000 failed calls among ten million take 0.8 s forward and 4.5 s backward.
+    OldestFirst,
+    /// For the newest few.
+    NewestFirst,
 }
 
 /// The row of a failed call. The texts are numbers of [`Texts`].
@@ -56,7 +67,7 @@ pub(super) struct Links {
     pub(super) caused_by: Option<i64>,
 }
 
-/// Hands each row to `found`, the newest first, until it breaks, and returns true if rows were left out at the bound.
+/// Hands each row to `found` until it breaks, and returns true if older rows were left out at the bound.
 pub(super) fn read(
     store: &Store,
     wanted: Wanted<'_>,
@@ -66,10 +77,9 @@ pub(super) fn read(
     let source = Source::find(store, wanted.with_errors, texts)?;
     let sql = source.select(store, wanted)?;
     let (first, last) = find_ids(store, wanted.scope.period)?;
-    let rows_max = i64::try_from(wanted.rows_max).unwrap_or(i64::MAX);
-    let mut rows = 0_usize;
-    store.scan_rows(&sql, (first, last, rows_max), |row| {
-        rows += 1;
+    let left_out = source.find_last_left_out(store, (first, last), wanted.rows_max)?;
+    let first = left_out.map_or(first, |id| id + 1);
+    store.scan_rows(&sql, (first, last), |row| {
         Ok(match source.read_row(row, wanted, texts)? {
             Some((failed, process))
                 if (wanted.scope.period.from_ns..=wanted.until_ns).contains(&failed.start_ns)
@@ -80,15 +90,15 @@ pub(super) fn read(
             _ => ControlFlow::Continue(()),
         })
     })?;
-    Ok(rows >= wanted.rows_max)
+    Ok(left_out.is_some())
 }
 
 /// The source of rows.
 enum Source {
     /// The view `errors`; stores of other versions than the present one have different tables below it.
     View,
-    /// The table `call`, whose rows hold the ids of function and thread. The view looks up six values in other tables for
-    /// each row, which takes more time than reading the row.
+    /// The table `call`, whose rows hold the ids of function and thread. The view looks up six values in other tables
+    /// for each row, which takes more time than reading the row.
     Tables { functions: HashMap<i64, Text>, threads: HashMap<i64, Thread>, with_errors: Option<Vec<i64>> },
 }
 
@@ -122,13 +132,37 @@ impl Source {
         Ok(Self::Tables { functions, threads, with_errors })
     }
 
-    /// Returns the statement that reads the rows with ids from `?1` to `?2`, at most `?3`, the newest first.
+    /// Returns the id of the newest row that is left out if at most `rows_max` rows are read; `None` if no row is.
+    fn find_last_left_out(
+        &self,
+        store: &Store,
+        (first, last): (i64, i64),
+        rows_max: usize,
+    ) -> Result<Option<i64>> {
+        let Ok(rows_max) = i64::try_from(rows_max) else { return Ok(None) };
+        // Both statements read only the index of failed calls.
+        let sql = match self {
+            Self::View => {
+                "SELECT call_id FROM errors WHERE call_id BETWEEN ?1 AND ?2 ORDER BY call_id DESC LIMIT 1 OFFSET ?3"
+            }
+            Self::Tables { .. } => {
+                "SELECT id FROM call WHERE kind > 3 AND id BETWEEN ?1 AND ?2 ORDER BY id DESC LIMIT 1 OFFSET ?3"
+            }
+        };
+        store.read_integer(sql, (first, last, rows_max))
+    }
+
+    /// Returns the statement that reads the rows with ids from `?1` to `?2`.
     fn select(&self, store: &Store, wanted: Wanted<'_>) -> Result<String> {
+        let order = match wanted.order {
+            Order::OldestFirst => "ASC",
+            Order::NewestFirst => "DESC",
+        };
         let Self::Tables { with_errors, .. } = self else {
             let caused_by = if store.has_span_blocks()? { "caused_by" } else { "NULL" };
             return Ok(format!(
                 "SELECT call_id, function, outcome, start_ns, process_id, error, span_id, parent_id IS NULL, {caused_by}
-                 FROM errors WHERE call_id BETWEEN ?1 AND ?2 ORDER BY call_id DESC LIMIT ?3"
+                 FROM errors WHERE call_id BETWEEN ?1 AND ?2 ORDER BY call_id {order}"
             ));
         };
         let error = "(SELECT v.error FROM call_value v WHERE v.id = c.id)";
@@ -150,7 +184,7 @@ impl Source {
         };
         Ok(format!(
             "SELECT c.id, c.function_id, c.kind, c.start, c.thread_id, {error}, {links}
-             FROM call c WHERE c.kind > 3 AND c.id BETWEEN ?1 AND ?2 ORDER BY c.id DESC LIMIT ?3"
+             FROM call c WHERE c.kind > 3 AND c.id BETWEEN ?1 AND ?2 ORDER BY c.id {order}"
         ))
     }
 

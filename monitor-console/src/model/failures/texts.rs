@@ -10,7 +10,7 @@ pub(super) type Text = u32;
 /// Texts by number.
 #[derive(Debug, Default)]
 pub(super) struct Texts {
-    texts: Vec<Rc<[u8]>>,
+    by_number: Vec<Rc<[u8]>>,
     numbers: HashMap<Rc<[u8]>, Text>,
     /// The text that was added last, because failures tend to repeat.
     last: Text,
@@ -19,13 +19,13 @@ pub(super) struct Texts {
 impl Texts {
     /// Returns the number of a text, and adds the text if it is new.
     pub(super) fn add(&mut self, text: &[u8]) -> Text {
-        if self.texts.get(self.last as usize).is_some_and(|last| **last == *text) {
+        if self.by_number.get(self.last as usize).is_some_and(|last| **last == *text) {
             return self.last;
         }
         self.last = self.numbers.get(text).copied().unwrap_or_else(|| {
-            let number = Text::try_from(self.texts.len()).unwrap_or(Text::MAX);
+            let number = Text::try_from(self.by_number.len()).unwrap_or(Text::MAX);
             let text: Rc<[u8]> = text.into();
-            self.texts.push(Rc::clone(&text));
+            self.by_number.push(Rc::clone(&text));
             self.numbers.insert(text, number);
             number
         });
@@ -34,7 +34,7 @@ impl Texts {
 
     /// Returns the text with this number. Bytes that are not UTF-8 are replaced.
     pub(super) fn get(&self, number: Text) -> Cow<'_, str> {
-        self.texts.get(number as usize).map_or("".into(), |text| String::from_utf8_lossy(text))
+        self.by_number.get(number as usize).map_or("".into(), |text| String::from_utf8_lossy(text))
     }
 }
 
