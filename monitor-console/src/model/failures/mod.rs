@@ -130,8 +130,8 @@ pub(crate) struct Question<'a> {
     pub(crate) scope: &'a Scope,
     /// The functions; `None` for all.
     pub(crate) pattern: Option<&'a Pattern>,
-    /// The parts of the course of each kind; 0 for no courses. Courses are counted from rows, so a question without them
-    /// may need no rows.
+    /// The parts of the course of each kind; 0 for no courses. Courses are counted from rows, so a question without
+    /// them may need no rows.
     pub(crate) parts: usize,
     /// The bounds on what is read.
     pub(crate) bounds: Bounds,

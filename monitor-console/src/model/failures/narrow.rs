@@ -70,8 +70,8 @@ impl<'a> Messages<'a> {
         messages.keys().next().copied().filter(|_| messages.len() == 1)
     }
 
-    /// Returns the number of kinds that differ from this one in nothing but the message, which is this one, and in the
-    /// type of the error.
+    /// Returns the number of kinds with this message, and with the function and the outcome of `kind`. They differ in
+    /// the type of the error.
     fn count_kinds(&self, kind: &Kind, message: &str) -> usize {
         let messages = self.0.get(&(&*kind.function, &*kind.outcome));
         messages.and_then(|messages| messages.get(message)).copied().unwrap_or(0)

@@ -1,7 +1,7 @@
 //! Rows of failed calls.
 //!
-//! Takes a scope and the facts that are wanted of each row; gives the rows, with numbers in place of texts. No text is allocated for a row: each function and each text of an error is kept once. The file does not know
-//! kinds of failure.
+//! Takes a scope and the facts that are wanted of each row; gives the rows, with numbers in place of texts. No text is
+//! allocated for a row: each function and each text of an error is kept once. The file does not know kinds of failure.
 
 use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
@@ -78,7 +78,7 @@ pub(super) fn read(
     let sql = source.select(store, wanted)?;
     let (first, last) = find_ids(store, wanted.scope.period)?;
     let left_out = source.find_last_left_out(store, (first, last), wanted.rows_max)?;
-    let first = left_out.map_or(first, |id| id + 1);
+    let first = left_out.map_or(first, |id| id.saturating_add(1));
     store.scan_rows(&sql, (first, last), |row| {
         Ok(match source.read_row(row, wanted, texts)? {
             Some((failed, process))

@@ -130,3 +130,27 @@ impl Tally {
         self.sums
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn causes_that_lead_in_a_circle_come_to_an_end() {
+        let failed = |span: i64, caused_by: i64, is_root: bool| Failed {
+            call_id: span,
+            start_ns: 10 * span,
+            function: 7,
+            outcome: "error",
+            error: None,
+            links: Some(Links { process: 1, span, is_root, caused_by: Some(caused_by) }),
+        };
+        let mut tally = Tally::new(Parts::cut(10, 30, 2));
+        for failed in [failed(1, 2, true), failed(2, 1, false), failed(9, 8, true)] {
+            tally.add(failed);
+        }
+        let key = Key { function: 7, outcome: "error", error: None };
+        let sum = Sum { failures: 3, roots: 2, last: Some((90, 9)), parts: vec![1.0, 2.0] };
+        assert_eq!(tally.finish(), [(key, sum)]);
+    }
+}
