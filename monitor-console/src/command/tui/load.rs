@@ -21,12 +21,13 @@ use super::heat;
 use crate::arguments::Live;
 use crate::command::{diff, live};
 use crate::model::compare::{self, Side, SideName};
+use crate::model::failures::{self, Bounds, Question as KindsQuestion};
 use crate::model::heat::Grid;
 use crate::model::names::Names;
 use crate::model::period::Period;
 use crate::model::scope::Scope;
 use crate::model::windows::{self, Selection};
-use crate::model::{activity, call_tree, edges, failures, findings, latest_calls, overview};
+use crate::model::{activity, call_tree, edges, findings, latest_calls, overview};
 use crate::report::{Column, Report};
 use crate::store::Store;
 use crate::{find, units};
@@ -223,7 +224,9 @@ fn read_page(store: &Store, question: &Question, now_ns: i64) -> Result<Page> {
         Wanted::Trace(call) => Page::Trace(call_tree::load(store, *call, TRACE_CALLS_MAX)?),
         Wanted::Kinds => {
             let scope = Scope { period, processes: None };
-            Page::Kinds(failures::read(store, &scope, None, PARTS, now_ns)?.kinds)
+            let bounds = Bounds::PAGE;
+            let question = KindsQuestion { scope: &scope, pattern: None, parts: PARTS, bounds, now_ns };
+            Page::Kinds(failures::read(store, question)?.kinds)
         }
         Wanted::Examples(kind) => {
             let kind = kind.each_ref().map(String::as_str);

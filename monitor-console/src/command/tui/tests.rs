@@ -190,10 +190,10 @@ fn kinds() -> Page {
         is_lower_bound: !is_origin,
         course: (0..PARTS).map(|part| if part > 6 { 5.0 } else { 0.0 }).collect(),
         first_ns: NOW - 7_000 * SECOND,
-        last_ns: NOW - 12 * SECOND,
+        last_ns: Some(NOW - 12 * SECOND),
         example: Some(17_420),
         path: Some("place ← charge".to_owned()),
-        origins: Some(if is_origin { count } else { 0 }),
+        origins: if is_origin { count } else { 0 },
         ..Kind::default()
     };
     let new =
