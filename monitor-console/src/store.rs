@@ -168,26 +168,6 @@ impl Store {
         Ok(())
     }
 
-    /// Runs a statement that reads, and hands each row to `each` until it breaks. The time of `each` counts as
-    /// the statement's, so it only computes: [`Self::read_rows`] looks at the clock twice for each row, which takes as
-    /// long as reading it.
-    pub(crate) fn scan_rows(
-        &self,
-        sql: &str,
-        parameters: impl Params,
-        mut each: impl FnMut(&Row<'_>) -> Result<ControlFlow<()>>,
-    ) -> Result<()> {
-        let _running = self.time_limit.start();
-        let mut statement = self.connection.prepare(sql).map_err(|error| self.explain(error))?;
-        let mut rows = statement.query(parameters).map_err(|error| self.explain(error))?;
-        while let Some(row) = rows.next().map_err(|error| self.explain(error))? {
-            if each(row)?.is_break() {
-                break;
-            }
-        }
-        Ok(())
-    }
-
     /// Reads all rows into a report; the columns are those of the statement, in its order.
     pub(crate) fn read_report(
         &self,

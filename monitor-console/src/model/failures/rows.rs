@@ -79,7 +79,7 @@ pub(super) fn read(
     let (first, last) = find_ids(store, wanted.scope.period)?;
     let left_out = source.find_last_left_out(store, (first, last), wanted.rows_max)?;
     let first = left_out.map_or(first, |id| id.saturating_add(1));
-    store.scan_rows(&sql, (first, last), |row| {
+    store.visit_rows(&sql, (first, last), |row| {
         Ok(match source.read_row(row, wanted, texts)? {
             Some((failed, process))
                 if (wanted.scope.period.from_ns..=wanted.until_ns).contains(&failed.start_ns)
@@ -116,14 +116,14 @@ impl Source {
             return Ok(Self::View);
         }
         let mut functions = HashMap::new();
-        store.scan_rows("SELECT id, name FROM function", [], |row| {
+        store.read_rows("SELECT id, name FROM function", [], |row| {
             functions.insert(row.get(0)?, texts.add(read_bytes(row, 1)?.unwrap_or_default()));
-            Ok(ControlFlow::Continue(()))
+            Ok(())
         })?;
         let mut threads = HashMap::new();
-        store.scan_rows("SELECT id, process_id, base_ns FROM thread", [], |row| {
+        store.read_rows("SELECT id, process_id, base_ns FROM thread", [], |row| {
             threads.insert(row.get(0)?, Thread { process: row.get(1)?, base_ns: row.get(2)? });
-            Ok(ControlFlow::Continue(()))
+            Ok(())
         })?;
         let has_errors = |name: Text, wanted: &HashSet<&str>| wanted.contains(&*texts.get(name));
         let with_errors = with_errors.map(|wanted| {
