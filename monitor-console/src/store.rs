@@ -173,11 +173,21 @@ impl Store {
         Ok(self.read_first_row(sql, parameters)?.and_then(|row| row.first().and_then(Cell::to_integer)))
     }
 
+    /// Returns the version of the store's schema.
+    pub(crate) fn read_version(&self) -> Result<i64> {
+        Ok(self.read_integer("PRAGMA user_version", [])?.unwrap_or(0))
+    }
+
     /// Returns true if the store has what version 3 of the schema brought: blocks of span ids, and the types of errors.
     pub(crate) fn has_span_blocks(&self) -> Result<bool> {
         /// The first schema version with blocks of span ids.
         const FIRST_VERSION: i64 = 3;
-        Ok(self.read_integer("PRAGMA user_version", [])?.unwrap_or(0) >= FIRST_VERSION)
+        Ok(self.read_version()? >= FIRST_VERSION)
+    }
+
+    /// Returns a number that differs from the one before if another connection has written to the store meanwhile.
+    pub(crate) fn read_data_version(&self) -> Result<i64> {
+        Ok(self.read_integer("PRAGMA data_version", [])?.unwrap_or(0))
     }
 
     /// Returns true if the store has all these tables and views. A store of an older version may lack some.

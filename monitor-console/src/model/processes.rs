@@ -125,6 +125,34 @@ pub(crate) fn read_identities(store: &Store) -> Result<Vec<Process>> {
     read_rows(store, Period::WHOLE, 0)
 }
 
+/// Counts the processes that were seen at this moment or later.
+pub(crate) fn count_seen_since(store: &Store, since_ns: i64) -> Result<i64> {
+    let sql = "SELECT COUNT(*) FROM processes WHERE last_seen_ns >= ?1";
+    Ok(store.read_integer(sql, [since_ns])?.unwrap_or(0))
+}
+
+/// Counts the running processes: all, or 1 or 0 for a single run.
+pub(crate) fn count_running(store: &Store, run: Option<i64>) -> Result<i64> {
+    let sql = "SELECT COUNT(*) FROM processes WHERE ending = 'running' AND (?1 IS NULL OR process_id = ?1)";
+    Ok(store.read_integer(sql, [run])?.unwrap_or(0))
+}
+
+/// Returns true if the store has this run.
+pub(crate) fn has_run(store: &Store, run: i64) -> Result<bool> {
+    Ok(store.read_integer("SELECT 1 FROM processes WHERE process_id = ?1", [run])?.is_some())
+}
+
+/// Returns true if a process has ended, or was seen after this moment.
+pub(crate) fn has_outlived(store: &Store, run: i64, moment_ns: i64) -> Result<bool> {
+    let sql = "SELECT 1 FROM processes WHERE process_id = ?1 AND (ending <> 'running' OR last_seen_ns > ?2)";
+    Ok(store.read_integer(sql, [run, moment_ns])?.is_some())
+}
+
+/// Returns true if a process that writes to the store is running.
+pub(crate) fn is_any_running(store: &Store, now_ns: i64) -> Result<bool> {
+    Ok(read_rows(store, Period::WHOLE, now_ns)?.iter().any(|process| process.state == State::Running))
+}
+
 /// Returns the moments from which a service ran another build than before, with a name of the build: the version that the program
 /// gave itself, else the start of the build's id.
 pub(crate) fn find_build_changes(processes: &[Process]) -> Vec<(i64, String)> {
