@@ -13,7 +13,7 @@ use super::{cut, panel};
 use crate::command::{live, processes as command, resources as resources_command};
 use crate::model::period::Period;
 use crate::model::processes::{self, Process};
-use crate::model::rates::{self, Event};
+use crate::model::events::{self, Event};
 use crate::model::resources::{self, Growth, Usage};
 use crate::model::schema;
 use crate::model::scope::Scope;
@@ -35,7 +35,7 @@ pub(super) fn page(context: &Context<'_>) -> Result<Page> {
     let limit = context.limit(SHOWN)?;
     found.truncate(limit);
     let report = build_report(&found);
-    let events = rates::read_events(&context.store, &context.scope, EVENTS_SHOWN)?;
+    let events = events::read(&context.store, &context.scope, EVENTS_SHOWN)?;
     let content = html! { @if is_cut { (cut()) } @else { (show(context, &report)) } };
     let mut page = Page {
         title: "Processes".to_owned(),
@@ -132,7 +132,7 @@ pub(super) fn page_of_one(context: &Context<'_>) -> Result<Page> {
     let usage =
         context.read_within(PAGE_TIME, || resources::read(&context.store, scope.period))?.unwrap_or_default();
     let usage: Vec<Usage> = usage.into_iter().filter(|usage| usage.process_id == run).collect();
-    let events = rates::read_events(&context.store, &scope, EVENTS_SHOWN)?;
+    let events = events::read(&context.store, &scope, EVENTS_SHOWN)?;
     let flights = processes::read_flights(&context.store, run)?;
     let report = build_report(std::slice::from_ref(&process));
     let in_flight = report_flights(&flights);
