@@ -39,6 +39,7 @@ pub(crate) mod compare;
 pub(crate) mod findings;
 pub(crate) mod prometheus;
 pub(crate) mod processes;
+pub(crate) mod crashes;
 pub(crate) mod health;
 pub(crate) mod resources;
 pub(crate) mod events;

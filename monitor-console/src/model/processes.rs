@@ -171,41 +171,6 @@ pub(crate) fn find_build_changes(processes: &[Process]) -> Vec<(i64, String)> {
     changes
 }
 
-/// A call that was in flight when its process died.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Flight {
-    /// The function.
-    pub(crate) function: String,
-    /// The name of the thread; `None` for a call of a task that waited.
-    pub(crate) thread: Option<String>,
-    /// The time for which it had been running, in ms.
-    pub(crate) elapsed_ms: f64,
-    /// The captured arguments.
-    pub(crate) args: Option<String>,
-}
-
-/// The most calls in flight that are read.
-const FLIGHTS_MAX: i64 = 200;
-
-/// Reads the calls that were in flight when a process died, the oldest first.
-pub(crate) fn read_flights(store: &Store, process_id: i64) -> Result<Vec<Flight>> {
-    let sql = "SELECT function, thread, elapsed_ms, args FROM in_flight WHERE process_id = ?1
-               ORDER BY start_ns LIMIT ?2";
-    let mut flights = Vec::new();
-    store.read_rows(sql, [process_id, FLIGHTS_MAX], |row| {
-        let cells = report::read_cells(row, 4)?;
-        let text = |at: usize| cells[at].as_text().map(str::to_owned);
-        flights.push(Flight {
-            function: text(0).unwrap_or_default(),
-            thread: text(1),
-            elapsed_ms: cells[2].to_number().unwrap_or(0.0),
-            args: text(3),
-        });
-        Ok(())
-    })?;
-    Ok(flights)
-}
-
 fn read_rows(store: &Store, period: Period, now_ns: i64) -> Result<Vec<Process>> {
     let stored = store.read_column_names("SELECT * FROM processes")?;
     let column = |name: &'static str| if stored.iter().any(|stored| stored == name) { name } else { "NULL" };
