@@ -41,6 +41,7 @@ pub(crate) mod prometheus;
 pub(crate) mod processes;
 pub(crate) mod crashes;
 pub(crate) mod health;
+pub(crate) mod recorders;
 pub(crate) mod resources;
 pub(crate) mod events;
 pub(crate) mod rates;
