@@ -168,21 +168,6 @@ impl Store {
         Ok(())
     }
 
-    /// Reads all rows into a report; the columns are those of the statement, in its order.
-    pub(crate) fn read_report(
-        &self,
-        columns: Vec<Column>,
-        sql: &str,
-        parameters: impl Params,
-    ) -> Result<Report> {
-        let mut rows = Vec::new();
-        self.read_rows(sql, parameters, |row| {
-            rows.push(report::read_cells(row, columns.len())?);
-            Ok(())
-        })?;
-        Ok(Report { columns, rows })
-    }
-
     /// Returns the cells of the first row; `None` if there is no row.
     pub(crate) fn read_first_row(&self, sql: &str, parameters: impl Params) -> Result<Option<Vec<Cell>>> {
         let mut first = None;
@@ -200,11 +185,21 @@ impl Store {
         Ok(self.read_first_row(sql, parameters)?.and_then(|row| row.first().and_then(Cell::to_integer)))
     }
 
+    /// Returns the version of the store's schema.
+    pub(crate) fn read_version(&self) -> Result<i64> {
+        Ok(self.read_integer("PRAGMA user_version", [])?.unwrap_or(0))
+    }
+
     /// Returns true if the store has what version 3 of the schema brought: blocks of span ids, and the types of errors.
     pub(crate) fn has_span_blocks(&self) -> Result<bool> {
         /// The first schema version with blocks of span ids.
         const FIRST_VERSION: i64 = 3;
-        Ok(self.read_integer("PRAGMA user_version", [])?.unwrap_or(0) >= FIRST_VERSION)
+        Ok(self.read_version()? >= FIRST_VERSION)
+    }
+
+    /// Returns a number that differs from the one before if another connection has written to the store meanwhile.
+    pub(crate) fn read_data_version(&self) -> Result<i64> {
+        Ok(self.read_integer("PRAGMA data_version", [])?.unwrap_or(0))
     }
 
     /// Returns true if the store has all these tables and views. A store of an older version may lack some.

@@ -95,7 +95,7 @@ pub(crate) fn read(stores: &[&Store], now_ns: i64) -> Result<HashMap<String, Rec
 /// Returns false for a store of the first version, whose windows lack what the figures rest on.
 fn has_shown_windows(store: &Store) -> Result<bool> {
     const FIRST_VERSION: i64 = 2;
-    Ok(store.read_integer("PRAGMA user_version", [])?.unwrap_or(0) >= FIRST_VERSION)
+    Ok(store.read_version()? >= FIRST_VERSION)
 }
 
 /// The rates of a function over the last ten seconds.

@@ -285,7 +285,7 @@ enum Source {
 
 impl Source {
     fn find(store: &Store, names: &mut Names) -> Result<Self> {
-        if store.read_integer("PRAGMA user_version", [])? != Some(schema::VERSION.into()) {
+        if store.read_version()? != i64::from(schema::VERSION) {
             return Ok(Self::View);
         }
         let (mut functions, mut threads) = (HashMap::default(), HashMap::default());

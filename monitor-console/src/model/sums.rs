@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 
 use anyhow::{Result, bail};
 use monitor_runtime::histogram::Histogram;
-use monitor_runtime::store::schema::WINDOW_NS;
+use monitor_runtime::store::schema::{SLICE_NS, WINDOW_NS};
 
 use super::number::to_f64;
 use super::period::Period;
@@ -118,16 +118,22 @@ impl Sums {
 
 /// Returns true if the store has the figures of windows, which a span needs.
 pub(crate) fn has_windows(store: &Store) -> Result<bool> {
-    Ok(read_version(store)? >= FIRST_VERSION_WITH_HISTOGRAMS)
+    Ok(store.read_version()? >= FIRST_VERSION_WITH_HISTOGRAMS)
 }
 
-fn read_version(store: &Store) -> Result<i64> {
-    Ok(store.read_integer("PRAGMA user_version", [])?.unwrap_or(0))
+/// Returns the start of the earliest half hour that has calls, or, if it is later, the start of the earliest process,
+/// in ns since the Unix epoch; `None` without calls.
+pub(crate) fn find_first_counted(store: &Store) -> Result<Option<i64>> {
+    let sql = format!(
+        "SELECT MAX(MIN(slice) * {SLICE_NS}, COALESCE((SELECT MIN(started_ns) FROM process), 0)) FROM slice
+         HAVING COUNT(*) > 0"
+    );
+    store.read_integer(&sql, [])
 }
 
 /// Reads the figures of the functions that a pattern selects, a row for each function.
 pub(crate) fn read(store: &Store, pattern: Option<&Pattern>, span: Span) -> Result<Vec<Sums>> {
-    let version = read_version(store)?;
+    let version = store.read_version()?;
     if version < FIRST_VERSION_WITH_HISTOGRAMS && span != Span::Whole {
         bail!(
             "{} has schema version {version}, whose windows have no histograms, so --since cannot give percentiles: \

@@ -90,7 +90,7 @@ pub(crate) fn visit(
     names: &mut Names,
     mut found: impl FnMut(Window),
 ) -> Result<()> {
-    let version = store.read_integer("PRAGMA user_version", [])?.unwrap_or(0);
+    let version = store.read_version()?;
     if version < FIRST_VERSION_WITH_HISTOGRAMS {
         bail!(
             "{} has schema version {version}, whose windows have no histograms: run a program with a newer version of \
@@ -154,6 +154,11 @@ pub(crate) fn find_bounds(store: &Store, period: Period) -> Result<Option<(i64, 
     let last = "SELECT MAX(window) FROM latency_window WHERE window BETWEEN ?1 AND ?2";
     let first = store.read_integer(first, [from, until])?;
     Ok(first.zip(store.read_integer(last, [from, until])?))
+}
+
+/// Returns true if the store has windows later than this one.
+pub(crate) fn has_later(store: &Store, window: i64) -> Result<bool> {
+    Ok(store.read_integer("SELECT 1 FROM latency_window WHERE window > ?1 LIMIT 1", [window])?.is_some())
 }
 
 /// The sum of windows of one function.

@@ -112,7 +112,7 @@ struct Thread {
 
 impl Source {
     fn find(store: &Store, with_errors: Option<&HashSet<&str>>, texts: &mut Texts) -> Result<Self> {
-        if store.read_integer("PRAGMA user_version", [])? != Some(schema::VERSION.into()) {
+        if store.read_version()? != i64::from(schema::VERSION) {
             return Ok(Self::View);
         }
         let mut functions = HashMap::new();

@@ -161,7 +161,7 @@ pub(super) fn page_of_one(context: &Context<'_>) -> Result<Page> {
     };
     let latest = context.read_within(PAGE_TIME, || {
         let ids = failures::find_calls(&context.store, &kind, &context.scope, CALLS_SHOWN, context.now_ns)?;
-        calls::read(&context.store, &ids, "call_id")
+        calls::read(&context.store, &ids, calls::Order::Newest)
     })?;
     let report = build_report(std::slice::from_ref(&kind));
     let calls = latest.as_ref().map(call_pages::build_report);
