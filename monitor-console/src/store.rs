@@ -25,7 +25,7 @@ use rusqlite::{Connection, ErrorCode, InterruptHandle, OpenFlags, Params, Row};
 use monitor_runtime::platform::file_system::resolve_links;
 use monitor_runtime::store::query::{self, QueryError};
 
-use crate::report::{self, Cell, Column, Report};
+use crate::report::{self, Cell};
 use crate::{full_screen, terminal, units};
 
 /// The time limit of the console's own statements. Scanning ten million rows takes a few seconds.

@@ -182,11 +182,7 @@ fn list_figures(newer: bool) -> (String, usize) {
 }
 
 /// Adds the figures of a row of [`list_figures`] to those of its function.
-fn add_row<'a>(
-    sums: &'a mut HashMap<i64, Sums>,
-    row: &rusqlite::Row<'_>,
-    newer: bool,
-) -> Result<&'a mut Sums> {
+fn add_row<'a>(sums: &'a mut HashMap<i64, Sums>, row: &rusqlite::Row<'_>, newer: bool) -> &'a mut Sums {
     let number =
         |at: usize| -> i64 { row.get_ref(at).ok().and_then(|value| value.as_i64().ok()).unwrap_or(0) };
     let own = sums.entry(number(0)).or_default();
@@ -206,7 +202,7 @@ fn add_row<'a>(
         }
         own.nested_ns = own.nested_ns.saturating_add(number(11));
     }
-    Ok(own)
+    own
 }
 
 /// Reads the figures of windows by function. They are summed here and not by SQLite, which would sort a row for each
@@ -219,7 +215,7 @@ fn read_windows(store: &Store, (first, last): (i64, i64), newer: bool) -> Result
     let mut sums = HashMap::new();
     store.read_rows(&sql, (first, last), |row| {
         let bytes = row.get_ref(histogram)?.as_blob().unwrap_or_default();
-        add_row(&mut sums, row, newer)?.histogram.merge_bytes(bytes);
+        add_row(&mut sums, row, newer).histogram.merge_bytes(bytes);
         Ok(())
     })?;
     Ok(sums)
@@ -232,7 +228,7 @@ fn read_slices(store: &Store, pattern: Option<&Pattern>, newer: bool) -> Result<
     let mut sums = HashMap::new();
     store.read_rows(&sql, [], |row| {
         let number = |at: usize| row.get::<_, i64>(at).unwrap_or(0);
-        let own = add_row(&mut sums, row, newer)?;
+        let own = add_row(&mut sums, row, newer);
         own.recorded = Some(own.recorded.unwrap_or(0).saturating_add(number(recorded)));
         own.dropped = Some(own.dropped.unwrap_or(0).saturating_add(number(recorded + 1)));
         Ok(())
