@@ -4,6 +4,7 @@
 //! set here within two seconds, an idle process within five. The caller writes the sentences about an effect.
 
 use anyhow::Result;
+use monitor_runtime::store::schema_doc::EVENT_KINDS;
 
 use super::scope::Scope;
 use crate::pattern::Pattern;
@@ -221,6 +222,7 @@ pub(crate) fn hold(store: &Store, hold: &str, reason: &str, by: &str, now_ns: i6
 
 /// Writes an event of the command `monitor`, whose number of a process is 0.
 pub(super) fn write_event(store: &Store, kind: &str, detail: &str, now_ns: i64) -> Result<()> {
+    debug_assert!(EVENT_KINDS.contains(&kind), "{kind} is no documented kind of event");
     let sql = "INSERT INTO event (at_ns, process_id, kind, detail) VALUES (?1, 0, ?2, ?3)";
     store.execute(sql, (now_ns, kind, detail))?;
     Ok(())

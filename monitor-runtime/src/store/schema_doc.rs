@@ -300,7 +300,7 @@ const PROCESSES: Columns = &[
 ];
 
 /// The kinds of events. Every row of the table `event` has one of them.
-pub(super) const EVENT_KINDS: [&str; 17] = [
+pub const EVENT_KINDS: [&str; 18] = [
     "level",
     "breaker",
     "guard",
@@ -318,9 +318,10 @@ pub(super) const EVENT_KINDS: [&str; 17] = [
     "rings",
     "clock",
     "metric",
+    "alert_rule",
 ];
 
-const EVENT_KINDS_TEXT: &str = "`level` (the level of service), `breaker`, `guard` (the breaker of a guard of the program), `quarantine` (a damaged file was put aside), `retention`, `rate` (a function is recorded, timed or counted), `config`, `store` (the file was lost or opened again), `recorder`, `slow` (calls that are slow, or a recorder that was held up), `crash` (a process died), `exit` (a process had ended whose records were still to be brought in), `panic` (a panic of such a process), `recovery` (a dead process's records were brought in), `rings` (where the rings lie), `clock` (the processor's counter went astray, as on a machine that was suspended, restored or migrated) or `metric` (a metric of the program is not recorded, because there are too many series).";
+const EVENT_KINDS_TEXT: &str = "`level` (the level of service), `breaker`, `guard` (the breaker of a guard of the program), `quarantine` (a damaged file was put aside), `retention`, `rate` (a function is recorded, timed or counted), `config`, `store` (the file was lost or opened again), `recorder`, `slow` (calls that are slow, or a recorder that was held up), `crash` (a process died), `exit` (a process had ended whose records were still to be brought in), `panic` (a panic of such a process), `recovery` (a dead process's records were brought in), `rings` (where the rings lie), `clock` (the processor's counter went astray, as on a machine that was suspended, restored or migrated), `metric` (a metric of the program is not recorded, because there are too many series) or `alert_rule` (a command or the dashboard set, switched or removed a rule on alerts).";
 
 const EVENTS: Columns = &[
     ("at_ns", "Time of the event, nanoseconds since the Unix epoch."),
