@@ -13,6 +13,7 @@ use std::str::FromStr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use monitor_runtime::config;
+use monitor_runtime::store::schema::WINDOW_NS;
 use time::OffsetDateTime;
 
 const NS_PER_SECOND: i64 = 1_000_000_000;
@@ -209,20 +210,36 @@ pub(crate) fn format_percent(number: f64) -> String {
     if number == 0.0 { "0 %".to_owned() } else { format!("{} %", format_three_digits(number)) }
 }
 
-/// Formats a point in time by its distance from now: `just now`, `12 s ago`, `3 min ago`, `5 h ago`, `2 d
-/// ago`, and `in 3 s` if it lies in the future, as it may when clocks disagree.
+/// Formats the moment of something that has happened by its distance from now: `just now`, `12 s ago`, `3 min ago`,
+/// `5 h ago`, `2 d ago`. A moment ahead of now by less than a window is `just now`, because the end of the window under
+/// way stands for what happened within it; one further ahead is `in 20 s`, because clocks disagree. The moment 0 is `-`,
+/// because it stands for a moment that is not known.
 pub(crate) fn format_age(ns: i64, now_ns: i64) -> String {
-    let seconds = now_ns.saturating_sub(ns) / NS_PER_SECOND;
-    let text = |seconds: i64| match seconds {
-        0..120 => format!("{seconds} s"),
-        120..7_200 => format!("{} min", seconds / 60),
-        7_200..172_800 => format!("{} h", seconds / 3_600),
-        _ => format!("{} d", seconds / 86_400),
-    };
-    match seconds {
-        0 => "just now".to_owned(),
-        1.. => format!("{} ago", text(seconds)),
-        _ => format!("in {}", text(seconds.saturating_neg())),
+    let past_ns = now_ns.saturating_sub(ns);
+    match past_ns / NS_PER_SECOND {
+        _ if ns == 0 => "-".to_owned(),
+        1.. => format!("{} ago", format_rough_time(past_ns)),
+        _ if past_ns > -WINDOW_NS => "just now".to_owned(),
+        _ => format_until(ns, now_ns),
+    }
+}
+
+/// Formats the moment of something that is still to happen by its distance from now: `in 12 s`, and `now` if the moment
+/// has passed.
+pub(crate) fn format_until(ns: i64, now_ns: i64) -> String {
+    match ns.saturating_sub(now_ns) {
+        NS_PER_SECOND.. => format!("in {}", format_rough_time(ns.saturating_sub(now_ns))),
+        _ => "now".to_owned(),
+    }
+}
+
+/// Formats a time in one unit, rounded down: `12 s`, `3 min`, `5 h`, `2 d`.
+fn format_rough_time(ns: i64) -> String {
+    match ns / NS_PER_SECOND {
+        seconds @ ..120 => format!("{seconds} s"),
+        seconds @ 120..7_200 => format!("{} min", seconds / 60),
+        seconds @ 7_200..172_800 => format!("{} h", seconds / 3_600),
+        seconds => format!("{} d", seconds / 86_400),
     }
 }
 
@@ -386,10 +403,35 @@ mod tests {
     #[test]
     fn time_past_is_told_roughly() {
         let now = 1_000_000 * NS_PER_SECOND;
-        let table =
-            [(0, "just now"), (12, "12 s ago"), (200, "3 min ago"), (-5, "in 5 s"), (200_000, "2 d ago")];
+        let table = [(0, "just now"), (12, "12 s ago"), (200, "3 min ago"), (200_000, "2 d ago")];
         for (seconds, text) in table {
             assert_eq!(format_age(now - seconds * NS_PER_SECOND, now), text);
+        }
+    }
+
+    #[test]
+    fn the_end_of_the_window_under_way_is_now_and_only_clocks_that_disagree_lead_further_ahead() {
+        let now = 1_000_000 * NS_PER_SECOND;
+        let table = [(1, "just now"), (5, "just now"), (9, "just now"), (10, "in 10 s"), (200, "in 3 min")];
+        for (seconds, text) in table {
+            assert_eq!(format_age(now + seconds * NS_PER_SECOND, now), text);
+        }
+    }
+
+    #[test]
+    fn a_moment_that_is_not_known_has_no_age() {
+        for now in [1, NS_PER_SECOND, 1_790_000_000 * NS_PER_SECOND] {
+            assert_eq!(format_age(0, now), "-");
+        }
+    }
+
+    #[test]
+    fn what_is_still_to_happen_is_told_by_the_time_that_is_left() {
+        let now = 1_000_000 * NS_PER_SECOND;
+        let table =
+            [(1, "in 1 s"), (5, "in 5 s"), (200, "in 3 min"), (8_000, "in 2 h"), (0, "now"), (-30, "now")];
+        for (seconds, text) in table {
+            assert_eq!(format_until(now + seconds * NS_PER_SECOND, now), text);
         }
     }
 }

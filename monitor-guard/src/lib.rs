@@ -24,7 +24,7 @@ pub use breaker::State;
 pub use classified::Classified;
 pub use guard::Guard;
 pub use level::Level;
-pub use once::{Doubt, Ledger, Once, OnceError, OnceFigures, once, once_figures};
+pub use once::{Doubt, Ledger, Once, OnceError, OnceFigures, once, once_figures, once_ledger};
 pub use registry::{Report, guards};
 pub use retry::Retry;
 pub use verdict::Verdict;

@@ -1,7 +1,8 @@
 //! Histograms of durations in exponential buckets, OpenTelemetry's scale 3. Bucket `i` counts the durations in
 //! `(2^(i/8), 2^((i+1)/8)]` ns, so that histograms of threads, windows and processes can be added. Pure.
 //!
-//! A percentile is the geometric middle of its bucket: whatever the distribution, it is off by at most 2^(1/16), 4.4 %.
+//! A percentile is the geometric middle of its bucket: whatever the distribution, it is off by at most 2^(1/16), which
+//! is less than 4.5 %.
 //! Interpolation within the bucket would be off by 9 % if all calls took the same time.
 
 /// The bounds between the eighths of a doubling: `2^(63 + i/8)`, rounded down. The last bound is never exceeded,
@@ -431,8 +432,9 @@ mod tests {
                 let rank = (share * exact.len() as f64).ceil() as usize;
                 let truth = exact[rank - 1] as f64;
                 let found = whole.percentile(share, max) as f64;
-                // Below 20 ns a nanosecond is 5 %.
-                assert!((found / truth - 1.0).abs() < 0.05, "{name}: p{share}: {found} for {truth}");
+                // `schema_doc` and the help of `monitor top` name this bound. The found one is rounded to a nanosecond.
+                let off_max = 0.045 * truth + 0.5;
+                assert!((found - truth).abs() <= off_max, "{name}: p{share}: {found} for {truth}");
             }
         }
     }

@@ -53,14 +53,18 @@ pub(crate) struct Alert {
 #[derive(Debug, Subcommand)]
 pub(crate) enum AlertAction {
     /// Lists the rules, or with --measures what rules can look at
+    #[command(after_help = "Examples:\n  monitor alert list\n  monitor alert list --measures")]
     List(ListRules),
     /// Sets a rule, or changes the one of this name and level
     Set(SetRule),
     /// Removes a rule
+    #[command(after_help = "Example:\n  monitor alert remove 'shop::pay p99_ms' --level critical")]
     Remove(NamedRule),
     /// Switches a rule on again
+    #[command(after_help = "Example:\n  monitor alert enable level")]
     Enable(NamedRule),
     /// Switches a rule off and keeps it
+    #[command(after_help = "Example:\n  monitor alert disable level")]
     Disable(NamedRule),
 }
 

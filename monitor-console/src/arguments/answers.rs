@@ -221,6 +221,10 @@ Examples:
   monitor findings --ignore n_plus_one --ignore 'hot shop::orders::*'
   monitor findings --format json | jq -r '.[].sentence'
 
+The file that MONITOR_CONFIG names leaves out kinds for good, as --ignore does once:
+  [findings]
+  ignore = [\"n_plus_one\", \"hot shop::orders::*\"]
+
 A finding is a sentence with what could be saved, on how much it rests, a statement that shows the rows behind it, and \
 the command that leads on. The most important 7 are shown: broken things first, then by the time that they cost.
 

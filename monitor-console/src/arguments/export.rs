@@ -35,22 +35,50 @@ pub(crate) struct Export {
 #[derive(Debug, Subcommand)]
 pub(crate) enum ExportKind {
     /// Writes a line per stack: functions separated by `;`, a blank, and the weight
+    #[command(after_help = "\
+Examples:
+  monitor export folded > shop.folded
+  monitor export folded create_order --by calls --since 15m | inferno-flamegraph > shop.svg")]
     Folded(FoldedExport),
     /// Writes a profile for speedscope, with self time, calls and failures
+    #[command(after_help = "\
+Examples:
+  monitor export speedscope --since 15m -o shop.speedscope.json
+  monitor export speedscope --trace 1042 -o call.speedscope.json")]
     Speedscope(TreeExport),
     /// Writes a timeline for Perfetto: each call on a lane of its own thread, or of concurrent calls
+    #[command(after_help = "\
+Examples:
+  monitor export perfetto '*::api::*' --at 14:05 -o shop.json
+  monitor export perfetto --trace 1042 -o call.json")]
     Perfetto(TreeExport),
     /// Writes the rows of a view as comma-separated values
+    #[command(after_help = "\
+Examples:
+  monitor export csv calls --where \"outcome = 'error'\" --since 1h > failed.csv
+  monitor export csv functions -o functions.csv --force")]
     Csv(ViewExport),
     /// Writes the rows of a view as JSON, an object a line
+    #[command(after_help = "\
+Examples:
+  monitor export jsonl functions | jq .function
+  monitor export jsonl logs --since 15m -o logs.jsonl")]
     Jsonl(ViewExport),
     /// Writes the rows of a view as Parquet, with the types of its columns, if built with the feature `parquet`
     Parquet(ParquetExport),
     /// Writes metrics for Prometheus: counters since each process began, histograms, and the state of the recorders
     Prometheus(PrometheusExport),
     /// Writes one page with the main pictures: findings, functions, a flame graph, failures, programs, resources
+    #[command(after_help = "\
+Examples:
+  monitor export report --since 1h -o report.html
+  monitor export report --values -o report.html --force")]
     Report(ReportExport),
     /// Writes a copy of the whole store into one file that any SQLite tool opens
+    #[command(after_help = "\
+Examples:
+  monitor export sqlite copy.db
+  monitor export sqlite copy.db --db shop.db --force")]
     Sqlite(StoreExport),
 }
 

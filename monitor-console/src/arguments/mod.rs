@@ -246,3 +246,29 @@ pub(crate) struct Completions {
     /// Shell that reads the script
     pub(crate) shell: clap_complete::Shell,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Calls a function for each command and its subcommands, with the words that name it.
+    fn visit(command: &clap::Command, words: &str, look: &mut dyn FnMut(&str, &clap::Command)) {
+        for below in command.get_subcommands() {
+            let words = format!("{words} {}", below.get_name());
+            look(&words, below);
+            visit(below, &words, look);
+        }
+    }
+
+    #[test]
+    fn the_help_of_every_command_and_subcommand_has_an_example_of_it() {
+        let mut seen = 0;
+        visit(&Arguments::command(), "monitor", &mut |words, command| {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let is_example = |line: &str| line.strip_prefix("  ").is_some_and(|line| line.starts_with(words));
+            assert!(help.starts_with("Example") && help.lines().any(is_example), "{words}: {help:?}");
+            seen += 1;
+        });
+        assert!(seen > 40, "{seen} commands");
+    }
+}

@@ -15,9 +15,12 @@ Examples:
   monitor top --since 15m --sort errors
 
 CALLS and FAILED are exact at any sampling rate. Durations are marked ~ if some calls of the function were \
-counted but not timed. Percentiles come from histograms and are at most 4.4 % off. Without --since the figures \
+counted but not timed. Percentiles come from histograms and are at most 4.5 % off. Without --since the figures \
 cover the retention of the store, 6 hours by default; with it they are summed from whole windows of 10 s. The \
-heading says the span that is shown.")]
+heading says the span that is shown.
+
+While a program runs, the figures follow its calls within 15 s, and when the calls stop or the program ends. Rows of \
+calls are visible within two seconds: `monitor tail` and `monitor calls` show them.")]
 pub(crate) struct Top {
     /// Only functions with this name, or whose name ends with these segments; with `*`, which stands for any
     /// text, the whole name is compared
@@ -51,9 +54,10 @@ pub(crate) struct TopOptions {
 /// The figure that `top` sorts by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum TopKey {
-    /// Time spent in all calls
+    /// Time spent in all calls that were not cancelled; of recursive calls only the outermost counts
     Total,
-    /// Time spent in all calls outside of the monitored calls that they made
+    /// Time spent in all calls outside of the monitored calls that they made and, of async calls, without the time that they
+    /// waited
     #[value(name = "self")]
     SelfTime,
     /// Number of calls
@@ -306,8 +310,8 @@ Examples:
   monitor sql --db a.db --db b.db 'SELECT store, count(*) FROM calls GROUP BY store'
 
 The store is opened read-only. Columns in _ns hold whole nanoseconds, points in time are counted from the Unix \
-epoch, UTC. Views: calls, errors, error_groups, functions, latency, slow_calls, processes, in_flight, events, \
-health, rates, resources, edges, histogram, logs, calls_readable. Over several stores, at most 11, each view has the rows of all and a column \
+epoch, UTC. There are views such as calls, errors, functions, latency and logs: `SELECT DISTINCT object FROM schema_doc` \
+lists all. Over several stores, at most 11, each view has the rows of all and a column \
 `store`; ids are unique within a store only, so a join needs `USING (store)` as well.")]
 pub(crate) struct Sql {
     /// One statement that reads, or `-` to read it from standard input

@@ -17,7 +17,7 @@ const PORT_DEFAULT: u16 = 4820;
 Examples:
   monitor serve --open                     the store written last, in the browser
   monitor serve --db shop.db --db jobs.db  the pages let choose between them
-  monitor serve --allow-writes             rates and breakers can be changed on the pages
+  monitor serve --allow-writes             rates, rules, breakers and guards can be changed on the pages
   monitor serve --listen 0.0.0.0:4820 --host box.example --token-file /etc/monitor-token
 
 One line is printed: the address, with a token that is new at each start. The first visit turns the token into a cookie. \
@@ -41,7 +41,7 @@ pub(crate) struct ServeOptions {
     /// Open the page in the browser
     #[arg(long)]
     pub(crate) open: bool,
-    /// Let the pages set sampling rates and hold breakers
+    /// Let the pages set sampling rates and rules of alerts, and hold breakers and guards
     #[arg(long)]
     pub(crate) allow_writes: bool,
     /// Ask for no token: every user of this computer can read the stores

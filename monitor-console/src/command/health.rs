@@ -342,7 +342,7 @@ fn describe_breaker(process: &Process<'_>) -> String {
     }
     if process.find_cell("breaker_next_try_ns").is_some() {
         let _ =
-            write!(text, ", next try {}", units::format_age(process.read_time("breaker_next_try_ns"), now));
+            write!(text, ", next try {}", units::format_until(process.read_time("breaker_next_try_ns"), now));
     }
     let _ = write!(text, " · opened {}", format_times(process, "breaker_openings"));
     if process.find_cell("last_failure").is_some() {

@@ -5,6 +5,7 @@
 //! what a kind of event means.
 
 use anyhow::Result;
+use monitor_runtime::store::schema_doc::EVENT_KINDS;
 use rusqlite::Params;
 
 use super::scope::Scope;
@@ -64,6 +65,7 @@ fn read_events(store: &Store, sql: &str, parameters: impl Params) -> Result<Vec<
 
 /// Writes an event of the command `monitor`, whose number of a process is 0.
 pub(super) fn write(store: &Store, kind: &str, detail: &str, now_ns: i64) -> Result<()> {
+    debug_assert!(EVENT_KINDS.contains(&kind), "{kind} is no documented kind of event");
     let sql = "INSERT INTO event (at_ns, process_id, kind, detail) VALUES (?1, 0, ?2, ?3)";
     store.execute(sql, (now_ns, kind, detail))?;
     Ok(())

@@ -385,13 +385,17 @@ fn judge_process(one: &Facts, now_ns: i64) -> Part {
     }
     if let Some(alive_ns) = one.alive_ns {
         return if now_ns.saturating_sub(alive_ns) > STOPPED_AFTER_NS {
-            part(Status::Degraded, alive_ns, "is stale: it is there, but its recorder does not move")
+            part(
+                Status::Degraded,
+                alive_ns,
+                "stands still: it is there, but its recorder has not moved for 15 s",
+            )
         } else {
             part(Status::Ok, one.started_ns, "is running")
         };
     }
     if now_ns.saturating_sub(one.last_seen_ns) > SILENT_AFTER_NS {
-        part(Status::Degraded, one.last_seen_ns, "is stale: it has not reported for long")
+        part(Status::Degraded, one.last_seen_ns, "is stale: it has not reported for ten minutes")
     } else {
         part(Status::Ok, one.started_ns, "is running")
     }
@@ -506,7 +510,7 @@ mod tests {
     }
 
     #[test]
-    fn a_process_that_is_stopped_is_stale_and_one_that_is_gone_counts_until_another_runs() {
+    fn a_process_that_is_stopped_stands_still_and_one_that_is_gone_counts_until_another_runs() {
         use Status::Degraded;
         let stopped = Facts { alive_ns: Some(NOW - 16 * SECOND), ..fine(2) };
         assert_eq!(judge_all(&[stopped]), [("process", Degraded, Some(2))]);
@@ -519,6 +523,19 @@ mod tests {
         assert_eq!(judge_all(&[gone.clone(), fine(3)]), []);
         let other = Facts { service: "bank".to_owned(), ..fine(3) };
         assert_eq!(judge_all(&[gone, other]), [("process", Degraded, Some(2))]);
+    }
+
+    #[test]
+    fn only_a_process_that_the_list_of_processes_calls_stale_is_stale_here() {
+        for (alive_ns, last_seen_ns, word) in [
+            (Some(NOW - 16 * SECOND), NOW, "stands still"),
+            (Some(NOW - 700 * SECOND), NOW - 599 * SECOND, "stands still"),
+            (None, NOW - 601 * SECOND, "is stale"),
+            (None, NOW - 599 * SECOND, "is running"),
+        ] {
+            let part = judge_process(&Facts { last_seen_ns, alive_ns, ..fine(2) }, NOW);
+            assert!(part.why.full.contains(word), "{}", part.why.full);
+        }
     }
 
     #[test]

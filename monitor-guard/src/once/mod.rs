@@ -167,11 +167,28 @@ where
     T: Serialize + DeserializeOwned,
     E: fmt::Display,
 {
-    find_ledger().map_err(OnceError::Unavailable)?.once(key, ttl, body)
+    once_ledger().map_err(OnceError::Unavailable)?.once(key, ttl, body)
 }
 
-/// Returns the ledger beside the store. Once it is found it stays the same, in children of forks as well.
-fn find_ledger() -> Result<&'static Ledger, String> {
+/// Returns the ledger of [`once`], whose file is `<store>-once.db` beside the recorder's store. The first ledger that is
+/// returned stays the same, in children of forks as well.
+///
+/// ```no_run
+/// # const DAY: std::time::Duration = std::time::Duration::from_secs(86_400);
+/// # fn find_receipt(order: &str) -> Option<String> { None }
+/// let ledger = monitored_guard::once_ledger()?;
+/// for doubt in ledger.doubts()? {
+///     match find_receipt(&doubt.key) {
+///         Some(receipt) => ledger.resolve(&doubt.key, &receipt, DAY)?, // it was done: callers get the receipt
+///         None => ledger.forget(&doubt.key)?,                          // it was not: the next caller does it
+///     };
+/// }
+/// # Ok::<(), String>(())
+/// ```
+///
+/// # Errors
+/// A message if the store is kept in memory, or if the settings that name the store cannot be read.
+pub fn once_ledger() -> Result<&'static Ledger, String> {
     static BESIDE_STORE: OnceLock<Ledger> = OnceLock::new();
     if let Some(ledger) = BESIDE_STORE.get() {
         return Ok(ledger);

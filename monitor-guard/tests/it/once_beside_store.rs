@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use monitored::Config;
-use monitored_guard::once;
+use monitored_guard::{once, once_ledger};
 
 const CHILD: &str = "MONITORED_GUARD_TEST_BESIDE";
 const STORE: &str = "MONITORED_GUARD_TEST_STORE";
@@ -20,6 +20,22 @@ fn child() {
     match part.as_str() {
         "on" => monitored::init(Config::new().enabled(true).db(db())).unwrap(),
         "off" => monitored::init(Config::new().enabled(false).db(db())).unwrap(),
+        "broken" => {
+            monitored::init(Config::new().db(db())).unwrap();
+            let call = || once("order-1", DAY, || -> Result<u32, String> { panic!("a bug") });
+            std::panic::catch_unwind(call).unwrap_err();
+        }
+        "resolve" | "forget" => {
+            monitored::init(Config::new().db(db())).unwrap();
+            let ledger = once_ledger().unwrap();
+            let keys: Vec<_> = ledger.doubts().unwrap().into_iter().map(|doubt| doubt.key).collect();
+            assert_eq!(keys, ["order-1"]);
+            let is_settled = match part.as_str() {
+                "resolve" => ledger.resolve("order-1", &7_u32, DAY),
+                _ => ledger.forget("order-1"),
+            };
+            assert_eq!(is_settled, Ok(true));
+        }
         "second init" => {
             monitored::init(Config::new().db(db())).unwrap();
             monitored::init(Config::new().db("/elsewhere/shop.db")).unwrap_err();
@@ -61,6 +77,23 @@ fn keys_stay_where_the_program_names_the_store_whether_it_records_or_not() {
     assert_eq!(play("off", &path, &[]), "Ok(Recorded(");
     assert_eq!(play("second init", &path, &[]), "Ok(Recorded(", "the first `init` counts");
     assert_eq!(play("on", &path, &[("MONITOR", Path::new("off"))]), "Ok(Recorded(");
+}
+
+#[test]
+fn a_key_in_doubt_is_settled_by_the_ledger_that_the_free_function_uses() {
+    for (settle, answer) in [("resolve", "Ok(Recorded("), ("forget", "Ok(First(")] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("shop.db");
+        assert!(play("broken", &path, &[]).starts_with("Err(InDoubt"));
+        assert!(play("on", &path, &[]).starts_with("Err(InDoubt"), "another process finds it in doubt too");
+        assert_eq!(play(settle, &path, &[]), answer);
+    }
+}
+
+#[test]
+fn a_ledger_beside_a_store_in_memory_says_why_there_is_none() {
+    let answer = play("plain", Path::new(""), &[("MONITOR_DB", Path::new(":memory:"))]);
+    assert!(answer.contains("kept in memory"), "{answer}");
 }
 
 #[test]

@@ -149,6 +149,7 @@ impl Collector {
             surroundings;
         let accountant = rings.home.accountant;
         let drain_interval = settings.drain_interval;
+        let started_ns = clock.now_ns();
         Self {
             clock,
             rings,
@@ -169,6 +170,7 @@ impl Collector {
                 settings.max_memory_bytes,
                 settings.max_overhead,
                 guards,
+                started_ns,
             ),
             sources: Sources::new(sources, accountant),
             alerts: AlertWatch::default(),

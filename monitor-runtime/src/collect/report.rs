@@ -39,8 +39,8 @@ pub(super) struct Report {
     pub(super) rss_bytes: Option<u64>,
     /// The last row on the process's resources that went into a batch.
     given_resources: Option<ResourcesRow>,
-    /// The moment at which the breaker entered its state, in nanoseconds since the Unix epoch; 0 before the first
-    /// report.
+    /// The moment at which the breaker entered its state, in nanoseconds since the Unix epoch: at first the start of the
+    /// recorder.
     breaker_since_ns: i64,
     own_cpu: CpuShare,
     process_cpu: CpuShare,
@@ -63,6 +63,7 @@ impl Report {
         queue_bytes_max: u64,
         max_overhead: f64,
         guards: GuardSource,
+        started_ns: i64,
     ) -> Self {
         let budget_pct = if max_overhead >= 1.0 { f64::INFINITY } else { 100.0 * max_overhead };
         let health = Health { queue_bytes_max, budget_pct, ..Health::default() };
@@ -76,7 +77,7 @@ impl Report {
             rss_bytes: None,
             written: None,
             given_resources: None,
-            breaker_since_ns: 0,
+            breaker_since_ns: started_ns,
             own_cpu: CpuShare::new(now, process::thread_cpu()),
             process_cpu: CpuShare::new(now, process::process_cpu()),
             next_health: Duration::ZERO,
@@ -219,7 +220,7 @@ impl Report {
         self.health.capture_panics = panics.map(u64::from).sum::<u64>() + self.source_panics;
         self.health.sites_refused = crate::site::refused();
         self.health.open_spans = count_open_spans(self.rings);
-        if breaker.state != self.health.breaker.state || self.breaker_since_ns == 0 {
+        if breaker.state != self.health.breaker.state {
             self.breaker_since_ns = clock.now_ns() - breaker.lasted.as_nanos() as i64;
         }
         self.health.dropped_logs = self.log_places().dropped();

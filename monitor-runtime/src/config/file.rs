@@ -154,6 +154,19 @@ mod tests {
     }
 
     #[test]
+    fn the_example_of_the_readme_is_read_without_a_warning() {
+        let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md");
+        // The published package stands alone: the page belongs to the repository.
+        let Ok(page) = std::fs::read_to_string(page) else { return };
+        let (_, section) = page.split_once("### Settings file").unwrap();
+        let (_, example) = section.split_once("```toml\n").unwrap();
+        let (texts, warnings) = parsed(example.split_once("```").unwrap().0);
+        assert_eq!(warnings, Vec::<String>::new());
+        let expected = [("max_disk", "256MiB"), ("retention", "2h"), ("sample", "1,shop::hot::*=0.001")];
+        assert!(texts.iter().map(|(key, text)| (key.as_str(), text.as_str())).eq(expected), "{texts:?}");
+    }
+
+    #[test]
     fn references_are_expanded_inside_and_outside_of_strings() {
         let (texts, warnings) = parsed("max_rate = ${RATE:5}\nbatch = \"${NONE:10}0\"");
         assert_eq!(warnings, Vec::<String>::new());

@@ -147,9 +147,9 @@ const FUNCTIONS: Columns = &[
     ("dropped", "Number of calls that should have had a row and lost it for want of room."),
     ("total_ms", TOTAL),
     ("mean_ms", "Mean duration of all calls in milliseconds, exact unless `estimated`."),
-    ("p50_ms", "Median duration in milliseconds, at most 6.5 % off (from the histogram of all timed calls)."),
-    ("p95_ms", "95th percentile in milliseconds, at most 6.5 % off."),
-    ("p99_ms", "99th percentile in milliseconds, at most 6.5 % off."),
+    ("p50_ms", "Median duration in milliseconds, at most 4.5 % off (from the histogram of all timed calls)."),
+    ("p95_ms", "95th percentile in milliseconds, at most 4.5 % off."),
+    ("p99_ms", "99th percentile in milliseconds, at most 4.5 % off."),
     ("max_ms", "Longest duration in milliseconds, exact unless `estimated`."),
     ("sample_rate", "Sampling rate last in force, 0 to 1."),
     ("estimated", ESTIMATED),
@@ -180,10 +180,10 @@ const LATENCY: Columns = &[
     ("total_ms", TOTAL),
     (
         "p50_ms",
-        "Median duration in milliseconds, at most 6.5 % off (from the merged histograms of all processes).",
+        "Median duration in milliseconds, at most 4.5 % off and then rounded to a nanosecond (from the merged histograms of all processes).",
     ),
-    ("p95_ms", "95th percentile in milliseconds, at most 6.5 % off."),
-    ("p99_ms", "99th percentile in milliseconds, at most 6.5 % off."),
+    ("p95_ms", "95th percentile in milliseconds, at most 4.5 % off and then rounded to a nanosecond."),
+    ("p99_ms", "99th percentile in milliseconds, at most 4.5 % off and then rounded to a nanosecond."),
     ("max_ms", "Longest duration in milliseconds, exact unless `estimated`."),
     ("estimated", ESTIMATED),
     ("self_ms", SELF),
@@ -300,7 +300,7 @@ const PROCESSES: Columns = &[
 ];
 
 /// The kinds of events. Every row of the table `event` has one of them.
-pub(super) const EVENT_KINDS: [&str; 17] = [
+pub const EVENT_KINDS: [&str; 18] = [
     "level",
     "breaker",
     "guard",
@@ -318,9 +318,10 @@ pub(super) const EVENT_KINDS: [&str; 17] = [
     "rings",
     "clock",
     "metric",
+    "alert_rule",
 ];
 
-const EVENT_KINDS_TEXT: &str = "`level` (the level of service), `breaker`, `guard` (the breaker of a guard of the program), `quarantine` (a damaged file was put aside), `retention`, `rate` (a function is recorded, timed or counted), `config`, `store` (the file was lost or opened again), `recorder`, `slow` (calls that are slow, or a recorder that was held up), `crash` (a process died), `exit` (a process had ended whose records were still to be brought in), `panic` (a panic of such a process), `recovery` (a dead process's records were brought in), `rings` (where the rings lie), `clock` (the processor's counter went astray, as on a machine that was suspended, restored or migrated) or `metric` (a metric of the program is not recorded, because there are too many series).";
+const EVENT_KINDS_TEXT: &str = "`level` (the level of service), `breaker`, `guard` (the breaker of a guard of the program), `quarantine` (a damaged file was put aside), `retention`, `rate` (a function is recorded, timed or counted), `config`, `store` (the file was lost or opened again), `recorder`, `slow` (calls that are slow, or a recorder that was held up), `crash` (a process died), `exit` (a process had ended whose records were still to be brought in), `panic` (a panic of such a process), `recovery` (a dead process's records were brought in), `rings` (where the rings lie), `clock` (the processor's counter went astray, as on a machine that was suspended, restored or migrated), `metric` (a metric of the program is not recorded, because there are too many series) or `alert_rule` (a command or the dashboard set, switched or removed a rule on alerts).";
 
 const EVENTS: Columns = &[
     ("at_ns", "Time of the event, nanoseconds since the Unix epoch."),
@@ -593,7 +594,7 @@ const API: &[(&str, &str, &[Columns])] = &[
     ("error_groups", "One row for each kind of failure.", &[ERROR_GROUPS]),
     (
         "functions",
-        "One row for each function, over all processes and the last 6 hours (the store's age bound). Counts and times are exact whatever was sampled or dropped.",
+        "One row for each function, over all processes and the last 6 hours (the store's age bound). Counts and times are exact whatever was sampled or dropped. While a program runs, they follow its calls within 15 s, and when the calls stop or the program ends; rows of calls follow within two seconds.",
         &[FUNCTIONS],
     ),
     ("latency", "One row for each function and window of 10 s, over all processes.", &[LATENCY]),

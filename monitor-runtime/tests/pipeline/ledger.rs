@@ -5,7 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use crate::batch::{Batch, CallRow, CallStats, Ending, FoldedRow, Update};
+use crate::batch::{Batch, CallRow, CallStats, Ending, FoldedRow, HealthRow, Update};
 use crate::store::{Retained, SetRate, Store, StoreError, Written};
 use crate::sync::lock;
 
@@ -38,6 +38,7 @@ pub(super) struct Entries {
     pub(super) threads: HashMap<u32, String>,
     /// The kind and the detail of each event.
     pub(super) events: Vec<(String, String)>,
+    pub(super) reports: Vec<HealthRow>,
     sequence: u64,
 }
 
@@ -87,6 +88,7 @@ impl Entries {
         self.folded.extend(batch.folded.iter().map(|row| (row.fingerprint, row.clone())));
         let events = batch.events.iter().map(|event| (event.kind.to_owned(), event.detail.clone()));
         self.events.extend(events);
+        self.reports.extend(batch.health.clone());
         for row in &batch.windows {
             let window = self.windows.entry((row.function, row.start_ns)).or_default();
             match row.update {

@@ -158,6 +158,23 @@ fn a_step_that_panics_loses_nothing_and_is_told_of() {
 }
 
 #[test]
+fn every_report_from_the_first_one_on_tells_since_when_the_breaker_is_in_its_state() {
+    let failing = vec![Answer::Transient; 12];
+    for answers in [Vec::new(), vec![Answer::Busy; 3], failing] {
+        let before_ns = Clock::start().now_ns();
+        let program = random::idle_program(answers);
+        let (mut recorder, functions, mut run) = (Recorder::new(&program), Functions::new(), Run::default());
+        run.round(&random::one_call(), &functions, &mut recorder);
+        recorder.settle();
+        let reports = recorder.ledger.entries().reports;
+        assert!(!reports.is_empty());
+        for report in reports {
+            assert!((before_ns..=report.at_ns).contains(&report.breaker_since_ns), "{report:?}");
+        }
+    }
+}
+
+#[test]
 fn a_callee_that_is_thinned_leaves_the_weight_of_the_next_as_it_was() {
     let call = |function, times| Work { function, ending: Ending::Ok, times, callees: Vec::new() };
     let root = Work { callees: vec![call(ALWAYS, 20), call(1, 1)], ..call(0, 20) };

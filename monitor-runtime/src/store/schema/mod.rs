@@ -101,8 +101,10 @@ fn fill_docs(connection: &Connection) -> rusqlite::Result<()> {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+    use super::super::schema_doc::{EVENT_KINDS, docs};
     use super::*;
     use std::collections::BTreeSet;
+    use std::path::Path;
 
     fn store() -> Connection {
         let connection = Connection::open_in_memory().unwrap();
@@ -263,6 +265,44 @@ mod tests {
         }
         let current = std::fs::read_to_string(path).unwrap() == super::super::schema_doc::page(VERSION);
         assert!(current, "docs/schema.md is out of date: run this test once with UPDATE_DOCS=1");
+    }
+
+    #[test]
+    fn every_kind_of_event_that_is_written_anywhere_is_explained_and_no_other() {
+        let kinds: BTreeSet<&str> = EVENT_KINDS.into_iter().collect();
+        let text = docs().find(|doc| (doc.object, doc.column) == ("events", "kind")).unwrap().text;
+        assert_eq!(text.split('`').skip(1).step_by(2).collect::<BTreeSet<_>>(), kinds);
+        if !repository_is_here() {
+            return;
+        }
+        let mut written = BTreeSet::new();
+        for package in ["monitor-runtime", "monitor-console"] {
+            let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(package).join("src");
+            add_written_kinds(&folder, &mut written);
+        }
+        assert!(written.contains("alert_rule") && written.contains("level"), "{written:?}");
+        let unknown: Vec<_> = written.iter().filter(|kind| !kinds.contains(kind.as_str())).collect();
+        assert!(unknown.is_empty(), "kinds that EVENT_KINDS lacks: {unknown:?}");
+    }
+
+    /// Adds the kinds of events that the sources below a folder write: the first literal of each statement that adds an
+    /// event, if the literal is a word.
+    fn add_written_kinds(folder: &Path, kinds: &mut BTreeSet<String>) {
+        const WRITERS: [&str; 6] =
+            ["parts.event(", "self.event(", "events.add(", "write_event(", "EventRow {", "Notice {"];
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                add_written_kinds(&path, kinds);
+            } else {
+                let source = std::fs::read_to_string(&path).unwrap();
+                let statements = WRITERS.iter().flat_map(|writer| source.split(writer).skip(1));
+                let literals = statements.filter_map(|rest| rest.split(';').next()?.split('"').nth(1));
+                let is_word =
+                    |text: &&str| text.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+                kinds.extend(literals.filter(is_word).map(str::to_owned));
+            }
+        }
     }
 
     #[test]

@@ -134,7 +134,7 @@ FROM error_group g
 LEFT JOIN function f ON f.id = g.function_id";
 
 /// A percentile is the geometric middle of the bucket that holds it. Buckets are 2^(1/8) wide, so it is at most 2^(1/16),
-/// 4.5 %, off. The longest call bounds it from above.
+/// less than 4.5 %, off. The longest call bounds it from above.
 const VIEW_FUNCTIONS: &str = "CREATE VIEW functions AS
 WITH figures AS (
   SELECT function_id, SUM(calls) AS calls, SUM(errors) AS errors, SUM(panics) AS panics,
