@@ -349,7 +349,8 @@ fn no_file_is_overwritten_unless_forced_and_the_store_never() {
     let store = fixture.path.to_str().unwrap();
     let spelled = fixture.folder.path().join("../").join(fixture.folder.path().file_name().unwrap());
     let spelled = spelled.join("shop.db");
-    for target in [store, spelled.to_str().unwrap(), &format!("{store}-wal")] {
+    // The log of a rollback does not exist now: SQLite would delete an export of its name.
+    for target in [store, spelled.to_str().unwrap(), &format!("{store}-wal"), &format!("{store}-journal")] {
         for arguments in [["export", "folded", "-o", target], ["flame", "--html", target, "--wide"]] {
             let err = monitor(&fixture.path, &[&arguments[..], &["--force"]].concat()).failed(1);
             assert!(err.contains("belongs to the store"), "{target}: {err}");
