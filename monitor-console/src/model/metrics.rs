@@ -140,7 +140,11 @@ fn format_ns(ns: f64) -> String {
 
 /// Formats bytes. Parts of a byte, which a size never has, keep their digits.
 fn format_bytes(bytes: f64) -> String {
-    if bytes.abs() < 0.9995 { format!("{} B", units::format_number(bytes)) } else { units::format_bytes(bytes) }
+    if bytes.abs() < 0.9995 {
+        format!("{} B", units::format_number(bytes))
+    } else {
+        units::format_bytes(bytes)
+    }
 }
 
 /// A window of a series, summed over processes.

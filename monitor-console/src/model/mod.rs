@@ -19,6 +19,7 @@ pub(crate) mod ranges;
 pub(crate) mod calls;
 pub(crate) mod rows;
 pub(crate) mod forest;
+pub(crate) mod cover;
 pub(crate) mod trees;
 pub(crate) mod edges;
 pub(crate) mod repetition;

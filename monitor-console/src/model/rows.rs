@@ -44,6 +44,8 @@ pub(crate) struct Row {
     pub(crate) weight: f64,
     /// The calls that share the row: 1 for most rows.
     pub(crate) shared: u32,
+    /// The end of the last call, ns since the Unix epoch; `None` for the row of one call.
+    pub(crate) last_ns: Option<i64>,
     /// True if the call failed.
     pub(crate) is_failed: bool,
 }
@@ -99,7 +101,7 @@ pub(crate) struct Rows {
 }
 
 /// The columns that are read, in the order of [`Source::read_row`]. A column that an older store lacks is NULL.
-const COLUMNS: [&str; 12] = [
+const COLUMNS: [&str; 13] = [
     "call_id",
     "process_id",
     "function",
@@ -112,6 +114,7 @@ const COLUMNS: [&str; 12] = [
     "weight",
     "folded",
     "failed",
+    "last_ns",
 ];
 
 impl Rows {
@@ -245,7 +248,8 @@ pub(crate) fn find_ids(store: &Store, period: Period) -> Result<(i64, i64)> {
 const TABLES: &str = "(SELECT c.id AS call_id, t.process_id AS process_id, c.function_id AS function, c.thread_id AS thread,
     c.span AS span_id, CASE WHEN c.parent <> 0 THEN c.span - c.parent END AS parent_id, t.base_ns + c.start AS start_ns,
     c.duration AS duration_ns, COALESCE(c.busy, c.duration) AS busy_ns, c.weight AS weight,
-    (SELECT f.calls FROM call_fold f WHERE f.id = c.id) AS folded, c.kind > 3 AS failed
+    (SELECT f.calls FROM call_fold f WHERE f.id = c.id) AS folded, c.kind > 3 AS failed,
+    (SELECT f.last_ns FROM call_fold f WHERE f.id = c.id) AS last_ns
   FROM call c CROSS JOIN thread t ON t.id = c.thread_id)";
 
 /// The source of rows.
@@ -279,7 +283,14 @@ impl Source {
             Self::View => {
                 let stored = store.read_column_names("SELECT * FROM calls")?;
                 let is_stored = |name: &str| stored.iter().any(|stored| stored == name);
-                ("calls", COLUMNS.map(|name| if is_stored(name) { name } else { "NULL" }).join(", "))
+                let column = |name| match name {
+                    "last_ns" if is_stored("folded") => {
+                        "(SELECT f.last_ns FROM folds f WHERE f.call_id = calls.call_id)"
+                    }
+                    name if is_stored(name) => name,
+                    _ => "NULL",
+                };
+                ("calls", COLUMNS.map(column).join(", "))
             }
         };
         Ok(format!("SELECT {columns} FROM {source} WHERE {condition}"))
@@ -315,6 +326,7 @@ impl Source {
                 .filter(|weight| *weight >= 1.0 && weight.is_finite())
                 .unwrap_or(1.0),
             shared: u32::try_from(number(10)).unwrap_or(u32::MAX).max(1),
+            last_ns: row.get_ref(12)?.as_i64_or_null()?,
             is_failed: number(11) != 0,
         })
     }
@@ -375,6 +387,7 @@ mod tests {
         let shared = Rows::load_calls(&store, &[6]).unwrap();
         let row = shared.rows[0];
         assert_eq!((row.shared, row.process, row.parent, row.start_ns), (12, 71, Some(101), 2_060));
+        assert_eq!((row.end_ns(), row.last_ns), (3_260, Some(4_000)));
         assert_eq!(shared.names.text(row.function), "shop::ship");
     }
 

@@ -67,6 +67,45 @@ fn folded_stacks_add_up_to_the_time_of_the_roots() {
 }
 
 #[test]
+fn rows_that_calls_share_and_that_take_turns_leave_their_caller_its_own_time() {
+    let fixture = Fixture::new();
+    let row = |n: i64, function: i64, at: i64, duration_ns: i64, weight: f64| Call {
+        function,
+        ago_ns: 60 * SECOND - at,
+        duration_ns,
+        span: PREFIX + n,
+        parent: (n > 0).then_some(PREFIX),
+        trace: Some(PREFIX),
+        weight,
+        ..Call::default()
+    };
+    // 200 calls of 3 ms and 200 calls of 1 ms, in turn, from 10 ms to 810 ms.
+    fixture.calls(&[
+        row(1, 2, 10 * MS, 3 * MS, 200.0),
+        row(2, 3, 13 * MS, MS, 200.0),
+        row(0, 1, 0, 820 * MS, 1.0),
+    ]);
+    let fold =
+        "INSERT INTO call_fold SELECT id, 200, 200 * duration, duration, ?2 FROM call WHERE function_id = ?1";
+    let start = fixture.now - 60 * SECOND;
+    for (function, last) in [(2, 809 * MS), (3, 810 * MS)] {
+        fixture.db.execute(fold, [function, start + last]).unwrap();
+    }
+    let folded = export(&fixture, &["folded"]);
+    let mut lines: Vec<&str> = folded.lines().collect();
+    lines.sort_unstable();
+    let expected = [
+        format!("shop::orders::place {}", 20 * MS),
+        format!("shop::orders::place;shop::bank::Card::charge {}", 200 * MS),
+        format!("shop::orders::place;shop::stock::reserve {}", 600 * MS),
+    ];
+    assert_eq!(lines, expected);
+    let flame = monitor(&fixture.path, &["flame", "--format", "json"]).json();
+    let place = flame.iter().find(|row| row["depth"] == 0).unwrap();
+    assert_eq!((&place["total_ns"], &place["self_ns"]), (&json!(820e6), &json!(20e6)));
+}
+
+#[test]
 fn a_profile_for_speedscope_has_each_function_once_and_profiles_that_add_up() {
     let fixture = trees();
     let profile: Value = serde_json::from_str(&export(&fixture, &["speedscope"])).unwrap();

@@ -77,7 +77,11 @@ pub(super) fn write(
     };
     for point in usage.iter().filter(is_shown) {
         for (title, figure) in [("CPU in %", Figure::Cpu), ("memory in bytes", Figure::Memory)] {
-            write!(out, "{separator}{{\"ph\":\"C\",\"name\":\"{title}\",\"pid\":{}", to_pid(point.process_id))?;
+            write!(
+                out,
+                "{separator}{{\"ph\":\"C\",\"name\":\"{title}\",\"pid\":{}",
+                to_pid(point.process_id)
+            )?;
             write!(out, ",\"ts\":{},\"args\":", Micros(point.at_ns.saturating_sub(origin)))?;
             write_json(&mut *out, &json!({"value": point.figure(figure)}))?;
             write!(out, "}}")?;

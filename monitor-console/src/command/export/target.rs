@@ -236,7 +236,8 @@ mod tests {
             for path in [within(&name), within(&format!("sub/../{name}")), within("./").join(&name)] {
                 assert!(is_part_of(&path, &store), "{}", path.display());
             }
-            for path in [within(&format!("sub/{name}")), within(&format!("none/{name}")), within("shop.db2")] {
+            for path in [within(&format!("sub/{name}")), within(&format!("none/{name}")), within("shop.db2")]
+            {
                 assert!(!is_part_of(&path, &store), "{}", path.display());
             }
             #[cfg(unix)]
@@ -248,6 +249,9 @@ mod tests {
                 assert!(is_part_of(&within(&name), &link) && is_part_of(&folder_link.join(&name), &store));
             }
         }
-        assert_eq!(resolve(Path::new("no such file")), Some(Path::new(".").canonicalize().unwrap().join("no such file")));
+        assert_eq!(
+            resolve(Path::new("no such file")),
+            Some(Path::new(".").canonicalize().unwrap().join("no such file"))
+        );
     }
 }

@@ -1,8 +1,10 @@
 //! Whole trees of calls with the time that each call spent itself: what flame graphs and timelines are drawn from.
 //!
 //! Takes the newest rows of a span; gives the rows below the entry points, callers before callees. A callee that outlives
-//! its caller is clipped to the caller here. The self time of a call is its duration without the time in which at least one
-//! of its callees was under way, so it is never negative, whatever clocks and stores say.
+//! its caller is clipped to the caller here. The self time of a call is its duration without the time that its callees
+//! cover, as `cover` defines it, so it is never negative, whatever clocks and stores say. For sync calls it is the time
+//! that the recorder adds up in `self_ms` of `functions`. Of an async call the waits belong to it as well, so that the
+//! times of a tree add up to the duration of its root.
 
 pub(crate) mod stacks;
 pub(crate) mod lanes;
@@ -12,7 +14,8 @@ use std::collections::HashMap;
 use anyhow::Result;
 
 use super::basis::Basis;
-use super::forest::{Forest, measure_union};
+use super::cover::{Stretch, measure_cover};
+use super::forest::Forest;
 use super::names::Name;
 use super::period::Period;
 use super::rows::{self, Rows};
@@ -111,20 +114,16 @@ impl Trees {
             .filter(|at| forest.parent(*at).is_none())
             .map(|at| (at, None, ALWAYS))
             .collect();
-        let mut intervals = Vec::new();
         while let Some((at, caller, within)) = rest.pop() {
             if caller.is_none() && !is_selected(at) {
                 rest.extend(forest.children(at).map(|child| (child, None, ALWAYS)));
                 continue;
             }
             let row = &rows.rows[at];
-            let start = row.start_ns.clamp(within.0, within.1);
-            let span = (start, row.end_ns().clamp(start, within.1));
-            intervals.clear();
-            intervals.extend(
-                forest.children(at).map(|child| (rows.rows[child].start_ns, rows.rows[child].end_ns())),
-            );
-            let self_ns = span.1.saturating_sub(span.0) - measure_union(&mut intervals, span);
+            let time = Stretch::of(row).clip(within);
+            let span = (time.start_ns, time.end_ns);
+            let callees = forest.children(at).map(|child| Stretch::of(&rows.rows[child]));
+            let self_ns = time.sum_ns - measure_cover(time, callees);
             let weight = rows.rows[forest.root(at)].weight_of_one();
             rest.extend(forest.children(at).map(|child| (child, Some(nodes.len()), span)));
             nodes.push(Node { row: at, caller, self_ns, weight });
@@ -245,6 +244,95 @@ pub(crate) mod tests {
             call(4, Some(2), 2, 10, 20),
         ];
         assert_eq!(self_times(&trees(rows, None)), [(1, 50), (2, 20), (3, 30), (4, 10)]);
+    }
+
+    /// A sync program on one thread that makes random calls, and the rows that the recorder makes of them: calls of a
+    /// function below one caller share a row from the third on, and so does everything below them.
+    struct Recorded {
+        random: fastrand::Rng,
+        now: i64,
+        rows: Vec<Row>,
+        shared: HashMap<(usize, Name), usize>,
+        /// The exact self time of each function, and the calls with shared rows.
+        self_ns: [i64; 4],
+        folded: i64,
+    }
+
+    impl Recorded {
+        fn call(&mut self, function: Name, caller: Option<usize>, depth: u32) {
+            let start = self.now;
+            let at = self.find_row(function, caller);
+            let mut own = 0;
+            let mut compute = |random: &mut fastrand::Rng, now: &mut i64| {
+                let ns = random.i64(0..50);
+                own += ns;
+                *now += ns;
+            };
+            compute(&mut self.random, &mut self.now);
+            for _ in 0..if depth < 4 { self.random.u32(0..9) } else { 0 } {
+                let callee = self.random.u32(0..4);
+                self.call(callee, Some(at), depth + 1);
+                compute(&mut self.random, &mut self.now);
+            }
+            self.self_ns[function as usize] += own;
+            let row = &mut self.rows[at];
+            row.last_ns = Some(self.now);
+            // The row has the sum until all is recorded.
+            row.duration_ns += self.now - start;
+        }
+
+        fn find_row(&mut self, function: Name, caller: Option<usize>) -> usize {
+            let is_below =
+                |row: &&Row| row.function == function && row.parent == caller.map(|at| self.rows[at].span);
+            let is_shared = caller.is_some_and(|at| {
+                self.rows[at].busy_ns == 0 || self.rows.iter().filter(is_below).count() >= 2
+            });
+            if let (true, Some(caller)) = (is_shared, caller) {
+                if let Some(at) = self.shared.get(&(caller, function)) {
+                    self.rows[*at].shared += 1;
+                    self.folded += 1;
+                    return *at;
+                }
+                self.shared.insert((caller, function), self.rows.len());
+            }
+            let span = i64::try_from(self.rows.len()).unwrap() + 1;
+            let new = call(span, caller.map(|at| self.rows[at].span), function, self.now, self.now);
+            // A busy time of 0 marks rows that calls share.
+            self.rows.push(Row { busy_ns: i64::from(!is_shared), ..new });
+            self.rows.len() - 1
+        }
+    }
+
+    #[test]
+    fn self_times_of_a_sync_program_are_exact_whatever_rows_its_calls_share() {
+        let mut folded = 0;
+        for seed in 0..40 {
+            let random = fastrand::Rng::with_seed(seed);
+            let empty = (Vec::new(), HashMap::new(), [0; 4], 0);
+            let (rows, shared, self_ns, none) = empty;
+            let mut program = Recorded { random, now: 1_000, rows, shared, self_ns, folded: none };
+            program.call(0, None, 0);
+            for row in &mut program.rows {
+                row.duration_ns /= i64::from(row.shared);
+                row.last_ns = row.last_ns.filter(|_| row.shared > 1);
+                row.weight = f64::from(row.shared);
+            }
+            folded += program.folded;
+            let trees = trees(program.rows, None);
+            let mut found = [0; 4];
+            for node in &trees.nodes {
+                found[trees.rows.rows[node.row].function as usize] += node.self_ns;
+            }
+            assert_eq!(found.iter().sum::<i64>(), program.now - 1_000, "{seed}");
+            // A shared row has the mean of its calls in whole nanoseconds.
+            let is_exact = |(found, exact): (&i64, &i64)| (found - exact).abs() <= program.folded + 1;
+            assert!(
+                found.iter().zip(&program.self_ns).all(is_exact),
+                "{seed}: {found:?} {:?}",
+                program.self_ns
+            );
+        }
+        assert!(folded > 1_000, "{folded}");
     }
 
     #[test]
