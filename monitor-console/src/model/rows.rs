@@ -4,6 +4,8 @@
 //! the first row that was read are left out as a whole: children are written before their parent, so a parent beside the
 //! cut may lack children.
 
+mod callers;
+
 use std::collections::HashMap;
 
 use anyhow::Result;
@@ -98,6 +100,8 @@ pub(crate) struct Rows {
     pub(crate) names: Names,
     /// True if older rows of the span were left out.
     pub(crate) is_cut: bool,
+    /// The number of rows of calls that began before the span.
+    pub(crate) callers: usize,
 }
 
 /// The columns that are read, in the order of [`Source::read_row`]. A column that an older store lacks is NULL.
@@ -126,10 +130,23 @@ impl Rows {
 
     /// Loads the newest rows of a span from several stores, together at most `limit`, each store an equal part of them.
     pub(crate) fn load_all(stores: &[&Store], period: Period, limit: usize) -> Result<Self> {
+        Self::load_each(stores, |store| Self::load(store, period, limit / stores.len()))
+    }
+
+    /// Loads rows as [`Self::load_all`] does, and the calls that were under way when the span began, if calls of the
+    /// span are below them.
+    pub(crate) fn load_all_with_callers(stores: &[&Store], period: Period, limit: usize) -> Result<Self> {
+        Self::load_each(stores, |store| {
+            let mut part = Self::load(store, period, limit / stores.len())?;
+            callers::add(&mut part, store, period, limit / stores.len())?;
+            Ok(part)
+        })
+    }
+
+    fn load_each(stores: &[&Store], load: impl Fn(&Store) -> Result<Self>) -> Result<Self> {
         let mut loaded = Self::default();
         for (position, store) in stores.iter().enumerate() {
-            let part = Self::load(store, period, limit / stores.len())?;
-            loaded.append(part, position);
+            loaded.append(load(store)?, position);
         }
         Ok(loaded)
     }
@@ -137,8 +154,9 @@ impl Rows {
     /// Appends the rows of the store at a position.
     fn append(&mut self, part: Self, position: usize) {
         self.is_cut |= part.is_cut;
+        self.callers += part.callers;
         if self.rows.is_empty() && position == 0 {
-            *self = part;
+            *self = Self { is_cut: self.is_cut, callers: self.callers, ..part };
             return;
         }
         let rows = part.rows.into_iter().map(|row| Row {

@@ -106,6 +106,41 @@ fn rows_that_calls_share_and_that_take_turns_leave_their_caller_its_own_time() {
 }
 
 #[test]
+fn a_span_of_time_shows_the_callers_that_began_before_it() {
+    let fixture = Fixture::new();
+    let row = |n: i64, parent: Option<i64>, function: i64, ago: i64, seconds: i64| Call {
+        function,
+        ago_ns: ago * SECOND,
+        duration_ns: seconds * SECOND,
+        span: PREFIX + n,
+        parent: parent.map(|parent| PREFIX + parent),
+        trace: Some(PREFIX),
+        ..Call::default()
+    };
+    fixture.calls(&[
+        row(1, Some(0), 2, 400, 5),
+        row(3, Some(2), 3, 95, 4),
+        row(2, Some(0), 2, 110, 30),
+        row(0, None, 1, 500, 440),
+        Call { trace: Some(PREFIX + 9), ..row(8, Some(9), 3, 96, 1) },
+    ]);
+    // The minutes around the moment: from 100 s before now on. All calls end by 60 s before now.
+    let at = fixture.now - 40 * SECOND;
+    let seconds = format!("SELECT strftime('%Y-%m-%dT%H:%M:%S', {}, 'unixepoch')", at / SECOND);
+    let seconds: String = fixture.db.query_row(&seconds, [], |row| row.get(0)).unwrap();
+    let folded = export(&fixture, &["folded", "--at", &format!("{seconds}.{:09}", at % SECOND)]);
+    let mut lines: Vec<&str> = folded.lines().collect();
+    lines.sort_unstable();
+    let expected = [
+        format!("(caller not recorded);shop::bank::Card::charge {SECOND}"),
+        format!("shop::orders::place {}", 20 * SECOND),
+        format!("shop::orders::place;shop::stock::reserve {}", 16 * SECOND),
+        format!("shop::orders::place;shop::stock::reserve;shop::bank::Card::charge {}", 4 * SECOND),
+    ];
+    assert_eq!(lines, expected, "`place` and its call of `reserve` were under way when the span began");
+}
+
+#[test]
 fn a_profile_for_speedscope_has_each_function_once_and_profiles_that_add_up() {
     let fixture = trees();
     let profile: Value = serde_json::from_str(&export(&fixture, &["speedscope"])).unwrap();

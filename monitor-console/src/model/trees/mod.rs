@@ -1,6 +1,7 @@
 //! Whole trees of calls with the time that each call spent itself: what flame graphs and timelines are drawn from.
 //!
-//! Takes the newest rows of a span; gives the rows below the entry points, callers before callees. A callee that outlives
+//! Takes the newest rows of a span, and their callers that began before it, cut to the span; gives the rows below the
+//! entry points, callers before callees. A callee that outlives
 //! its caller is clipped to the caller here. The self time of a call is its duration without the time that its callees
 //! cover, as `cover` defines it, so it is never negative, whatever clocks and stores say. For sync calls it is the time
 //! that the recorder adds up in `self_ms` of `functions`. Of an async call the waits belong to it as well, so that the
@@ -63,14 +64,14 @@ impl Trees {
     /// Loads the trees of a span from all these stores. With a pattern the trees begin at the outermost calls of the functions that
     /// it selects.
     pub(crate) fn load_all(stores: &[&Store], period: Period, pattern: Option<&Pattern>) -> Result<Self> {
-        let rows = Rows::load_all(stores, period, rows::ROWS_MAX)?;
+        let rows = Rows::load_all_with_callers(stores, period, rows::ROWS_MAX)?;
         let mut trees = Self::arrange(rows, pattern);
         if trees.rows.is_cut {
             let mut all = 0_u64;
             for store in stores {
                 all = all.saturating_add(count_rows(store, period)?);
             }
-            trees.left_out = all.saturating_sub(trees.rows.rows.len() as u64);
+            trees.left_out = all.saturating_sub((trees.rows.rows.len() - trees.rows.callers) as u64);
         }
         trees.last_write_ns = Basis::default().with_last_write_of(stores)?.last_write_ns;
         for store in stores {
