@@ -155,7 +155,7 @@ pub(crate) fn format_nanoseconds(ns: i64) -> String {
     format_duration(ns as f64)
 }
 
-/// Formats a number as `9999`, `12.3 k`, `1.20 M` or `4.00 G`.
+/// Formats a number as `9999`, `12.3 k`, `1.20 M`, `4.00 G` or `1.00e15`.
 pub(crate) fn format_count(number: f64) -> String {
     let (scale, unit) = match number.abs() {
         size if size < 9_999.5 => {
@@ -164,9 +164,23 @@ pub(crate) fn format_count(number: f64) -> String {
         size if size < 999.5e3 => (1e3, "k"),
         size if size < 999.5e6 => (1e6, "M"),
         size if size < 999.5e9 => (1e9, "G"),
-        _ => (1e12, "T"),
+        size if size < EXPONENT_FROM => (1e12, "T"),
+        _ => return format!("{number:.2e}"),
     };
     format!("{} {unit}", format_three_digits(number / scale))
+}
+
+/// Formats a number of any size with three significant digits: `1.00e-9`, `0.0123`, `2.50`, `12.3 k` or `1.00e308`.
+/// Whole numbers below 10 000 keep all digits.
+pub(crate) fn format_number(number: f64) -> String {
+    match number.abs() {
+        0.0 => "0".to_owned(),
+        size if size < 0.000_999_5 => format!("{number:.2e}"),
+        size if size < 0.009_995 => format!("{number:.5}"),
+        size if size < 0.099_95 => format!("{number:.4}"),
+        size if size < 0.9995 => format!("{number:.3}"),
+        _ => format_count(number),
+    }
 }
 
 /// Formats a whole number exactly, its digits in groups of three: `20 000`.
@@ -273,11 +287,15 @@ pub(crate) fn format_time(ns: i64, now_ns: i64) -> String {
     }
 }
 
+/// The size from which numbers are written with an exponent, because nobody counts more than 15 digits.
+const EXPONENT_FROM: f64 = 999.5e12;
+
 fn format_three_digits(number: f64) -> String {
     match number.abs() {
         size if size < 9.995 => format!("{number:.2}"),
         size if size < 99.95 => format!("{number:.1}"),
-        _ => format!("{number:.0}"),
+        size if size < EXPONENT_FROM => format!("{number:.0}"),
+        _ => format!("{number:.2e}"),
     }
 }
 
@@ -383,6 +401,24 @@ mod tests {
         for (number, text) in table {
             assert_eq!(format_count(number), text);
         }
+        for (number, text) in [
+            (0.0, "0"),
+            (1e-9, "1.00e-9"),
+            (-0.000_25, "-2.50e-4"),
+            (0.001_234, "0.00123"),
+            (0.0125, "0.0125"),
+            (-0.375, "-0.375"),
+            (0.99999, "1.00"),
+            (12_345.0, "12.3 k"),
+            (999.4e12, "999 T"),
+            (1e15, "1.00e15"),
+            (-1e308, "-1.00e308"),
+            (f64::INFINITY, "inf"),
+            (f64::NAN, "NaN"),
+        ] {
+            assert_eq!(format_number(number), text);
+        }
+        assert_eq!(format_bytes(1e300), "9.31e290 GiB");
         assert_eq!(format_bytes(1_023.0), "1023 B");
         assert_eq!(format_bytes(1_572_864.0), "1.50 MiB");
     }

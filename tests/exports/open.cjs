@@ -94,8 +94,11 @@ const readRows = (message) => {
   return rows;
 };
 
-/** Loads the timeline into the trace processor, which runs as WebAssembly in a worker of the browser. */
-const checkTimeline = async (browser) => {
+/**
+ * Loads a timeline of this many copies of the store into the trace processor, which runs as WebAssembly in a worker of the
+ * browser.
+ */
+const checkTimeline = async (browser, name, copies) => {
   const kinds = { ".js": "text/javascript", ".wasm": "application/wasm" };
   const server = http.createServer((request, answer) => {
     const name = path.basename(new URL(request.url, "http://localhost").pathname);
@@ -146,7 +149,7 @@ const checkTimeline = async (browser) => {
     const parts = await ask(3, field(103, field(1, Buffer.from(sql))));
     return readRows(Buffer.concat(parts.filter(([number]) => number === 203).map(([, result]) => result)));
   };
-  const timeline = read("timeline.json");
+  const timeline = read(name);
   for (let at = 0; at < timeline.length; at += 1 << 20) await ask(1, field(101, timeline.subarray(at, at + (1 << 20))));
   await ask(2);
   const bad = await query("SELECT name, severity, value FROM stats WHERE severity IN ('error', 'data_loss') AND value > 0");
@@ -155,11 +158,19 @@ const checkTimeline = async (browser) => {
   const found = new Map(slices.map((row) => [row.name, row]));
   for (const { function: name, calls, ns } of expected.calls) {
     const row = found.get(name);
-    if (!row || row.slices !== calls) fail(`Perfetto has ${row ? row.slices : 0} slices of ${name}, not ${calls}`);
-    if (row.ns !== ns) fail(`Perfetto's slices of ${name} take ${row.ns} ns, not ${ns}`);
+    const wanted = { slices: copies * calls, ns: copies * ns };
+    if (!row || row.slices !== wanted.slices) fail(`Perfetto has ${row ? row.slices : 0} slices of ${name}, not ${wanted.slices}`);
+    if (row.ns !== wanted.ns) fail(`Perfetto's slices of ${name} take ${row.ns} ns, not ${wanted.ns}`);
   }
   if (found.size !== expected.calls.length) fail(`Perfetto has ${found.size} names, not ${expected.calls.length}`);
   const events = JSON.parse(timeline).traceEvents;
+  const processes = events.filter((event) => event.name === "process_name").map((event) => event.args.name).sort();
+  const known = await query(
+    "SELECT process.name AS name FROM slice JOIN thread_track ON slice.track_id = thread_track.id " +
+    "JOIN thread USING (utid) JOIN process USING (upid) GROUP BY upid ORDER BY process.name");
+  if (JSON.stringify(known.map((row) => row.name)) !== JSON.stringify(processes)) {
+    fail(`Perfetto has slices of the processes ${JSON.stringify(known)}, not ${JSON.stringify(processes)}`);
+  }
   const [{ samples }] = await query("SELECT count(*) AS samples FROM counter");
   const counters = events.filter((event) => event.ph === "C").length;
   if (samples !== counters) fail(`Perfetto has ${samples} samples of counters, not ${counters}`);
@@ -194,7 +205,7 @@ const checkPages = async (browser) => {
 (async () => {
   checkProfile();
   const browser = await chromium.launch({ executablePath: CHROMIUM, args: ["--no-sandbox", "--disable-gpu"] });
-  const slices = await checkTimeline(browser);
+  const slices = await checkTimeline(browser, "timeline.json", 1) + await checkTimeline(browser, "timelines.json", 3);
   await checkPages(browser);
   await browser.close();
   console.log(`${path.basename(folder)}: speedscope's schema, ${slices} slices in Perfetto, four pages in Chromium`);

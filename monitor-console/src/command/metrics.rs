@@ -207,6 +207,9 @@ pub(super) fn list_columns() -> Vec<Column> {
 /// Returns the cells of each window of a series, the newest first.
 pub(super) fn history_cells(metric: &Metric, history: &History) -> Vec<Vec<Cell>> {
     let optional = |value: Option<f64>| Cell::from(value.map_or(Value::Null, Value::from));
+    let text = |value: &Option<f64>| {
+        Cell::from(value.map_or(Value::Null, |value| metric.format_value(value).into()))
+    };
     let windows = history.windows.iter().rev();
     let build = |window: &metrics::Window| {
         let value = match metric.kind {
@@ -214,21 +217,21 @@ pub(super) fn history_cells(metric: &Metric, history: &History) -> Vec<Vec<Cell>
             Kind::Gauge => window.last,
             Kind::Histogram => window.mean(),
         };
-        vec![
+        let [p50, p95, p99] = [0.5, 0.95, 0.99].map(|share| window.quantile(share));
+        let figures = [window.min, window.max, p50, p95, p99];
+        let mut cells = vec![
             window.start_ns().into(),
             metric.name.clone().into(),
             metric.tags_json.clone().into(),
             metric.describe_tags().into(),
             optional(value),
-            value.map_or(Value::Null, |value| metric.format_value(value).into()).into(),
+            text(&value),
             optional((metric.kind != Kind::Gauge).then(|| window.rate())),
             i64::try_from(window.count).unwrap_or(i64::MAX).into(),
-            optional(window.min),
-            optional(window.max),
-            optional(window.quantile(0.5)),
-            optional(window.quantile(0.95)),
-            optional(window.quantile(0.99)),
-        ]
+        ];
+        cells.extend(figures.map(optional));
+        cells.extend(figures.iter().map(text));
+        cells
     };
     windows.map(build).collect()
 }
@@ -244,10 +247,15 @@ pub(super) fn history_columns() -> Vec<Column> {
         Column::table("VALUE", Unit::Text),
         Column::titled("rate", "RATE/S", Unit::Count),
         Column::titled("count", "COUNT", Unit::Count),
-        Column::titled("min", "MIN", Unit::Count),
-        Column::titled("max", "MAX", Unit::Count),
-        Column::titled("p50", "MEDIAN", Unit::Count),
-        Column::titled("p95", "P95", Unit::Count),
-        Column::titled("p99", "P99", Unit::Count),
+        Column::data("min"),
+        Column::data("max"),
+        Column::data("p50"),
+        Column::data("p95"),
+        Column::data("p99"),
+        Column::table("MIN", Unit::Text),
+        Column::table("MAX", Unit::Text),
+        Column::table("MEDIAN", Unit::Text),
+        Column::table("P95", Unit::Text),
+        Column::table("P99", Unit::Text),
     ]
 }

@@ -4,7 +4,8 @@ use foldhash::{HashMap, HashMapExt as _};
 
 use anyhow::Result;
 
-use super::forest::{Forest, measure_union};
+use super::cover::{Stretch, measure_cover};
+use super::forest::Forest;
 use super::names::Name;
 use super::number::to_f64;
 use super::rows::Rows;
@@ -128,10 +129,8 @@ fn count_below(rows: &Rows, forest: &Forest, parent: usize, edges: &mut HashMap<
             edge.most_call_id = Some(row.call_id);
             edge.most_store = row.store();
         }
-        let mut intervals: Vec<_> =
-            group.iter().map(|(_, child)| (rows.rows[*child].start_ns, rows.rows[*child].end_ns())).collect();
-        let covered = measure_union(&mut intervals, (row.start_ns, row.end_ns()));
-        edge.covered_ns += to_f64(covered) * row.weight;
+        let callees = group.iter().map(|(_, child)| Stretch::of(&rows.rows[*child]));
+        edge.covered_ns += to_f64(measure_cover(Stretch::of(row), callees)) * row.weight_of_one();
     }
 }
 
@@ -249,8 +248,9 @@ mod tests {
             Row { weight: 836.0, shared: 836, ..call(1, 2, Some(1), 0, 5) },
             Row { weight: 837.0, shared: 837, ..call(2, 3, Some(1), 0, 5) },
         ]);
-        let most = |callee| edges.iter().find(|edge| edge.callee == callee).unwrap().most;
-        assert_eq!((most(1), most(2)), (1, 2));
+        let find = |callee| edges.iter().find(|edge| edge.callee == callee).unwrap();
+        assert_eq!((find(1).most, find(2).most), (1, 2));
+        assert_eq!((find(1).covered_ns, find(2).covered_ns), (836.0 * 5.0, 837.0 * 5.0));
     }
 
     #[test]

@@ -96,21 +96,6 @@ fn find_roots(parents: &mut [Option<u32>]) -> Vec<u32> {
     roots
 }
 
-/// Returns the length of the union of intervals, each clipped to `within`.
-pub(crate) fn measure_union(intervals: &mut [(i64, i64)], within: (i64, i64)) -> i64 {
-    intervals.sort_unstable();
-    let mut covered = 0_i64;
-    let mut reached = within.0;
-    for (start, end) in intervals.iter() {
-        let (start, end) = ((*start).max(reached), (*end).min(within.1));
-        if end > start {
-            covered = covered.saturating_add(end.saturating_sub(start));
-            reached = end;
-        }
-    }
-    covered
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
@@ -129,6 +114,7 @@ pub(crate) mod tests {
             busy_ns: 100,
             weight: 1.0,
             shared: 1,
+            last_ns: None,
             is_failed: false,
         }
     }
@@ -158,12 +144,5 @@ pub(crate) mod tests {
         other.process = 2;
         let rows = [other, row(2, Some(1))];
         assert_eq!(Forest::plant(&rows).parent(1), None);
-    }
-
-    #[test]
-    fn a_union_counts_overlaps_once_and_clips() {
-        assert_eq!(measure_union(&mut [(10, 20), (15, 30), (40, 99)], (0, 50)), 30);
-        assert_eq!(measure_union(&mut [(10, 20), (12, 13)], (15, 50)), 5);
-        assert_eq!(measure_union(&mut [(5, 1)], (0, 50)), 0);
     }
 }

@@ -15,6 +15,7 @@ use super::scope::Scope;
 use crate::pattern::Pattern;
 use crate::report;
 use crate::store::Store;
+use crate::terminal;
 use crate::units;
 
 /// The length of a window in ns.
@@ -23,6 +24,9 @@ const WINDOW_NS: i64 = 10_000_000_000;
 const SERIES_READ_MAX: i64 = 200_000;
 /// The most windows that a span is read as: a week, which is more than the usual retention.
 const WINDOWS_MAX: i64 = 60_480;
+
+/// The most columns of a unit behind its number, because a program can choose any text.
+const UNIT_COLUMNS: usize = 30;
 
 /// The kind of a metric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -93,25 +97,53 @@ impl Metric {
         tags.collect::<Vec<_>>().join(" ")
     }
 
-    /// Returns a value of the metric in words, by its unit.
+    /// Returns a value of the metric in words, by its unit. A unit that has no form of its own follows the number.
     pub(crate) fn format_value(&self, value: f64) -> String {
-        formatter(self.unit.as_deref())(value)
+        let text = formatter(self.unit.as_deref())(value);
+        match self.unit.as_deref() {
+            Some(unit) if find_formatter(unit).is_none() => {
+                let unit = unit.replace("_per_", "/");
+                format!("{text} {}", terminal::truncate_end(&unit, UNIT_COLUMNS))
+            }
+            _ => text,
+        }
     }
 }
 
-/// Returns the function that formats values of this unit.
+/// Returns the function that formats values of this unit; for a unit that has no form of its own, the number alone.
 pub(crate) fn formatter(unit: Option<&str>) -> fn(f64) -> String {
-    match unit.unwrap_or_default() {
-        "seconds" => |value| units::format_duration(value * 1e9),
-        "milliseconds" => |value| units::format_duration(value * 1e6),
-        "microseconds" => |value| units::format_duration(value * 1e3),
-        "nanoseconds" => units::format_duration,
-        "bytes" => units::format_bytes,
-        "kibibytes" => |value| units::format_bytes(value * 1024.0),
-        "mebibytes" => |value| units::format_bytes(value * 1_048_576.0),
-        "gibibytes" => |value| units::format_bytes(value * 1_073_741_824.0),
-        "percent" => units::format_percent,
-        _ => units::format_count,
+    unit.and_then(find_formatter).unwrap_or(units::format_number)
+}
+
+fn find_formatter(unit: &str) -> Option<fn(f64) -> String> {
+    Some(match unit {
+        "" | "count" => units::format_number,
+        "seconds" => |value| format_ns(value * 1e9),
+        "milliseconds" => |value| format_ns(value * 1e6),
+        "microseconds" => |value| format_ns(value * 1e3),
+        "nanoseconds" => format_ns,
+        "bytes" => format_bytes,
+        "kibibytes" => |value| format_bytes(value * 1024.0),
+        "mebibytes" => |value| format_bytes(value * 1_048_576.0),
+        "gibibytes" => |value| format_bytes(value * 1_073_741_824.0),
+        "tebibytes" => |value| format_bytes(value * 1_099_511_627_776.0),
+        "percent" => |value| format!("{} %", units::format_number(value)),
+        "count_per_second" => |value| format!("{} /s", units::format_number(value)),
+        _ => return None,
+    })
+}
+
+/// Formats ns. Parts of a nanosecond, which a measured duration never has, keep their digits.
+fn format_ns(ns: f64) -> String {
+    if ns.abs() < 0.9995 { format!("{} ns", units::format_number(ns)) } else { units::format_duration(ns) }
+}
+
+/// Formats bytes. Parts of a byte, which a size never has, keep their digits.
+fn format_bytes(bytes: f64) -> String {
+    if bytes.abs() < 0.9995 {
+        format!("{} B", units::format_number(bytes))
+    } else {
+        units::format_bytes(bytes)
     }
 }
 
@@ -376,13 +408,44 @@ mod tests {
     fn values_are_formatted_by_their_unit() {
         for (unit, value, expected) in [
             (Some("seconds"), 0.0123, "12.3 ms"),
+            (Some("seconds"), 2.5e-12, "0.00250 ns"),
             (Some("milliseconds"), 1500.0, "1.50 s"),
+            (Some("nanoseconds"), 0.0, "0 ns"),
+            (Some("nanoseconds"), 1e308, "1.16e294 d"),
             (Some("bytes"), 2048.0, "2.00 KiB"),
+            (Some("bytes"), 1e-9, "1.00e-9 B"),
+            (Some("tebibytes"), 1.0, "1024 GiB"),
             (Some("percent"), 12.5, "12.5 %"),
+            (Some("percent"), 0.004, "0.00400 %"),
+            (Some("percent"), 0.0, "0 %"),
+            (Some("count"), 7.0, "7"),
+            (Some("count_per_second"), 12.5, "12.5 /s"),
             (None, 12_345.0, "12.3 k"),
-            (Some("parsecs"), 2.0, "2"),
+            (None, 1e-9, "1.00e-9"),
+            (None, -1e308, "-1.00e308"),
+            (Some("parsecs"), 2.0, "2 parsecs"),
+            (Some("kilobits_per_second"), 0.25, "0.250 kilobits/second"),
         ] {
-            assert_eq!(formatter(unit)(value), expected);
+            let metric = Metric { unit: unit.map(str::to_owned), ..metric() };
+            assert_eq!(metric.format_value(value), expected);
+        }
+    }
+
+    fn metric() -> Metric {
+        Metric {
+            metric_id: 1,
+            name: "fill".to_owned(),
+            kind: Kind::Gauge,
+            unit: None,
+            description: None,
+            tags_json: "{}".to_owned(),
+            tags: Vec::new(),
+            first_ns: 0,
+            last_ns: 0,
+            latest: None,
+            rate: None,
+            count: 0,
+            sum: 0.0,
         }
     }
 

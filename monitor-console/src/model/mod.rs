@@ -23,6 +23,7 @@ pub(crate) mod span_ids;
 pub(crate) mod traces;
 pub(crate) mod rows;
 pub(crate) mod forest;
+pub(crate) mod cover;
 pub(crate) mod trees;
 pub(crate) mod edges;
 pub(crate) mod repetition;

@@ -4,6 +4,8 @@
 //! the first row that was read are left out as a whole: children are written before their parent, so a parent beside the
 //! cut may lack children.
 
+mod callers;
+
 use std::ops::ControlFlow;
 
 use anyhow::Result;
@@ -45,6 +47,8 @@ pub(crate) struct Row {
     pub(crate) weight: f64,
     /// The calls that share the row: 1 for most rows.
     pub(crate) shared: u32,
+    /// The end of the last call, ns since the Unix epoch; `None` for the row of one call.
+    pub(crate) last_ns: Option<i64>,
     /// True if the call failed.
     pub(crate) is_failed: bool,
 }
@@ -97,10 +101,12 @@ pub(crate) struct Rows {
     pub(crate) names: Names,
     /// True if older rows of the span were left out.
     pub(crate) is_cut: bool,
+    /// The number of rows of calls that began before the span.
+    pub(crate) callers: usize,
 }
 
 /// The columns of the view that are read, in the order of [`read_viewed`]. A column that an older store lacks is NULL.
-const COLUMNS: [&str; 12] = [
+const COLUMNS: [&str; 13] = [
     "call_id",
     "process_id",
     "function",
@@ -113,6 +119,7 @@ const COLUMNS: [&str; 12] = [
     "weight",
     "folded",
     "failed",
+    "last_ns",
 ];
 
 impl Rows {
@@ -124,10 +131,23 @@ impl Rows {
 
     /// Loads the newest rows of a span from several stores, together at most `limit`, each store an equal part of them.
     pub(crate) fn load_all(stores: &[&Store], period: Period, limit: usize) -> Result<Self> {
+        Self::load_each(stores, |store| Self::load(store, period, limit / stores.len()))
+    }
+
+    /// Loads rows as [`Self::load_all`] does, and the calls that were under way when the span began, if calls of the
+    /// span are below them.
+    pub(crate) fn load_all_with_callers(stores: &[&Store], period: Period, limit: usize) -> Result<Self> {
+        Self::load_each(stores, |store| {
+            let mut part = Self::load(store, period, limit / stores.len())?;
+            callers::add(&mut part, store, period, limit / stores.len())?;
+            Ok(part)
+        })
+    }
+
+    fn load_each(stores: &[&Store], load: impl Fn(&Store) -> Result<Self>) -> Result<Self> {
         let mut loaded = Self::default();
         for (position, store) in stores.iter().enumerate() {
-            let part = Self::load(store, period, limit / stores.len())?;
-            loaded.append(part, position);
+            loaded.append(load(store)?, position);
         }
         Ok(loaded)
     }
@@ -135,8 +155,9 @@ impl Rows {
     /// Appends the rows of the store at a position.
     fn append(&mut self, part: Self, position: usize) {
         self.is_cut |= part.is_cut;
+        self.callers += part.callers;
         if self.rows.is_empty() && position == 0 {
-            *self = part;
+            *self = Self { is_cut: self.is_cut, callers: self.callers, ..part };
             return;
         }
         let rows = part.rows.into_iter().map(|row| Row {
@@ -321,7 +342,14 @@ impl Source {
             Self::View => {
                 let stored = store.read_column_names("SELECT * FROM calls")?;
                 let is_stored = |name: &str| stored.iter().any(|stored| stored == name);
-                let columns = COLUMNS.map(|name| if is_stored(name) { name } else { "NULL" }).join(", ");
+                let column = |name| match name {
+                    "last_ns" if is_stored("folded") => {
+                        "(SELECT f.last_ns FROM folds f WHERE f.call_id = calls.call_id)"
+                    }
+                    name if is_stored(name) => name,
+                    _ => "NULL",
+                };
+                let columns = COLUMNS.map(column).join(", ");
                 format!("SELECT {columns} FROM calls WHERE {}", wanted.condition("call_id"))
             }
         };
@@ -340,7 +368,7 @@ impl Source {
             return Ok(());
         };
         let sql = format!(
-            "SELECT id, calls FROM (SELECT * FROM call_fold WHERE {}) WHERE id >= {earliest}",
+            "SELECT id, calls, last_ns FROM (SELECT * FROM call_fold WHERE {}) WHERE id >= {earliest}",
             wanted.condition("id")
         );
         let mut at = 0;
@@ -349,6 +377,7 @@ impl Source {
             at += rows[at..].partition_point(|row| row.call_id > id);
             if let Some(row) = rows.get_mut(at).filter(|row| row.call_id == id) {
                 row.shared = u32::try_from(fold.get::<_, i64>(1)?).unwrap_or(u32::MAX).max(1);
+                row.last_ns = Some(fold.get(2)?);
             }
             Ok(())
         })
@@ -382,6 +411,7 @@ fn read_stored(
         busy_ns: number(5).clamp(0, number(4).max(0)),
         weight: read_weight(row, 8)?,
         shared: 1,
+        last_ns: None,
         is_failed: number(9) != 0,
     }))
 }
@@ -402,6 +432,7 @@ fn read_viewed(row: &SqlRow<'_>, names: &mut Names) -> Result<Option<Row>> {
         busy_ns: number(8).clamp(0, number(7).max(0)),
         weight: read_weight(row, 9)?,
         shared: u32::try_from(number(10)).unwrap_or(u32::MAX).max(1),
+        last_ns: row.get_ref(12)?.as_i64_or_null()?,
         is_failed: number(11) != 0,
     }))
 }
@@ -470,6 +501,7 @@ mod tests {
         let shared = Rows::load_calls(&store, &[6]).unwrap();
         let row = shared.rows[0];
         assert_eq!((row.shared, row.process, row.parent, row.start_ns), (12, 71, Some(101), 2_060));
+        assert_eq!((row.end_ns(), row.last_ns), (3_260, Some(4_000)));
         assert_eq!(shared.names.text(row.function), "shop::ship");
     }
 

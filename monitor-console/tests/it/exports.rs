@@ -67,6 +67,80 @@ fn folded_stacks_add_up_to_the_time_of_the_roots() {
 }
 
 #[test]
+fn rows_that_calls_share_and_that_take_turns_leave_their_caller_its_own_time() {
+    let fixture = Fixture::new();
+    let row = |n: i64, function: i64, at: i64, duration_ns: i64, weight: f64| Call {
+        function,
+        ago_ns: 60 * SECOND - at,
+        duration_ns,
+        span: PREFIX + n,
+        parent: (n > 0).then_some(PREFIX),
+        trace: Some(PREFIX),
+        weight,
+        ..Call::default()
+    };
+    // 200 calls of 3 ms and 200 calls of 1 ms, in turn, from 10 ms to 810 ms.
+    fixture.calls(&[
+        row(1, 2, 10 * MS, 3 * MS, 200.0),
+        row(2, 3, 13 * MS, MS, 200.0),
+        row(0, 1, 0, 820 * MS, 1.0),
+    ]);
+    let fold =
+        "INSERT INTO call_fold SELECT id, 200, 200 * duration, duration, ?2 FROM call WHERE function_id = ?1";
+    let start = fixture.now - 60 * SECOND;
+    for (function, last) in [(2, 809 * MS), (3, 810 * MS)] {
+        fixture.db.execute(fold, [function, start + last]).unwrap();
+    }
+    let folded = export(&fixture, &["folded"]);
+    let mut lines: Vec<&str> = folded.lines().collect();
+    lines.sort_unstable();
+    let expected = [
+        format!("shop::orders::place {}", 20 * MS),
+        format!("shop::orders::place;shop::bank::Card::charge {}", 200 * MS),
+        format!("shop::orders::place;shop::stock::reserve {}", 600 * MS),
+    ];
+    assert_eq!(lines, expected);
+    let flame = monitor(&fixture.path, &["flame", "--format", "json"]).json();
+    let place = flame.iter().find(|row| row["depth"] == 0).unwrap();
+    assert_eq!((&place["total_ns"], &place["self_ns"]), (&json!(820e6), &json!(20e6)));
+}
+
+#[test]
+fn a_span_of_time_shows_the_callers_that_began_before_it() {
+    let fixture = Fixture::new();
+    let row = |n: i64, parent: Option<i64>, function: i64, ago: i64, seconds: i64| Call {
+        function,
+        ago_ns: ago * SECOND,
+        duration_ns: seconds * SECOND,
+        span: PREFIX + n,
+        parent: parent.map(|parent| PREFIX + parent),
+        trace: Some(PREFIX),
+        ..Call::default()
+    };
+    fixture.calls(&[
+        row(1, Some(0), 2, 400, 5),
+        row(3, Some(2), 3, 95, 4),
+        row(2, Some(0), 2, 110, 30),
+        row(0, None, 1, 500, 440),
+        Call { trace: Some(PREFIX + 9), ..row(8, Some(9), 3, 96, 1) },
+    ]);
+    // The minutes around the moment: from 100 s before now on. All calls end by 60 s before now.
+    let at = fixture.now - 40 * SECOND;
+    let seconds = format!("SELECT strftime('%Y-%m-%dT%H:%M:%S', {}, 'unixepoch')", at / SECOND);
+    let seconds: String = fixture.db.query_row(&seconds, [], |row| row.get(0)).unwrap();
+    let folded = export(&fixture, &["folded", "--at", &format!("{seconds}.{:09}", at % SECOND)]);
+    let mut lines: Vec<&str> = folded.lines().collect();
+    lines.sort_unstable();
+    let expected = [
+        format!("(caller not recorded);shop::bank::Card::charge {SECOND}"),
+        format!("shop::orders::place {}", 20 * SECOND),
+        format!("shop::orders::place;shop::stock::reserve {}", 16 * SECOND),
+        format!("shop::orders::place;shop::stock::reserve;shop::bank::Card::charge {}", 4 * SECOND),
+    ];
+    assert_eq!(lines, expected, "`place` and its call of `reserve` were under way when the span began");
+}
+
+#[test]
 fn a_profile_for_speedscope_has_each_function_once_and_profiles_that_add_up() {
     let fixture = trees();
     let profile: Value = serde_json::from_str(&export(&fixture, &["speedscope"])).unwrap();
@@ -349,7 +423,8 @@ fn no_file_is_overwritten_unless_forced_and_the_store_never() {
     let store = fixture.path.to_str().unwrap();
     let spelled = fixture.folder.path().join("../").join(fixture.folder.path().file_name().unwrap());
     let spelled = spelled.join("shop.db");
-    for target in [store, spelled.to_str().unwrap(), &format!("{store}-wal")] {
+    // The log of a rollback does not exist now: SQLite would delete an export of its name.
+    for target in [store, spelled.to_str().unwrap(), &format!("{store}-wal"), &format!("{store}-journal")] {
         for arguments in [["export", "folded", "-o", target], ["flame", "--html", target, "--wide"]] {
             let err = monitor(&fixture.path, &[&arguments[..], &["--force"]].concat()).failed(1);
             assert!(err.contains("belongs to the store"), "{target}: {err}");

@@ -85,6 +85,27 @@ fn the_history_has_a_row_for_each_window_with_the_sums_of_all_processes() {
 }
 
 #[test]
+fn values_of_any_size_and_unit_can_be_read() {
+    let fixture = filled();
+    let set = "UPDATE metric SET unit = ?1 WHERE id = 2";
+    let window = "UPDATE metric_window SET last = ?1, min = ?1, max = ?1 WHERE metric_id = 2";
+    for (value, unit, expected) in [
+        (1e-9, None, "1.00e-9"),
+        (1e308, None, "1.00e308"),
+        (0.25, Some("kilobits_per_second"), "0.250 kilobits/second"),
+        (12e6, Some("furlongs"), "12.0 M furlongs"),
+    ] {
+        fixture.db.execute(set, [unit]).unwrap();
+        fixture.db.execute(window, [value]).unwrap();
+        let shown = monitor(&fixture.path, &["metrics", "queue.depth", "--wide"]).ok();
+        assert!(shown.contains(expected), "{shown}");
+        let shown = monitor(&fixture.path, &["metrics", "queue.depth", "--wide", "--history"]).ok();
+        let line = shown.lines().find(|line| line.contains("queue.depth")).unwrap();
+        assert_eq!(line.matches(expected).count(), 3, "value, least and most: {line}");
+    }
+}
+
+#[test]
 fn prometheus_gets_the_metrics_under_their_own_names() {
     let fixture = filled();
     let text = monitor(&fixture.path, &["export", "prometheus", "--bucket-step", "2"]).ok();

@@ -95,6 +95,39 @@ fn calls_are_merged_by_start_and_limited_together() {
 }
 
 #[test]
+fn a_timeline_has_a_process_for_each_run_of_each_store_with_a_number_that_perfetto_reads() {
+    let two = Two::new();
+    two.a.copy_to(&two.folder().join("c.db"));
+    let path = two.folder().join("c.db");
+    for (name, run) in [("b.db", 2), ("c.db", 1)] {
+        let db = rusqlite::Connection::open(two.folder().join(name)).unwrap();
+        db.execute("UPDATE thread SET process_id = ?1 WHERE id = 1", [run]).unwrap();
+        let used = "INSERT INTO resource (process_id, at_ns, cpu_pct, rss_bytes, threads, open_files)
+                    VALUES (?1, ?2, 12.5, 4096, 3, 9)";
+        db.execute(used, [run, two.a.now - 92 * SECOND]).unwrap();
+    }
+    let timeline = two.run(&["export", "perfetto", "--db", path.to_str().unwrap()]).ok();
+    let timeline: Value = serde_json::from_str(&timeline).unwrap();
+    let of_kind = |kind: &str| {
+        let events = timeline["traceEvents"].as_array().unwrap().iter();
+        events.filter(|event| event["ph"] == kind).cloned().collect::<Vec<_>>()
+    };
+    let named: Vec<_> = of_kind("M").into_iter().filter(|event| event["name"] == "process_name").collect();
+    let names: Vec<_> = named.iter().map(|event| event["args"]["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["run 1 of c.db", "run 1 of a.db", "run 2 of b.db"]);
+    assert_eq!(column(&named, "pid"), [1, 2, 3]);
+    // Perfetto keeps apart what has different numbers of process and thread: no number may occur twice.
+    let mut slices = [0; 4];
+    of_kind("X")
+        .iter()
+        .for_each(|slice| slices[usize::try_from(slice["pid"].as_u64().unwrap()).unwrap()] += 1);
+    assert_eq!(slices, [0, 3, 3, 3]);
+    let mut counted = column(&of_kind("C"), "pid");
+    counted.dedup();
+    assert_eq!(counted, [1, 3]);
+}
+
+#[test]
 fn an_id_of_two_stores_is_refused_and_one_of_one_store_is_found() {
     let two = Two::new();
     let message = two.run(&["trace", "1"]).failed(1);

@@ -1,7 +1,8 @@
 //! A timeline in the JSON that Perfetto reads: a slice per call on its lane, and counters of each process.
 //!
 //! Times are microseconds with three decimals, counted from the first call, because a JSON number cannot hold
-//! nanoseconds since the epoch exactly. Ids of calls are texts for the same reason.
+//! nanoseconds since the epoch exactly. Ids of calls are texts for the same reason. Runs and lanes are numbered from 1,
+//! because Perfetto takes a process number beyond 32 bits, as the runs of a second store have, for 0.
 
 use std::io::Write;
 
@@ -30,11 +31,12 @@ pub(super) fn write(
     let mut processes: Vec<i64> = lanes.lanes.iter().map(|lane| lane.process).collect();
     processes.sort_unstable();
     processes.dedup();
+    let to_pid = |process: i64| processes.binary_search(&process).map_or(0, |at| at + 1);
     for process in &processes {
         let (store, run) = unmark_process(*process);
         let of = if stores.are_several() { format!(" of {}", stores.label(store)) } else { String::new() };
         let name = json!({"name": format!("run {run}{}", terminal::escape(&of))});
-        let name = json!({"ph": "M", "name": "process_name", "pid": process, "args": name});
+        let name = json!({"ph": "M", "name": "process_name", "pid": to_pid(*process), "args": name});
         write!(out, "{separator}")?;
         write_json(&mut *out, &name)?;
         separator = ",\n";
@@ -47,8 +49,8 @@ pub(super) fn write(
         for (kind, value) in
             [("thread_name", json!({"name": name})), ("thread_sort_index", json!({"sort_index": at}))]
         {
-            let event =
-                json!({"ph": "M", "name": kind, "pid": lane.process, "tid": to_thread(at), "args": value});
+            let pid = to_pid(lane.process);
+            let event = json!({"ph": "M", "name": kind, "pid": pid, "tid": to_thread(at), "args": value});
             write!(out, "{separator}")?;
             write_json(&mut *out, &event)?;
         }
@@ -61,7 +63,7 @@ pub(super) fn write(
         write_json(&mut *out, &*name)?;
         let duration = row.end_ns().saturating_sub(row.start_ns);
         write!(out, ",\"ts\":{},\"dur\":{}", Micros(row.start_ns.saturating_sub(origin)), Micros(duration))?;
-        write!(out, ",\"pid\":{},\"tid\":{},\"args\":", row.process, to_thread(*lane))?;
+        write!(out, ",\"pid\":{},\"tid\":{},\"args\":", to_pid(row.process), to_thread(*lane))?;
         let mut arguments =
             json!({"call_id": row.call_id.to_string(), "failed": row.is_failed, "weight": row.weight});
         if row.shared > 1 {
@@ -75,7 +77,11 @@ pub(super) fn write(
     };
     for point in usage.iter().filter(is_shown) {
         for (title, figure) in [("CPU in %", Figure::Cpu), ("memory in bytes", Figure::Memory)] {
-            write!(out, "{separator}{{\"ph\":\"C\",\"name\":\"{title}\",\"pid\":{}", point.process_id)?;
+            write!(
+                out,
+                "{separator}{{\"ph\":\"C\",\"name\":\"{title}\",\"pid\":{}",
+                to_pid(point.process_id)
+            )?;
             write!(out, ",\"ts\":{},\"args\":", Micros(point.at_ns.saturating_sub(origin)))?;
             write_json(&mut *out, &json!({"value": point.figure(figure)}))?;
             write!(out, "}}")?;

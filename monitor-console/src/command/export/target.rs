@@ -170,10 +170,22 @@ fn create(path: &Path, readers: Readers, permissions: Option<Permissions>) -> io
 /// The endings of the files that SQLite keeps beside a database.
 const LOGS: [&str; 3] = ["-wal", "-shm", "-journal"];
 
+/// Returns true if the path is that of the store or of one of its logs. A log counts even if it does not exist yet,
+/// because SQLite creates it at the next write, and replaces or deletes a file of that name.
 fn is_part_of(path: &Path, store: &Path) -> bool {
-    let Ok(path) = path.canonicalize() else { return false };
+    let Some(path) = resolve(path) else { return false };
     let store = store.canonicalize().unwrap_or_else(|_| store.to_owned());
     path == store || LOGS.iter().any(|suffix| path == with_suffix(&store, suffix))
+}
+
+/// Returns the path without links and `..`; of a file that does not exist, that of its folder with the file's name.
+/// Returns `None` if the folder does not exist either.
+fn resolve(path: &Path) -> Option<PathBuf> {
+    if let Ok(path) = path.canonicalize() {
+        return Some(path);
+    }
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    Some(folder.canonicalize().ok()?.join(path.file_name()?))
 }
 
 fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
@@ -210,5 +222,36 @@ mod tests {
         assert_eq!((fs::read(&path).unwrap(), names()), (b"mine".to_vec(), vec!["calls.csv".into()]));
         drop(reserve(true).unwrap());
         assert_eq!((fs::read(&path).unwrap(), names()), (b"mine".to_vec(), vec!["calls.csv".into()]));
+    }
+
+    #[test]
+    fn the_logs_of_a_store_belong_to_it_before_they_exist() {
+        let folder = tempfile::tempdir().unwrap();
+        let within = |name: &str| folder.path().join(name);
+        let store = within("shop.db");
+        fs::write(&store, "rows").unwrap();
+        fs::create_dir(within("sub")).unwrap();
+        for suffix in LOGS {
+            let name = format!("shop.db{suffix}");
+            for path in [within(&name), within(&format!("sub/../{name}")), within("./").join(&name)] {
+                assert!(is_part_of(&path, &store), "{}", path.display());
+            }
+            for path in [within(&format!("sub/{name}")), within(&format!("none/{name}")), within("shop.db2")]
+            {
+                assert!(!is_part_of(&path, &store), "{}", path.display());
+            }
+            #[cfg(unix)]
+            {
+                // SQLite keeps the logs beside the file that a link names.
+                let (link, folder_link) = (within("sub/link.db"), within("there"));
+                let _ = std::os::unix::fs::symlink(&store, &link);
+                let _ = std::os::unix::fs::symlink(folder.path(), &folder_link);
+                assert!(is_part_of(&within(&name), &link) && is_part_of(&folder_link.join(&name), &store));
+            }
+        }
+        assert_eq!(
+            resolve(Path::new("no such file")),
+            Some(Path::new(".").canonicalize().unwrap().join("no such file"))
+        );
     }
 }

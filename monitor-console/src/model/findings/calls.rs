@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::{Facts, Finding, Level, quote_shell, quote_sql, shorten};
-use crate::model::forest::measure_union;
+use crate::model::cover::{Stretch, measure_cover};
 use crate::model::names::Name;
 use crate::model::number::to_f64;
 use crate::model::repetition::Repetition;
@@ -231,12 +231,8 @@ fn find_blocking(facts: &Facts) -> Vec<Finding> {
             continue;
         }
         let below = facts.forest.children(at).map(|child| &rows[child]);
-        let mut intervals: Vec<_> = below
-            .filter(|child| is_async.contains(&child.function))
-            .map(|child| (child.start_ns, child.end_ns()))
-            .collect();
-        let covered = measure_union(&mut intervals, (row.start_ns, row.end_ns()));
-        let own = row.duration_ns.saturating_sub(covered);
+        let below = below.filter(|child| is_async.contains(&child.function)).map(Stretch::of);
+        let own = row.duration_ns.saturating_sub(measure_cover(Stretch::of(row), below));
         let waited = row.duration_ns.saturating_sub(row.busy_ns);
         let busy = own.saturating_sub(waited);
         if busy >= BUSY_NS_MIN && to_f64(busy) >= to_f64(own) * BUSY_SHARE_MIN {

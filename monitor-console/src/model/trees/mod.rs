@@ -1,8 +1,15 @@
 //! Whole trees of calls with the time that each call spent itself: what flame graphs and timelines are drawn from.
 //!
-//! Takes the newest rows of a span; gives the rows below the entry points, callers before callees. A callee that outlives
-//! its caller is clipped to the caller here. The self time of a call is its duration without the time in which at least one
-//! of its callees was under way, so it is never negative, whatever clocks and stores say.
+//! Takes the newest rows of a span, and their callers that began before it, cut to the span; gives the rows below the
+//! entry points, callers before callees. A callee that outlives
+//! its caller is clipped to the caller here. The self time of a call is its duration without the time that its callees
+//! cover, as `cover` defines it, so it is never negative, whatever clocks and stores say. For sync calls it is the time
+//! that the recorder adds up in `self_ms` of `functions`. Of an async call the waits belong to it as well, so that the
+//! times of a tree add up to the duration of its root.
+//!
+//! Each row counts with its own weight, because callees can be sampled at another rate than their caller: by their own
+//! `sample`, or because slow and failed calls are always kept. A callee then stands for callees below other calls too, so
+//! one call can be left with a negative time. The sum over the calls of a stack estimates their time without bias.
 
 pub(crate) mod stacks;
 pub(crate) mod lanes;
@@ -12,10 +19,12 @@ use std::collections::HashMap;
 use anyhow::Result;
 
 use super::basis::Basis;
-use super::forest::{Forest, measure_union};
+use super::cover::{Stretch, measure_cover};
+use super::forest::Forest;
 use super::names::Name;
+use super::number::to_f64;
 use super::period::Period;
-use super::rows::{self, Rows};
+use super::rows::{self, Row, Rows};
 use crate::pattern::Pattern;
 use crate::store::Store;
 use crate::terminal;
@@ -30,10 +39,9 @@ pub(crate) struct Node {
     pub(crate) row: usize,
     /// The caller's position among the nodes; `None` for an entry point.
     pub(crate) caller: Option<usize>,
-    /// The time that the call spent itself, in ns, of all calls that share the row.
-    pub(crate) self_ns: i64,
-    /// The number of trees of its kind that the tree stands for.
-    pub(crate) weight: f64,
+    /// The time that all calls which the row stands for spent themselves, in ns. An estimate, which is negative if
+    /// callees stand for callees of other calls as well.
+    pub(crate) self_ns: f64,
 }
 
 /// Trees of calls.
@@ -56,14 +64,14 @@ impl Trees {
     /// Loads the trees of a span from all these stores. With a pattern the trees begin at the outermost calls of the functions that
     /// it selects.
     pub(crate) fn load_all(stores: &[&Store], period: Period, pattern: Option<&Pattern>) -> Result<Self> {
-        let rows = Rows::load_all(stores, period, rows::ROWS_MAX)?;
+        let rows = Rows::load_all_with_callers(stores, period, rows::ROWS_MAX)?;
         let mut trees = Self::arrange(rows, pattern);
         if trees.rows.is_cut {
             let mut all = 0_u64;
             for store in stores {
                 all = all.saturating_add(count_rows(store, period)?);
             }
-            trees.left_out = all.saturating_sub(trees.rows.rows.len() as u64);
+            trees.left_out = all.saturating_sub((trees.rows.rows.len() - trees.rows.callers) as u64);
         }
         trees.last_write_ns = Basis::default().with_last_write_of(stores)?.last_write_ns;
         for store in stores {
@@ -111,23 +119,25 @@ impl Trees {
             .filter(|at| forest.parent(*at).is_none())
             .map(|at| (at, None, ALWAYS))
             .collect();
-        let mut intervals = Vec::new();
+        let mut below: Vec<&Row> = Vec::new();
         while let Some((at, caller, within)) = rest.pop() {
             if caller.is_none() && !is_selected(at) {
                 rest.extend(forest.children(at).map(|child| (child, None, ALWAYS)));
                 continue;
             }
             let row = &rows.rows[at];
-            let start = row.start_ns.clamp(within.0, within.1);
-            let span = (start, row.end_ns().clamp(start, within.1));
-            intervals.clear();
-            intervals.extend(
-                forest.children(at).map(|child| (rows.rows[child].start_ns, rows.rows[child].end_ns())),
-            );
-            let self_ns = span.1.saturating_sub(span.0) - measure_union(&mut intervals, span);
-            let weight = rows.rows[forest.root(at)].weight_of_one();
+            let time = Stretch::of(row).clip(within);
+            let span = (time.start_ns, time.end_ns);
+            let mut self_ns = to_f64(time.sum_ns) * row.weight_of_one();
+            below.clear();
+            below.extend(forest.children(at).map(|child| &rows.rows[child]));
+            below.sort_by(|a, b| a.weight_of_one().total_cmp(&b.weight_of_one()));
+            for callees in below.chunk_by(|a, b| a.weight_of_one().total_cmp(&b.weight_of_one()).is_eq()) {
+                let covered = measure_cover(time, callees.iter().copied().map(Stretch::of));
+                self_ns -= to_f64(covered) * callees[0].weight_of_one();
+            }
             rest.extend(forest.children(at).map(|child| (child, Some(nodes.len()), span)));
-            nodes.push(Node { row: at, caller, self_ns, weight });
+            nodes.push(Node { row: at, caller, self_ns });
         }
         Self { rows, forest, nodes, ..Self::default() }
     }
@@ -158,7 +168,7 @@ impl Trees {
 
     /// Returns true if the trees stand for more calls than they hold.
     pub(crate) fn is_estimated(&self) -> bool {
-        self.left_out > 0 || self.nodes.iter().any(|node| node.weight > 1.0)
+        self.left_out > 0 || self.nodes.iter().any(|node| self.rows.rows[node.row].weight_of_one() > 1.0)
     }
 }
 
@@ -185,8 +195,8 @@ const ALWAYS: (i64, i64) = (i64::MIN, i64::MAX);
 #[cfg(test)]
 pub(crate) mod tests {
     #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+    #![allow(clippy::cast_possible_truncation, reason = "whole nanoseconds")]
     use super::super::forest::tests::row;
-    use super::super::rows::Row;
     use super::*;
 
     /// Returns the row of a call of function `function` from `start` to `end`.
@@ -229,10 +239,10 @@ pub(crate) mod tests {
         assert_eq!((count(1_041, 1_099), count(0, 1_000), count(1_120, i64::MAX)), (0, 1, 8));
     }
 
-    fn self_times(trees: &Trees) -> Vec<(i64, i64)> {
+    fn self_times(trees: &Trees) -> Vec<(i64, f64)> {
         let mut times: Vec<_> =
             trees.nodes.iter().map(|node| (trees.rows.rows[node.row].span, node.self_ns)).collect();
-        times.sort_unstable();
+        times.sort_by_key(|(span, _)| *span);
         times
     }
 
@@ -244,13 +254,102 @@ pub(crate) mod tests {
             call(3, Some(1), 1, 30, 60),
             call(4, Some(2), 2, 10, 20),
         ];
-        assert_eq!(self_times(&trees(rows, None)), [(1, 50), (2, 20), (3, 30), (4, 10)]);
+        assert_eq!(self_times(&trees(rows, None)), [(1, 50.0), (2, 20.0), (3, 30.0), (4, 10.0)]);
+    }
+
+    /// A sync program on one thread that makes random calls, and the rows that the recorder makes of them: calls of a
+    /// function below one caller share a row from the third on, and so does everything below them.
+    struct Recorded {
+        random: fastrand::Rng,
+        now: i64,
+        rows: Vec<Row>,
+        shared: HashMap<(usize, Name), usize>,
+        /// The exact self time of each function, and the calls with shared rows.
+        self_ns: [i64; 4],
+        folded: i64,
+    }
+
+    impl Recorded {
+        fn call(&mut self, function: Name, caller: Option<usize>, depth: u32) {
+            let start = self.now;
+            let at = self.find_row(function, caller);
+            let mut own = 0;
+            let mut compute = |random: &mut fastrand::Rng, now: &mut i64| {
+                let ns = random.i64(0..50);
+                own += ns;
+                *now += ns;
+            };
+            compute(&mut self.random, &mut self.now);
+            for _ in 0..if depth < 4 { self.random.u32(0..9) } else { 0 } {
+                let callee = self.random.u32(0..4);
+                self.call(callee, Some(at), depth + 1);
+                compute(&mut self.random, &mut self.now);
+            }
+            self.self_ns[function as usize] += own;
+            let row = &mut self.rows[at];
+            row.last_ns = Some(self.now);
+            // The row has the sum until all is recorded.
+            row.duration_ns += self.now - start;
+        }
+
+        fn find_row(&mut self, function: Name, caller: Option<usize>) -> usize {
+            let is_below =
+                |row: &&Row| row.function == function && row.parent == caller.map(|at| self.rows[at].span);
+            let is_shared = caller.is_some_and(|at| {
+                self.rows[at].busy_ns == 0 || self.rows.iter().filter(is_below).count() >= 2
+            });
+            if let (true, Some(caller)) = (is_shared, caller) {
+                if let Some(at) = self.shared.get(&(caller, function)) {
+                    self.rows[*at].shared += 1;
+                    self.folded += 1;
+                    return *at;
+                }
+                self.shared.insert((caller, function), self.rows.len());
+            }
+            let span = i64::try_from(self.rows.len()).unwrap() + 1;
+            let new = call(span, caller.map(|at| self.rows[at].span), function, self.now, self.now);
+            // A busy time of 0 marks rows that calls share.
+            self.rows.push(Row { busy_ns: i64::from(!is_shared), ..new });
+            self.rows.len() - 1
+        }
+    }
+
+    #[test]
+    fn self_times_of_a_sync_program_are_exact_whatever_rows_its_calls_share() {
+        let mut folded = 0;
+        for seed in 0..40 {
+            let random = fastrand::Rng::with_seed(seed);
+            let empty = (Vec::new(), HashMap::new(), [0; 4], 0);
+            let (rows, shared, self_ns, none) = empty;
+            let mut program = Recorded { random, now: 1_000, rows, shared, self_ns, folded: none };
+            program.call(0, None, 0);
+            for row in &mut program.rows {
+                row.duration_ns /= i64::from(row.shared);
+                row.last_ns = row.last_ns.filter(|_| row.shared > 1);
+                row.weight = f64::from(row.shared);
+            }
+            folded += program.folded;
+            let trees = trees(program.rows, None);
+            let mut found = [0; 4];
+            for node in &trees.nodes {
+                found[trees.rows.rows[node.row].function as usize] += node.self_ns as i64;
+            }
+            assert_eq!(found.iter().sum::<i64>(), program.now - 1_000, "{seed}");
+            // A shared row has the mean of its calls in whole nanoseconds.
+            let is_exact = |(found, exact): (&i64, &i64)| (found - exact).abs() <= program.folded + 1;
+            assert!(
+                found.iter().zip(&program.self_ns).all(is_exact),
+                "{seed}: {found:?} {:?}",
+                program.self_ns
+            );
+        }
+        assert!(folded > 1_000, "{folded}");
     }
 
     #[test]
     fn a_callee_that_outlives_its_caller_is_clipped_with_all_below_it() {
         let rows = vec![call(1, None, 0, 0, 100), call(2, Some(1), 1, 90, 300), call(3, Some(2), 2, 95, 250)];
-        assert_eq!(self_times(&trees(rows, None)), [(1, 90), (2, 5), (3, 5)]);
+        assert_eq!(self_times(&trees(rows, None)), [(1, 90.0), (2, 5.0), (3, 5.0)]);
     }
 
     #[test]
@@ -261,7 +360,7 @@ pub(crate) mod tests {
             call(3, None, 0, i64::MAX, i64::MAX),
             Row { duration_ns: i64::MAX, shared: u32::MAX, ..call(4, None, 0, i64::MIN, i64::MIN) },
         ];
-        assert!(trees(rows, None).nodes.iter().all(|node| node.self_ns >= 0));
+        assert!(trees(rows, None).nodes.iter().all(|node| node.self_ns >= 0.0));
     }
 
     #[test]
@@ -274,15 +373,27 @@ pub(crate) mod tests {
             call(5, Some(1), 3, 60, 70),
         ];
         let trees = trees(rows, Some("b"));
-        assert_eq!(self_times(&trees), [(2, 10), (3, 10), (4, 30)]);
+        assert_eq!(self_times(&trees), [(2, 10.0), (3, 10.0), (4, 30.0)]);
         assert_eq!(trees.nodes.iter().filter(|node| node.caller.is_none()).count(), 1);
     }
 
     #[test]
-    fn a_tree_counts_with_the_weight_of_its_root() {
-        let root = Row { weight: 10.0, ..call(1, None, 0, 0, 100) };
-        let trees = trees(vec![root, call(2, Some(1), 1, 0, 50)], None);
-        assert!(trees.nodes.iter().all(|node| (node.weight - 10.0).abs() < 1e-9));
-        assert!(trees.is_estimated());
+    fn each_row_counts_with_its_own_weight() {
+        let weighed = |weight: f64, row: Row| Row { weight, ..row };
+        let rows = vec![
+            weighed(10.0, call(1, None, 0, 0, 100)),
+            weighed(10.0, call(2, Some(1), 1, 0, 50)),
+            // Overlaps with the other callees; a slow call, which would have a row in any tree.
+            weighed(1.0, call(3, Some(1), 2, 40, 60)),
+            Row { shared: 4, ..weighed(400.0, call(4, Some(1), 3, 70, 72)) },
+        ];
+        let expected = [(1, 1000.0 - 500.0 - 20.0 - 800.0), (2, 500.0), (3, 20.0), (4, 800.0)];
+        assert_eq!(self_times(&trees(rows.clone(), None)), expected);
+        let below = trees(rows, Some("d"));
+        assert_eq!(self_times(&below), [(4, 800.0)]);
+        assert!(below.is_estimated());
+        let rows = vec![call(1, None, 0, 0, 100), weighed(100.0, call(2, Some(1), 1, 0, 5))];
+        assert!(trees(rows.clone(), None).is_estimated(), "the root is no estimate, but its callee is");
+        assert!(!trees(vec![rows[0]], None).is_estimated());
     }
 }

@@ -91,7 +91,6 @@ enum Label {
 
 impl Stacks {
     /// Merges the calls of trees by their path.
-    #[allow(clippy::cast_precision_loss, reason = "an error below a millionth does not show in a picture")]
     pub(crate) fn collect(trees: &Trees) -> Self {
         let mut builder = Builder::default();
         let mut frames_of_nodes: Vec<usize> = Vec::with_capacity(trees.nodes.len());
@@ -104,13 +103,15 @@ impl Stacks {
             };
             let at = builder.enter(trees, caller, Label::Function(row.function));
             let frame = &mut builder.stacks.frames[at];
-            frame.self_ns += node.self_ns as f64 * node.weight;
+            frame.self_ns += node.self_ns;
             frame.calls += row.weight;
             frame.failed += if row.is_failed { row.weight } else { 0.0 };
             frames_of_nodes.push(at);
         }
         let mut stacks = builder.stacks;
         for at in (0..stacks.frames.len()).rev() {
+            // The few rows that were sampled can stand for more time of the callees than of the function.
+            stacks.frames[at].self_ns = stacks.frames[at].self_ns.max(0.0);
             stacks.frames[at].total_ns += stacks.frames[at].self_ns;
             let total = stacks.frames[at].total_ns;
             if let Some(caller) = stacks.frames[at].caller {
@@ -239,6 +240,28 @@ mod tests {
             list(&stacks),
             [("(caller not recorded)".to_owned(), 0, 0), ("(caller not recorded);b".to_owned(), 40, 4)]
         );
+    }
+
+    #[test]
+    fn a_callee_with_a_rate_of_its_own_takes_the_time_that_it_stands_for_from_its_callers() {
+        let mut rows = Vec::new();
+        for tree in 0..100 {
+            let start = tree * 1_000;
+            rows.push(call(tree + 1, None, 0, start, start + 100));
+            if tree % 50 == 7 {
+                rows.push(Row { weight: 50.0, ..call(1_000 + tree, Some(tree + 1), 1, start, start + 90) });
+            }
+        }
+        let stacks = Stacks::collect(&trees(rows.clone(), None));
+        let expected = [("a", 1_000, 100), ("a;b", 9_000, 100)];
+        assert_eq!(list(&stacks), expected.map(|(path, ns, calls)| (path.to_owned(), ns, calls)));
+        let below = Stacks::collect(&trees(rows.clone(), Some("b")));
+        assert_eq!(list(&below), [("b".to_owned(), 9_000, 100)]);
+        // By chance the rows of the callee stand for more than there was.
+        rows.push(Row { weight: 50.0, ..call(5_000, Some(1), 1, 0, 90) });
+        let stacks = Stacks::collect(&trees(rows, None));
+        assert_eq!(list(&stacks)[0], ("a".to_owned(), 0, 100));
+        assert!((stacks.total_ns() - 13_500.0).abs() < 1e-6);
     }
 
     #[test]

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::facts::CallFacts;
 use super::to_f64;
-use crate::model::forest::{Forest, measure_union};
+use crate::model::cover::{Stretch, measure_cover};
+use crate::model::forest::Forest;
 use crate::model::rows::Rows;
 
 /// The share of the time below which a part is left out.
@@ -45,27 +46,29 @@ pub(crate) enum PartName {
     Waiting,
 }
 
-/// Measures where the time of the call at this position went.
+/// Measures where the time of the call at this position went; of calls that share the row, the mean of them.
 pub(super) fn measure(rows: &Rows, forest: &Forest, at: usize) -> Spent {
     let row = &rows.rows[at];
-    let within = (row.start_ns, row.start_ns.saturating_add(row.duration_ns.max(0)));
-    let mut by_callee: HashMap<u32, (u64, Vec<(i64, i64)>)> = HashMap::new();
+    let shared = row.shared.max(1);
+    let cover =
+        |callees: &[Stretch]| measure_cover(Stretch::of(row), callees.iter().copied()) / i64::from(shared);
+    let mut by_callee: HashMap<u32, (u64, Vec<Stretch>)> = HashMap::new();
     let mut all = Vec::new();
     for child in forest.children(at) {
         let child = &rows.rows[child];
-        let interval = (child.start_ns, child.end_ns());
         let entry = by_callee.entry(child.function).or_default();
         entry.0 += u64::from(child.shared);
-        entry.1.push(interval);
-        all.push(interval);
+        entry.1.push(Stretch::of(child));
+        all.push(Stretch::of(child));
     }
     let callees = by_callee
         .into_iter()
-        .map(|(function, (calls, mut intervals))| {
-            (rows.names.text(function).to_owned(), calls, measure_union(&mut intervals, within))
+        .map(|(function, (calls, callees))| {
+            let calls = calls.div_ceil(u64::from(shared));
+            (rows.names.text(function).to_owned(), calls, cover(&callees))
         })
         .collect();
-    let own_ns = row.duration_ns.max(0).saturating_sub(measure_union(&mut all, within)).max(0);
+    let own_ns = row.duration_ns.max(0).saturating_sub(cover(&all)).max(0);
     let waiting_ns = own_ns.min(row.duration_ns.saturating_sub(row.busy_ns).max(0));
     Spent { callees, computing_ns: own_ns - waiting_ns, waiting_ns }
 }

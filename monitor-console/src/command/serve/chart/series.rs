@@ -181,12 +181,12 @@ fn find_scale(most: f64, format: fn(f64) -> String) -> Scale {
     Scale { top: steps * step, ticks: ticks.map(|value| (value, label(value))).collect() }
 }
 
-/// Removes the zeros at the end of a figure's digits: `5.00 ms` is `5 ms`.
+/// Removes the zeros at the end of a figure's digits: `5.00 ms` is `5 ms`, and `5.00e-10` is `5e-10`.
 fn shorten(label: &str) -> String {
-    let (digits, unit) = label.split_once(' ').unwrap_or((label, ""));
+    let (digits, rest) = label.split_at(label.find([' ', 'e']).unwrap_or(label.len()));
     let short =
         if digits.contains('.') { digits.trim_end_matches('0').trim_end_matches('.') } else { digits };
-    format!("{short} {unit}").trim_end().to_owned()
+    format!("{short}{rest}")
 }
 
 /// Finds round times within a span: their places, from 0 to 1, and their labels.
@@ -270,6 +270,7 @@ mod tests {
         assert_eq!(labels(12_000.0, units::format_count), "0 5000 10 k 15 k");
         assert_eq!(labels(61.0 * 1024.0 * 1024.0, units::format_bytes), "0 32 MiB 64 MiB");
         assert_eq!(labels(0.0, units::format_percent), "0 0.5 % 1 %");
+        assert_eq!(labels(1.5e-10, units::format_number), "0 5e-11 1e-10 1.5e-10");
     }
 
     #[test]

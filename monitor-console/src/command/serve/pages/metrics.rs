@@ -158,7 +158,7 @@ fn show_facts(context: &Context<'_>, metric: &Metric) -> Markup {
             div { dt { "kind" } dd { (metric.kind.as_str()) } }
             @if let Some(unit) = &metric.unit { div { dt { "unit" } dd { (text::cell(unit)) } } }
             @for (name, value) in &metric.tags { div { dt { (text::cell(name)) } dd { (text::cell(value)) } } }
-            @if let Some(latest) = metric.latest { div { dt { "latest" } dd { (metric.format_value(latest)) } } }
+            @if let Some(latest) = metric.latest { div { dt { "latest" } dd { (text::cell(&metric.format_value(latest))) } } }
             @if let Some(rate) = metric.rate { div { dt { "a second" } dd { (units::format_count(rate)) } } }
             div { dt { @if metric.kind == Kind::Gauge { "changes" } @else { "count" } } dd { (units::format_exact(metric.count)) } }
             div { dt { "first" } dd { (units::format_age(metric.first_ns, context.now_ns)) } }
