@@ -145,8 +145,8 @@ impl MonitorLayer {
             if let Some(more) = &more {
                 open.add(more);
             }
-            if let Some(text) = failure {
-                open.fail(text);
+            if let Some(failure) = failure {
+                failure.note(open);
             }
         });
     }
@@ -320,8 +320,8 @@ fn capture(span: &Attributes<'_>, site: Site, open: &Open) {
         open.capture(|fields| span.record(&mut Values::new(fields)));
     }
     if site.fields == Fields::WithFailure
-        && let Some(text) = failure_in(&|visit: &mut dyn Visit| span.record(visit))
+        && let Some(failure) = failure_in(&|visit: &mut dyn Visit| span.record(visit))
     {
-        open.fail(text);
+        failure.note(open);
     }
 }

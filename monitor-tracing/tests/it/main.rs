@@ -29,6 +29,7 @@ const PROGRAMS: &[(&str, fn())] = &[
     ("values", values::program),
     ("many-fields", values::record_much),
     ("outcomes", outcomes::program),
+    ("status", outcomes::record_status),
     ("futures", futures::program),
     ("events", events::program),
     ("counts", counts::program),
