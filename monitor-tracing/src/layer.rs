@@ -184,15 +184,14 @@ impl MonitorLayer {
         }
     }
 
-    /// Marks the span in which an event of level `ERROR` happens as failed.
+    /// Marks the innermost recorded span around an event of level `ERROR` as failed.
     fn fail<S>(&self, event: &Event<'_>, context: &Context<'_, S>)
     where
         S: Subscriber + for<'lookup> LookupSpan<'lookup>,
     {
-        let Some(id) = context.event_span(event).map(|span| span.id()) else { return };
-        if self.open.access(&id, |_| ()).is_none() {
-            return;
-        }
+        let is_recorded = |id: &Id| self.open.access(id, |_| ()).is_some();
+        let around = context.event_scope(event).into_iter().flatten();
+        let Some(id) = around.map(|span| span.id()).find(is_recorded) else { return };
         if let Some(text) = text_of(event) {
             self.open.access(&id, |open| open.fail(text));
         }

@@ -30,6 +30,7 @@ const PROGRAMS: &[(&str, fn())] = &[
     ("many-fields", values::record_much),
     ("outcomes", outcomes::program),
     ("status", outcomes::record_status),
+    ("within", outcomes::fail_within),
     ("futures", futures::program),
     ("events", events::program),
     ("counts", counts::program),

@@ -5,7 +5,8 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use tracing::field::Empty;
-use tracing::{Span, error, info_span, instrument, warn};
+use tracing::{Span, debug_span, error, info_span, instrument, trace_span, warn};
+use tracing_subscriber::prelude::*;
 
 use crate::stage::{install, store_of};
 
@@ -141,6 +142,42 @@ fn a_status_of_opentelemetry_is_an_outcome() {
     ] {
         assert_eq!(store.outcome(&format!("outcomes::{function}")), outcome, "{function}");
     }
+}
+
+/// A program that writes errors in spans that are below the level of the layer.
+pub(crate) fn fail_within() {
+    tracing_subscriber::registry().with(monitored_tracing::layer()).init();
+    error!("outside");
+    debug_span!("alone").in_scope(|| error!("in no recorded span"));
+    info_span!("around").in_scope(|| debug_span!("below").in_scope(|| error!("within")));
+    info_span!("far_around").in_scope(|| {
+        let below = trace_span!("below");
+        info_span!("between").in_scope(|| {
+            debug_span!("below")
+                .in_scope(|| debug_span!(parent: &below, "named").in_scope(|| error!("named")));
+        });
+    });
+    let outer = info_span!("named_around");
+    let below = debug_span!(parent: &outer, "below");
+    info_span!("other").in_scope(|| {
+        error!(parent: &below, "explicit");
+        error!(parent: None, "none");
+    });
+}
+
+#[test]
+fn an_error_in_a_span_that_is_not_recorded_fails_the_recorded_one_around() {
+    let store = store_of("within");
+    for (function, outcome) in [
+        ("around", "error: within"),
+        ("far_around", "error: named"),
+        ("between", "ok"),
+        ("named_around", "error: explicit"),
+        ("other", "ok"),
+    ] {
+        assert_eq!(store.outcome(&format!("outcomes::{function}")), outcome, "{function}");
+    }
+    assert_eq!(store.one::<i64>("SELECT SUM(calls) FROM functions"), 5);
 }
 
 #[instrument]
