@@ -229,18 +229,30 @@ pub(crate) fn text_of(event: &Event<'_>) -> Option<Captured> {
 
 /// The field in which an event has its message.
 const MESSAGE: &str = "message";
-/// The start of the names of fields in which an event of the `log` facade says where it comes from.
-const OF_FACADE: &str = "log.";
+
+/// Returns true for an event that a record of the `log` facade was made into, which is how `tracing-log` names it.
+pub(crate) fn is_of_facade(event: &Event<'_>) -> bool {
+    event.metadata().target() == "log" && event.metadata().name() == "log event"
+}
+
+/// Returns true for the fields in which an event of the `log` facade says where it comes from.
+fn is_place(name: &str) -> bool {
+    matches!(name, "log.target" | "log.module_path" | "log.file" | "log.line")
+}
 
 /// Writes an event as a line: its message as the body, and its other fields.
-pub(crate) struct Line<'a, 'w, 'b>(pub(crate) &'a mut LineWriter<'w, 'b>);
+pub(crate) struct Line<'a, 'w, 'b> {
+    pub(crate) writer: &'a mut LineWriter<'w, 'b>,
+    /// True for an event of the `log` facade, whose place is no field of the line.
+    pub(crate) is_of_facade: bool,
+}
 
 impl Line<'_, '_, '_> {
     fn put(&mut self, field: &Field, value: FieldValue<'_>) {
         match field.name() {
-            MESSAGE => self.0.body(format_args!("{value:?}")),
-            name if name.starts_with(OF_FACADE) => {}
-            name => self.0.field(name, value),
+            MESSAGE => self.writer.body(format_args!("{value:?}")),
+            name if self.is_of_facade && is_place(name) => {}
+            name => self.writer.field(name, value),
         }
     }
 }
@@ -266,7 +278,7 @@ impl Visit for Line<'_, '_, '_> {
     }
     fn record_str(&mut self, field: &Field, value: &str) {
         if field.name() == MESSAGE {
-            self.0.body(format_args!("{value}"));
+            self.writer.body(format_args!("{value}"));
         } else {
             self.put(field, FieldValue::Text(value));
         }

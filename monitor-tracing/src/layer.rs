@@ -15,7 +15,7 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
 
-use crate::fields::{Facade, Line, Values, failure_in, text_of};
+use crate::fields::{Facade, Line, Values, failure_in, is_of_facade, text_of};
 use crate::none;
 use crate::reentrancy::run_unless_working;
 use crate::sites::{Fields, Name, Site, Sites};
@@ -167,7 +167,8 @@ impl MonitorLayer {
     {
         let metadata = event.metadata();
         let mut facade = Facade::default();
-        if metadata.target() == "log" {
+        let is_of_facade = is_of_facade(event);
+        if is_of_facade {
             event.record(&mut facade);
         }
         let place = LogPlace {
@@ -176,7 +177,9 @@ impl MonitorLayer {
             file: facade.file.as_deref().or(metadata.file()),
             line: facade.line.or(metadata.line()),
         };
-        let note = || bridge::note_with(place, &mut |line| event.record(&mut Line(line)));
+        let note = || {
+            bridge::note_with(place, &mut |writer| event.record(&mut Line { writer, is_of_facade }));
+        };
         match event.parent() {
             None if event.is_contextual() => note(),
             None => Call::root().scope(note),

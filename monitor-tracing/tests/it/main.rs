@@ -33,6 +33,7 @@ const PROGRAMS: &[(&str, fn())] = &[
     ("within", outcomes::fail_within),
     ("futures", futures::program),
     ("events", events::program),
+    ("facade", events::name_fields_like_the_facade),
     ("counts", counts::program),
     ("moved", counts::move_spans),
     ("off", layers::run_off),
