@@ -3,6 +3,7 @@
 //! Takes records of the `log` macros; gives each to the recorder, as a line of the call that is current on the thread,
 //! and to the wrapped logger. The file does not know how lines are bounded and stored.
 
+use std::error::Error;
 use std::fmt;
 
 use log::kv::{self, Key, Value, VisitSource, VisitValue};
@@ -122,6 +123,10 @@ impl VisitValue<'_> for Field<'_, '_, '_> {
         self.write(FieldValue::Debug(&value))
     }
 
+    fn visit_null(&mut self) -> Result<(), kv::Error> {
+        self.write(FieldValue::Null)
+    }
+
     fn visit_bool(&mut self, value: bool) -> Result<(), kv::Error> {
         self.write(FieldValue::Bool(value))
     }
@@ -148,5 +153,13 @@ impl VisitValue<'_> for Field<'_, '_, '_> {
 
     fn visit_str(&mut self, value: &str) -> Result<(), kv::Error> {
         self.write(FieldValue::Text(value))
+    }
+    fn visit_error(&mut self, error: &(dyn Error + 'static)) -> Result<(), kv::Error> {
+        self.write(FieldValue::Error(error))
+    }
+
+    // The default hands an error that is borrowed to `visit_any`.
+    fn visit_borrowed_error(&mut self, error: &(dyn Error + 'static)) -> Result<(), kv::Error> {
+        self.write(FieldValue::Error(error))
     }
 }

@@ -22,8 +22,9 @@ struct Line(AtomicU64);
 #[derive(Debug, Default)]
 pub(crate) struct Counter {
     lines: [Line; LINES],
-    /// Keeps two threads that set the counter at once from adding the same difference twice.
-    setting: Mutex<()>,
+    /// The number from which the program's absolute numbers are counted, once there is one. The lock keeps two threads that
+    /// set the counter at once from adding the same difference twice.
+    base: Mutex<Option<u64>>,
     is_set: AtomicBool,
 }
 
@@ -52,10 +53,15 @@ impl CounterFn for Counter {
         line.0.fetch_add(value, Ordering::Relaxed);
     }
 
+    /// Counts what a total has grown by since the first call. The first total itself is not counted, because the store adds
+    /// up what the processes count, and a total of the kernel or of a device goes on from one process to the next. A counter
+    /// that was incremented before is one of the process, which begins at 0.
     fn absolute(&self, value: u64) {
         self.is_set.store(true, Ordering::Relaxed);
-        let _setting = lock(&self.setting);
-        let more = value.saturating_sub(self.total());
+        let mut base = lock(&self.base);
+        let total = self.total();
+        let base = *base.get_or_insert(if total == 0 { value } else { 0 });
+        let more = value.saturating_sub(base).saturating_sub(total);
         if more > 0 {
             self.increment(more);
         }
@@ -94,14 +100,20 @@ mod tests {
     }
 
     #[test]
-    fn a_counter_that_is_set_never_falls() {
+    fn a_counter_that_is_set_counts_from_the_first_total_on_and_never_falls() {
         let counter = Counter::default();
         assert!(!counter.is_set());
-        for (value, total) in [(7, 7), (5, 7), (9, 9), (u64::MAX, u64::MAX)] {
+        for (value, total) in [(7, 0), (5, 0), (9, 2), (8, 2), (u64::MAX, u64::MAX - 7)] {
             counter.absolute(value);
             assert_eq!(counter.total(), total);
         }
         assert!(counter.is_set());
+        let counter = Counter::default();
+        counter.increment(5);
+        for (value, total) in [(9, 9), (3, 9), (12, 12)] {
+            counter.absolute(value);
+            assert_eq!(counter.total(), total, "a counter of the process begins at 0");
+        }
         let counter = Counter::default();
         std::thread::scope(|scope| {
             for _ in 0..8 {

@@ -66,6 +66,8 @@ pub(crate) struct Series {
     /// The moment of the last change.
     pub(crate) changed: Duration,
     total: u64,
+    /// True if the counter had been set at the last read.
+    was_set: bool,
     gauge: LastRead,
 }
 
@@ -80,6 +82,7 @@ impl Series {
             described: 0,
             changed: now,
             total: 0,
+            was_set: false,
             gauge: LastRead::default(),
         }
     }
@@ -125,7 +128,10 @@ impl Series {
                 let count = total.wrapping_sub(std::mem::replace(&mut self.total, total));
                 #[expect(clippy::cast_precision_loss, reason = "`count` is exact")]
                 let sum = count as f64;
-                (count > 0).then(|| MetricStats { count, sum, ..MetricStats::default() })
+                // The first total is not counted, but shows the program that the series is recorded.
+                let is_set = counter.is_set();
+                let is_first = std::mem::replace(&mut self.was_set, is_set) != is_set;
+                (count > 0 || is_first).then(|| MetricStats { count, sum, ..MetricStats::default() })
             }
             Instrument::Gauge(gauge) => gauge.take_changes(&mut self.gauge),
             Instrument::Histogram(histogram) => histogram.take_changes(),

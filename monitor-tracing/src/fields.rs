@@ -6,7 +6,7 @@
 use std::error::Error;
 use std::fmt::{self, Debug, Write};
 
-use monitor_runtime::bridge::{Captured, FieldValue, Fields, LineWriter};
+use monitor_runtime::bridge::{Captured, FieldValue, Fields, LineWriter, Open};
 use tracing_core::Event;
 use tracing_core::field::{Field, Visit};
 
@@ -18,6 +18,20 @@ const SOURCES_MAX: usize = 8;
 /// Returns true for the field that says why a span failed: that of `#[instrument(err)]`, and its usual short name.
 pub(crate) fn is_failure(name: &str) -> bool {
     matches!(name, "error" | "err")
+}
+
+/// The field with the status of a span in the words of OpenTelemetry: `ERROR`, `OK` or `UNSET`, in any case.
+const STATUS_CODE: &str = "otel.status_code";
+
+/// Returns true for the fields that describe why the status of a span is `ERROR`. `tracing-opentelemetry` has renamed the
+/// field: older programs record the first name.
+fn is_status_text(name: &str) -> bool {
+    matches!(name, "otel.status_message" | "otel.status_description")
+}
+
+/// Returns true for the fields that may say that a span failed.
+pub(crate) fn may_fail(name: &str) -> bool {
+    is_failure(name) || name == STATUS_CODE || is_status_text(name)
 }
 
 /// Writes fields as values of a call.
@@ -70,17 +84,57 @@ impl Visit for Values<'_, '_, '_> {
     }
 }
 
-/// Finds out whether the recorded fields report a failure of the span, without formatting any.
+/// Finds out whether the recorded fields report a failure of the span. The status alone is formatted for this.
 #[derive(Default)]
-struct FindsFailure(bool);
+struct FindsFailure {
+    has_error: bool,
+    /// True if the status is described, which is a failure unless the same record has another status than `ERROR`.
+    has_status_text: bool,
+    /// True if the recorded status is `ERROR`.
+    status: Option<bool>,
+}
 
 impl Visit for FindsFailure {
     fn record_bool(&mut self, field: &Field, value: bool) {
         // `error = false` says that nothing failed.
-        self.0 |= value && is_failure(field.name());
+        self.has_error |= value && is_failure(field.name());
     }
-    fn record_debug(&mut self, field: &Field, _: &dyn Debug) {
-        self.0 |= is_failure(field.name());
+    fn record_str(&mut self, field: &Field, value: &str) {
+        match field.name() {
+            STATUS_CODE => self.status = Some(value.eq_ignore_ascii_case("error")),
+            name if is_status_text(name) => self.has_status_text |= !value.is_empty(),
+            name => self.has_error |= is_failure(name),
+        }
+    }
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        match field.name() {
+            STATUS_CODE => self.status = Some(is_shown_as_error(value)),
+            name if is_status_text(name) => self.has_status_text = true,
+            name => self.has_error |= is_failure(name),
+        }
+    }
+}
+
+/// Returns true if the `Debug` of a value writes `error`, in any case. A panic of the `Debug` goes no further.
+fn is_shown_as_error(value: &dyn Debug) -> bool {
+    let mut expected = Expected("error");
+    let mut outcome = Err(fmt::Error);
+    // The text of the failure is not used: it stays empty.
+    let _empty = Captured::failure(&mut |_| {
+        outcome = write!(expected, "{value:?}");
+        Ok(())
+    });
+    outcome.is_ok() && expected.0.is_empty()
+}
+
+/// The rest of a text that is expected, in any case. Another text is refused.
+struct Expected(&'static str);
+
+impl Write for Expected {
+    fn write_str(&mut self, piece: &str) -> fmt::Result {
+        let (start, rest) = self.0.split_at_checked(piece.len()).ok_or(fmt::Error)?;
+        self.0 = rest;
+        if start.eq_ignore_ascii_case(piece) { Ok(()) } else { Err(fmt::Error) }
     }
 }
 
@@ -120,18 +174,42 @@ impl Visit for TextWriter<'_> {
     }
 }
 
-/// Returns the text of the field that says why a span failed, if it is among the recorded ones.
-pub(crate) fn failure_in(record: &dyn Fn(&mut dyn Visit)) -> Option<Captured> {
+/// A failure that fields report.
+pub(crate) enum Failure {
+    /// The text says why the span failed.
+    Reason(Captured),
+    /// The text says no more than that the status is `ERROR`.
+    Status(Captured),
+}
+
+impl Failure {
+    /// Notes the failure of a call. A bare status leaves the call the reason that it may have already, because programs
+    /// record status and reason in either order.
+    pub(crate) fn note(self, open: &Open) {
+        match self {
+            Self::Reason(text) => open.fail(text),
+            Self::Status(text) => open.fail_unless_failed(text),
+        }
+    }
+}
+
+/// Returns the failure that the recorded fields report, if they report one.
+pub(crate) fn failure_in(record: &dyn Fn(&mut dyn Visit)) -> Option<Failure> {
     let mut found = FindsFailure::default();
     record(&mut found);
-    if !found.0 {
-        return None;
+    let has_reason = found.has_error || (found.has_status_text && found.status != Some(false));
+    if has_reason {
+        let is_wanted = |name: &str| is_failure(name) || is_status_text(name);
+        let text = Captured::failure(&mut |text| {
+            let mut writer = TextWriter { text, is_wanted, separator: "", outcome: Ok(()) };
+            record(&mut writer);
+            writer.outcome
+        });
+        return text.map(Failure::Reason);
     }
-    Captured::failure(&mut |text| {
-        let mut writer = TextWriter { text, is_wanted: is_failure, separator: "", outcome: Ok(()) };
-        record(&mut writer);
-        writer.outcome
-    })
+    let is_error = found.status == Some(true);
+    let text = is_error.then(|| Captured::failure(&mut |text| write!(text, "{STATUS_CODE} = ERROR")));
+    text.flatten().map(Failure::Status)
 }
 
 /// Returns the text of an event: its message, and the error among its fields.
@@ -151,18 +229,30 @@ pub(crate) fn text_of(event: &Event<'_>) -> Option<Captured> {
 
 /// The field in which an event has its message.
 const MESSAGE: &str = "message";
-/// The start of the names of fields in which an event of the `log` facade says where it comes from.
-const OF_FACADE: &str = "log.";
+
+/// Returns true for an event that a record of the `log` facade was made into, which is how `tracing-log` names it.
+pub(crate) fn is_of_facade(event: &Event<'_>) -> bool {
+    event.metadata().target() == "log" && event.metadata().name() == "log event"
+}
+
+/// Returns true for the fields in which an event of the `log` facade says where it comes from.
+fn is_place(name: &str) -> bool {
+    matches!(name, "log.target" | "log.module_path" | "log.file" | "log.line")
+}
 
 /// Writes an event as a line: its message as the body, and its other fields.
-pub(crate) struct Line<'a, 'w, 'b>(pub(crate) &'a mut LineWriter<'w, 'b>);
+pub(crate) struct Line<'a, 'w, 'b> {
+    pub(crate) writer: &'a mut LineWriter<'w, 'b>,
+    /// True for an event of the `log` facade, whose place is no field of the line.
+    pub(crate) is_of_facade: bool,
+}
 
 impl Line<'_, '_, '_> {
     fn put(&mut self, field: &Field, value: FieldValue<'_>) {
         match field.name() {
-            MESSAGE => self.0.body(format_args!("{value:?}")),
-            name if name.starts_with(OF_FACADE) => {}
-            name => self.0.field(name, value),
+            MESSAGE => self.writer.body(format_args!("{value:?}")),
+            name if self.is_of_facade && is_place(name) => {}
+            name => self.writer.field(name, value),
         }
     }
 }
@@ -188,7 +278,7 @@ impl Visit for Line<'_, '_, '_> {
     }
     fn record_str(&mut self, field: &Field, value: &str) {
         if field.name() == MESSAGE {
-            self.0.body(format_args!("{value}"));
+            self.writer.body(format_args!("{value}"));
         } else {
             self.put(field, FieldValue::Text(value));
         }

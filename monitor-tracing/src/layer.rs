@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::io::Write as _;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use monitor_runtime::Context as Call;
 use monitor_runtime::bridge::{self, Captured, LogLevel, LogPlace, Open, Parent};
@@ -15,8 +16,9 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
 
-use crate::fields::{Facade, Line, Values, failure_in, text_of};
+use crate::fields::{Facade, Line, Values, failure_in, is_of_facade, text_of};
 use crate::none;
+use crate::presence::Presence;
 use crate::reentrancy::run_unless_working;
 use crate::sites::{Fields, Name, Site, Sites};
 use crate::spans::Spans;
@@ -29,8 +31,9 @@ pub struct MonitorLayer {
     error_events_fail: bool,
     /// True if recording is off in this process.
     is_off: bool,
-    /// True if the subscriber has another layer of this type already.
-    is_second: bool,
+    /// True if the subscriber has another layer of this type, which records instead of this one.
+    is_second: AtomicBool,
+    presence: Presence,
     sites: Sites,
     open: Spans,
 }
@@ -51,7 +54,8 @@ pub fn layer() -> MonitorLayer {
         name: None,
         error_events_fail: true,
         is_off: false,
-        is_second: false,
+        is_second: AtomicBool::new(false),
+        presence: Presence::begin(),
         sites: Sites::new(),
         open: Spans::new(),
     }
@@ -94,7 +98,30 @@ impl MonitorLayer {
     /// Returns true if the layer records nothing.
     #[inline]
     fn is_inert(&self) -> bool {
-        self.is_off || self.is_second
+        self.is_off || self.is_second.load(Ordering::Relaxed)
+    }
+
+    /// Leaves the recording to the other layer of this type in the subscriber, and says so.
+    fn be_second(&self) {
+        if !self.is_second.swap(true, Ordering::Relaxed) {
+            let line = "monitored-tracing: the subscriber has such a layer already; the second one records nothing\n";
+            let _ = std::io::stderr().write_all(line.as_bytes());
+        }
+    }
+
+    /// Returns true if no other layer of this type records this span, which begins. The layers of a `Vec` do not see each other
+    /// when they are installed, so each notes in the registry what it records.
+    #[cold]
+    fn is_first<S>(&self, id: &Id, context: &Context<'_, S>) -> bool
+    where
+        S: Subscriber + for<'lookup> LookupSpan<'lookup>,
+    {
+        let Some(span) = context.span(id) else { return true };
+        let is_first = self.presence.is_first_in(&mut span.extensions_mut());
+        if !is_first {
+            self.be_second();
+        }
+        is_first
     }
 
     /// Returns the call around a span that begins: that of its explicit parent, or the current one.
@@ -145,8 +172,8 @@ impl MonitorLayer {
             if let Some(more) = &more {
                 open.add(more);
             }
-            if let Some(text) = failure {
-                open.fail(text);
+            if let Some(failure) = failure {
+                failure.note(open);
             }
         });
     }
@@ -167,7 +194,8 @@ impl MonitorLayer {
     {
         let metadata = event.metadata();
         let mut facade = Facade::default();
-        if metadata.target() == "log" {
+        let is_of_facade = is_of_facade(event);
+        if is_of_facade {
             event.record(&mut facade);
         }
         let place = LogPlace {
@@ -176,7 +204,9 @@ impl MonitorLayer {
             file: facade.file.as_deref().or(metadata.file()),
             line: facade.line.or(metadata.line()),
         };
-        let note = || bridge::note_with(place, &mut |line| event.record(&mut Line(line)));
+        let note = || {
+            bridge::note_with(place, &mut |writer| event.record(&mut Line { writer, is_of_facade }));
+        };
         match event.parent() {
             None if event.is_contextual() => note(),
             None => Call::root().scope(note),
@@ -184,15 +214,14 @@ impl MonitorLayer {
         }
     }
 
-    /// Marks the span in which an event of level `ERROR` happens as failed.
+    /// Marks the innermost recorded span around an event of level `ERROR` as failed.
     fn fail<S>(&self, event: &Event<'_>, context: &Context<'_, S>)
     where
         S: Subscriber + for<'lookup> LookupSpan<'lookup>,
     {
-        let Some(id) = context.event_span(event).map(|span| span.id()) else { return };
-        if self.open.access(&id, |_| ()).is_none() {
-            return;
-        }
+        let is_recorded = |id: &Id| self.open.access(id, |_| ()).is_some();
+        let around = context.event_scope(event).into_iter().flatten();
+        let Some(id) = around.map(|span| span.id()).find(is_recorded) else { return };
         if let Some(text) = text_of(event) {
             self.open.access(&id, |open| open.fail(text));
         }
@@ -217,28 +246,30 @@ where
     fn on_layer(&mut self, subscriber: &mut S) {
         self.is_off = bridge::is_off();
         let subscriber: &dyn Subscriber = subscriber;
-        self.is_second = subscriber.is::<Self>();
-        if self.is_second {
-            let line = "monitored-tracing: the subscriber has such a layer already; the second one records nothing\n";
-            let _ = std::io::stderr().write_all(line.as_bytes());
+        if subscriber.is::<Self>() {
+            self.be_second();
         }
     }
 
     #[inline]
     fn on_new_span(&self, span: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
         if *span.metadata().level() <= self.spans && !self.is_inert() {
-            run_unless_working(|| self.begin(span, id, &context));
+            run_unless_working(|| {
+                if Presence::is_alone() || self.is_first(id, &context) {
+                    self.begin(span, id, &context);
+                }
+            });
         }
     }
 
     fn on_record(&self, id: &Id, values: &Record<'_>, _: Context<'_, S>) {
-        if !self.is_inert() {
+        if !self.is_off {
             run_unless_working(|| self.record(id, values));
         }
     }
 
     fn on_follows_from(&self, id: &Id, earlier: &Id, _: Context<'_, S>) {
-        if !self.is_inert() {
+        if !self.is_off {
             run_unless_working(|| self.follow(id, earlier));
         }
     }
@@ -260,25 +291,26 @@ where
     }
 
     // `on_enter`, `on_exit` and `on_close` run no code of the program, and take a lock only for spans that are kept in
-    // the map of `spans`. So they need no guard against reentrancy.
+    // the map of `spans`. So they need no guard against reentrancy. A layer that has become the second one still ends
+    // the spans that it has begun.
 
     #[inline]
     fn on_enter(&self, id: &Id, _: Context<'_, S>) {
-        if !self.is_inert() {
+        if !self.is_off {
             self.open.access(id, Open::enter);
         }
     }
 
     #[inline]
     fn on_exit(&self, id: &Id, _: Context<'_, S>) {
-        if !self.is_inert() {
+        if !self.is_off {
             self.open.access(id, Open::exit);
         }
     }
 
     #[inline]
     fn on_close(&self, id: Id, _: Context<'_, S>) {
-        if !self.is_inert() {
+        if !self.is_off {
             self.open.close(&id);
         }
     }
@@ -320,8 +352,8 @@ fn capture(span: &Attributes<'_>, site: Site, open: &Open) {
         open.capture(|fields| span.record(&mut Values::new(fields)));
     }
     if site.fields == Fields::WithFailure
-        && let Some(text) = failure_in(&|visit: &mut dyn Visit| span.record(visit))
+        && let Some(failure) = failure_in(&|visit: &mut dyn Visit| span.record(visit))
     {
-        open.fail(text);
+        failure.note(open);
     }
 }

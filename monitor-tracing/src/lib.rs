@@ -5,6 +5,7 @@ mod reentrancy;
 mod fields;
 mod sites;
 mod spans;
+mod presence;
 mod layer;
 mod none;
 mod install;

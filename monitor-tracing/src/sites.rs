@@ -12,7 +12,7 @@ use std::sync::{PoisonError, RwLock};
 use monitor_runtime::bridge::{self, SiteFacts};
 use tracing_core::Metadata;
 
-use crate::fields::is_failure;
+use crate::fields::may_fail;
 
 /// A callsite of spans.
 #[derive(Debug, Clone, Copy)]
@@ -38,7 +38,7 @@ impl Fields {
         let fields = metadata.fields();
         match fields.is_empty() {
             true => Self::None,
-            false if fields.iter().any(|field| is_failure(field.name())) => Self::WithFailure,
+            false if fields.iter().any(|field| may_fail(field.name())) => Self::WithFailure,
             false => Self::Some,
         }
     }

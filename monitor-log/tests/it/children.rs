@@ -1,11 +1,13 @@
 //! The programs that the tests run. Each is a test that does nothing unless it is run as a child.
 #![allow(clippy::print_stdout, reason = "the test reads what its child prints")]
 
+use std::error::Error;
 use std::fmt;
 use std::io::Write as _;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use log::kv::Value;
 use log::{Level, LevelFilter, Log, Metadata, Record, debug, error, info, trace, warn};
 use monitored::monitor;
 
@@ -108,6 +110,44 @@ fn secrets() {
 struct Nested {
     #[allow(dead_code, reason = "it is read by `Debug`")]
     api_key: &'static str,
+}
+
+/// An error with a source.
+#[derive(Debug)]
+struct Refused(std::num::ParseIntError);
+
+impl fmt::Display for Refused {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("order refused")
+    }
+}
+
+impl Error for Refused {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&self.0)
+    }
+}
+
+/// Says lines whose pairs are errors, or have no value.
+#[test]
+fn errors() {
+    if !is_child("errors") {
+        return;
+    }
+    monitored_log::init().unwrap();
+    let refused = Refused("seven".parse::<u8>().unwrap_err());
+    let boxed: Box<dyn Error + Send + Sync> = "disk full".into();
+    warn!(err:err = refused; "captured");
+    warn!(err:err = *boxed; "boxed");
+    let borrowed: &(dyn Error + 'static) = &refused;
+    // A logger between the macro and ours may borrow the value.
+    let pairs = [("err", Value::from_dyn_error(borrowed)), ("token", Value::from_dyn_error(borrowed))];
+    let record =
+        Record::builder().level(Level::Warn).args(format_args!("borrowed")).key_values(&pairs).build();
+    log::logger().log(&record);
+    warn!(err:% = refused; "displayed");
+    warn!(size = None::<u64>, left = Some(3); "optional");
+    flush();
 }
 
 /// Says lines whose texts are hostile.

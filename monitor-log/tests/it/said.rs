@@ -62,6 +62,22 @@ fn secrets_are_masked_in_bodies_and_fields() {
 }
 
 #[test]
+fn errors_are_stored_with_their_sources_and_pairs_without_a_value_as_null() {
+    let stage = Stage::new();
+    stage.run("errors");
+    let lines = stage.column::<String>("SELECT body || ' ' || fields FROM logs ORDER BY log_id");
+    let refused = "order refused: invalid digit found in string";
+    let expected = [
+        format!(r#"captured {{"err":"{refused}"}}"#),
+        r#"boxed {"err":"disk full"}"#.to_owned(),
+        format!(r#"borrowed {{"err":"{refused}","token":"[redacted]"}}"#),
+        r#"displayed {"err":"order refused"}"#.to_owned(),
+        r#"optional {"size":null,"left":3}"#.to_owned(),
+    ];
+    assert_eq!(lines, expected);
+}
+
+#[test]
 fn hostile_texts_are_stored_within_bounds_and_harm_nobody() {
     let stage = Stage::new();
     stage.run("hostile");

@@ -23,6 +23,7 @@ fn child() {
         "threads" => crate::exact::play_threads(),
         "killed" => crate::exact::play_killed(),
         "two" => crate::exact::play_one_of_two(),
+        "totals" => crate::exact::play_totals(),
         "series" => crate::bounds::play_series(),
         "hostile" => crate::bounds::play_hostile(),
         "off" => crate::quiet::play_off(),

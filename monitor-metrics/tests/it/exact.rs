@@ -108,3 +108,33 @@ fn two_processes_share_the_series_of_a_store() {
     assert_eq!(integer(&path, "SELECT sum(count) FROM metric_history WHERE name = 'fill'"), 200);
     assert_eq!(integer(&path, "SELECT count(DISTINCT process_id) FROM metric_history"), 2);
 }
+
+pub(crate) fn play_totals() {
+    // The driver's total goes on while the program does not run.
+    let since_boot = u64::from(own_store().exists()) * 500;
+    monitored_metrics::install().unwrap();
+    let (fixed, grows, own, mixed) =
+        (counter!("fixed"), counter!("grows"), counter!("own"), counter!("mixed"));
+    own.absolute(0);
+    mixed.increment(5);
+    fixed.absolute(1000);
+    grows.absolute(1000 + since_boot);
+    flush();
+    fixed.absolute(1000);
+    grows.absolute(1010 + since_boot);
+    own.absolute(40);
+    mixed.absolute(9);
+    flush();
+}
+
+#[test]
+fn totals_that_outlive_the_program_are_counted_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.db");
+    for runs in 1..=3 {
+        play("totals", &path);
+        let count = |name: &str| integer(&path, &format!("SELECT count FROM metrics WHERE name = '{name}'"));
+        let counts = ["fixed", "grows", "own", "mixed"].map(count);
+        assert_eq!(counts, [0, 10 * runs, 40 * runs, 9 * runs], "after {runs} runs");
+    }
+}

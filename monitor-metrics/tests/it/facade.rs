@@ -10,7 +10,8 @@ pub(crate) fn play_all_kinds() {
     describe_histogram!("size", Unit::Bytes, "Size of a message.");
     counter!("orders", "shop" => "berlin", "kind" => "new").increment(2);
     counter!("orders", "kind" => "new", "shop" => "berlin").increment(3);
-    counter!("orders", "shop" => "köln").absolute(40);
+    counter!("orders", "shop" => "köln").absolute(2);
+    counter!("orders", "shop" => "köln").absolute(42);
     counter!("orders", "shop" => "köln").absolute(30);
     let depth = gauge!("queue.depth");
     depth.set(7.0);

@@ -278,6 +278,13 @@ impl Open {
         }
     }
 
+    /// Notes that the call fails. The text counts only if the call has no text of a failure yet.
+    pub fn fail_unless_failed(&self, text: Captured) {
+        if let Some(mut cold) = self.lock_cold() {
+            cold.failure.get_or_insert(text);
+        }
+    }
+
     /// Returns the tokens of the captured values.
     #[cfg(test)]
     pub(super) fn values(&self) -> Box<[u8]> {

@@ -13,6 +13,7 @@ use super::containers::Entries;
 use super::errors;
 use super::limits::VALUE_BYTES;
 use super::sandbox::{self, Ending};
+use super::token;
 use super::token_buffer::{TokenBuffer, WORD};
 use super::value_writer::ValueWriter;
 
@@ -20,6 +21,8 @@ use super::value_writer::ValueWriter;
 #[derive(Clone, Copy)]
 #[non_exhaustive]
 pub enum FieldValue<'a> {
+    /// No value.
+    Null,
     /// True or false.
     Bool(bool),
     /// A signed integer.
@@ -45,6 +48,7 @@ pub enum FieldValue<'a> {
 impl Debug for FieldValue<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Null => formatter.write_str("null"),
             Self::Bool(value) => Debug::fmt(value, formatter),
             Self::I64(value) => Debug::fmt(value, formatter),
             Self::U64(value) => Debug::fmt(value, formatter),
@@ -85,6 +89,7 @@ impl LineWriter<'_, '_> {
         self.has_fields = true;
         let chars_max = self.fields.limits().string_chars;
         let _ended = self.fields.field(name, "field", |out| match value {
+            FieldValue::Null => out.put(|buffer| buffer.tag(token::NULL)),
             FieldValue::Bool(value) => out.put(|buffer| buffer.boolean(value)),
             FieldValue::I64(value) => out.put(|buffer| buffer.signed(value)),
             FieldValue::U64(value) => out.put(|buffer| buffer.unsigned(value)),

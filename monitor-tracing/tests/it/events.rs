@@ -68,3 +68,28 @@ fn events_stand_beside_the_call_that_they_happened_in() {
     let place: String = store.one("SELECT target || ' ' || file FROM logs WHERE level = 'error'");
     assert!(place.starts_with("it::events ") && place.ends_with("events.rs"), "{place}");
 }
+
+pub(crate) fn name_fields_like_the_facade() {
+    tracing_subscriber::registry().with(monitored_tracing::layer()).init();
+    warn!(log.file = "audit.log", log.offset = 7, log.line = 3, log.target = "disk", "turned over");
+    warn!(target: "log", { log.file = "audit.log" }, "of a module that is named log");
+    tracing_log::LogTracer::init().unwrap();
+    log::warn!(target: "shop::pay", "by the facade");
+}
+
+#[test]
+fn only_an_event_of_the_log_facade_has_its_place_in_fields() {
+    let store = store_of("facade");
+    let lines: Vec<String> =
+        store.all("SELECT target || ': ' || body || COALESCE(' ' || fields, '') FROM logs ORDER BY log_id");
+    assert_eq!(
+        lines,
+        [
+            r#"it::events: turned over {"log.file":"audit.log","log.offset":7,"log.line":3,"log.target":"disk"}"#,
+            r#"log: of a module that is named log {"log.file":"audit.log"}"#,
+            "shop::pay: by the facade",
+        ]
+    );
+    let place: String = store.one("SELECT file FROM logs WHERE target = 'shop::pay'");
+    assert!(place.ends_with("events.rs"), "{place}");
+}

@@ -2,8 +2,11 @@
 
 use std::sync::{Arc, Mutex};
 
-use tracing::{Level, debug, debug_span, info_span, instrument, trace_span};
+use monitored_tracing::MonitorLayer;
+use tracing::{Dispatch, Level, debug, debug_span, dispatcher, info_span, instrument, trace_span};
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::prelude::*;
+use tracing_subscriber::{Layer, Registry, registry};
 
 use crate::stage::{Stage, finish, store_of};
 
@@ -65,6 +68,50 @@ fn a_second_layer_records_nothing_and_says_so() {
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(text.matches("monitored-tracing: ").count(), 1, "{text}");
     assert_eq!(stage.store().one::<i64>("SELECT SUM(calls) FROM functions"), 1);
+}
+
+/// Installs two layers in one of the ways in which they do not see each other, and makes a span and an event.
+fn add_unseen(add: impl FnOnce([MonitorLayer; 2]) -> Dispatch) {
+    // The first span is one that a layer below `DEBUG` does not record.
+    let layers = [monitored_tracing::layer(), monitored_tracing::layer().spans(Level::DEBUG)];
+    let installed = add(layers);
+    dispatcher::set_global_default(installed).unwrap();
+    let early = debug_span!("early").entered();
+    info_span!("once").in_scope(|| tracing::warn!("said once"));
+    drop(early);
+    info_span!("once").in_scope(|| tracing::warn!("said once"));
+}
+
+pub(crate) fn add_list() {
+    add_unseen(|[first, second]| {
+        let list: Vec<Box<dyn Layer<Registry> + Send + Sync>> = vec![first.boxed(), second.boxed()];
+        registry().with(list).into()
+    });
+}
+
+pub(crate) fn add_joined() {
+    add_unseen(|[first, second]| registry().with(first.and_then(second)).into());
+}
+
+pub(crate) fn add_filtered_list() {
+    add_unseen(|[first, second]| {
+        let list = vec![first.with_filter(LevelFilter::INFO), second.with_filter(LevelFilter::DEBUG)];
+        registry().with(vec![list]).into()
+    });
+}
+
+#[test]
+fn a_second_layer_beside_the_first_records_no_span_again_and_says_so() {
+    for program in ["list", "joined", "filtered"] {
+        let stage = Stage::new();
+        let output = stage.run(program);
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(text.matches("monitored-tracing: ").count(), 1, "{program}: {text}");
+        let store = stage.store();
+        assert_eq!(store.outcome("layers::early"), "ok", "{program}");
+        assert_eq!(store.one::<i64>("SELECT SUM(calls) FROM functions"), 3, "{program}");
+        assert_eq!(store.one::<i64>("SELECT SUM(lines) FROM logs"), 2, "{program}");
+    }
 }
 
 pub(crate) fn set_levels() {

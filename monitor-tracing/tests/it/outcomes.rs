@@ -5,7 +5,8 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use tracing::field::Empty;
-use tracing::{Span, error, info_span, instrument, warn};
+use tracing::{Span, debug_span, error, info_span, instrument, trace_span, warn};
+use tracing_subscriber::prelude::*;
 
 use crate::stage::{install, store_of};
 
@@ -82,6 +83,101 @@ pub(crate) fn program() {
         let span = info_span!("plain");
         let _ = catch_unwind(AssertUnwindSafe(|| span.in_scope(|| panic!("in a span"))));
     }
+}
+
+/// The status of a span, as a program shows it by its `Debug`.
+#[derive(Debug)]
+enum Status {
+    Error,
+    Ok,
+}
+
+/// A status whose `Debug` panics.
+struct NoStatus;
+
+impl fmt::Debug for NoStatus {
+    fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+        panic!("no status");
+    }
+}
+
+/// A program that was written for `tracing-opentelemetry`.
+pub(crate) fn record_status() {
+    install();
+    let span = info_span!("code_first", otel.status_code = Empty, otel.status_message = Empty);
+    span.record("otel.status_code", "ERROR");
+    span.record("otel.status_message", "db down");
+    let span = info_span!("text_first", otel.status_code = Empty, otel.status_description = Empty);
+    span.record("otel.status_description", tracing::field::display("db down"));
+    span.record("otel.status_code", "ERROR");
+    info_span!("at_once", otel.status_message = "db down", otel.status_code = "error", order = 71);
+    info_span!("code_alone", otel.status_code = "Error");
+    info_span!("shown", otel.status_code = ?Status::Error);
+    info_span!("event_first", otel.status_code = Empty).in_scope(|| {
+        error!("attempt 3 failed");
+        Span::current().record("otel.status_code", "ERROR");
+    });
+    info_span!("fine", otel.status_code = "OK", otel.status_message = "200", otel.name = "ERROR");
+    info_span!("shown_fine", otel.status_code = ?Status::Ok);
+    info_span!("unset", otel.status_code = "UNSET", otel.status_message = "");
+    info_span!("longer", otel.status_code = "ERRORS");
+    info_span!("unshowable", otel.status_code = ?NoStatus);
+}
+
+#[test]
+fn a_status_of_opentelemetry_is_an_outcome() {
+    let store = store_of("status");
+    for (function, outcome) in [
+        ("code_first", "error: db down"),
+        ("text_first", "error: db down"),
+        ("at_once", "error: db down"),
+        ("code_alone", "error: otel.status_code = ERROR"),
+        ("shown", "error: otel.status_code = ERROR"),
+        ("event_first", "error: attempt 3 failed"),
+        ("fine", "ok"),
+        ("shown_fine", "ok"),
+        ("unset", "ok"),
+        ("longer", "ok"),
+        ("unshowable", "ok"),
+    ] {
+        assert_eq!(store.outcome(&format!("outcomes::{function}")), outcome, "{function}");
+    }
+}
+
+/// A program that writes errors in spans that are below the level of the layer.
+pub(crate) fn fail_within() {
+    tracing_subscriber::registry().with(monitored_tracing::layer()).init();
+    error!("outside");
+    debug_span!("alone").in_scope(|| error!("in no recorded span"));
+    info_span!("around").in_scope(|| debug_span!("below").in_scope(|| error!("within")));
+    info_span!("far_around").in_scope(|| {
+        let below = trace_span!("below");
+        info_span!("between").in_scope(|| {
+            debug_span!("below")
+                .in_scope(|| debug_span!(parent: &below, "named").in_scope(|| error!("named")));
+        });
+    });
+    let outer = info_span!("named_around");
+    let below = debug_span!(parent: &outer, "below");
+    info_span!("other").in_scope(|| {
+        error!(parent: &below, "explicit");
+        error!(parent: None, "none");
+    });
+}
+
+#[test]
+fn an_error_in_a_span_that_is_not_recorded_fails_the_recorded_one_around() {
+    let store = store_of("within");
+    for (function, outcome) in [
+        ("around", "error: within"),
+        ("far_around", "error: named"),
+        ("between", "ok"),
+        ("named_around", "error: explicit"),
+        ("other", "ok"),
+    ] {
+        assert_eq!(store.outcome(&format!("outcomes::{function}")), outcome, "{function}");
+    }
+    assert_eq!(store.one::<i64>("SELECT SUM(calls) FROM functions"), 5);
 }
 
 #[instrument]
