@@ -15,6 +15,7 @@ use rusqlite::types::Value;
 
 use super::facts::{Answer, Changes, Detail, PARTS, Page, Question, Wanted};
 use super::heat;
+use super::prompt::Prompt;
 use super::screen::{self, Look};
 use super::span::Span;
 use super::state::{Effect, Layer, SortKey, State, Tab};
@@ -533,6 +534,35 @@ fn a_filter_narrows_the_list_with_each_letter() {
     // Letters are keys again.
     press(&mut state, "\u{1b}");
     assert_eq!((state.rows.len(), state.filter.is_none()), (4, true));
+}
+
+#[test]
+fn a_filter_without_a_meaning_is_told_and_cannot_be_kept() {
+    let long = "漢".repeat(300);
+    for (wrong, reason) in [
+        ("a:b", "a single `:`"),
+        ("shop\\pay", "only `*` is special"),
+        ("*::pay?", "only `*` is special"),
+        (&long, "longer than"),
+    ] {
+        for size in [(60, 15), (120, 40)] {
+            let mut state = with_page(size, Tab::Functions, functions());
+            press(&mut state, "/");
+            state.paste(wrong);
+            press(&mut state, "\n");
+            let drawn = lines(&state, LOOK);
+            let told = drawn.split_whitespace().collect::<Vec<_>>().join(" ");
+            assert!(told.contains(reason) && told.contains("the filter is as before"), "{wrong}: {drawn}");
+            assert!(matches!(state.prompt, Some(Prompt::Filter(_))), "{wrong}");
+            // Enter keeps the filter again once the line has a meaning.
+            let control_u = KeyEvent::new(KeyCode::Char('u'), KeyModifiers::CONTROL);
+            state.press(control_u);
+            state.paste("pay");
+            assert!(!lines(&state, LOOK).contains(reason));
+            press(&mut state, "\n");
+            assert_eq!((state.rows.len(), state.prompt.is_none()), (1, true), "{wrong}");
+        }
+    }
 }
 
 #[test]
