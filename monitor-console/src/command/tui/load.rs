@@ -80,16 +80,15 @@ impl Mailbox {
 /// Answers questions for as long as answers are taken.
 pub(super) fn run(path: PathBuf, mailbox: &Mailbox, give: impl Fn(Answer) -> bool) {
     let mut loader = Loader::new(path);
-    let mut known: Option<Question> = None;
+    let mut asked: Option<Question> = None;
     let mut pause = Duration::ZERO;
     loop {
-        let asked = mailbox.wait(known.as_ref(), pause);
-        let Some(question) = asked else {
+        let Some(question) = mailbox.wait(asked.as_ref(), pause) else {
             pause = PAUSE;
             continue;
         };
-        let answer = loader.answer(&question, known.as_ref());
-        known = Some(question);
+        let answer = loader.answer(&question);
+        asked = Some(question);
         pause = if answer.as_ref().is_some_and(|answer| answer.trouble.is_some()) { RETRY } else { PAUSE };
         if answer.is_some_and(|answer| !give(answer)) {
             return;
@@ -101,6 +100,9 @@ pub(super) fn run(path: PathBuf, mailbox: &Mailbox, give: impl Fn(Answer) -> boo
 struct Loader {
     path: PathBuf,
     store: Option<Store>,
+    /// The last question, if the store could be read for its answer. A question without an answer is asked again, also
+    /// while the view is paused.
+    answered: Option<Question>,
     /// The device and inode of the file.
     identity: Option<(u64, u64)>,
     /// The version of the data that was read, and the window that was the present one.
@@ -112,22 +114,34 @@ struct Loader {
 
 impl Loader {
     fn new(path: PathBuf) -> Self {
-        Self { path, store: None, identity: None, read: None, page_due: Instant::now(), recovered: None }
+        Self {
+            path,
+            store: None,
+            answered: None,
+            identity: None,
+            read: None,
+            page_due: Instant::now(),
+            recovered: None,
+        }
     }
 
     /// Answers a question; returns `None` if nothing has changed since the last question.
-    fn answer(&mut self, question: &Question, known: Option<&Question>) -> Option<Answer> {
-        let is_new = known.is_none_or(|known| known.number != question.number);
-        let wants_more = known.is_none_or(|known| {
-            known.detail != question.detail || (question.wants_rates && !known.wants_rates)
+    fn answer(&mut self, question: &Question) -> Option<Answer> {
+        let answered = self.answered.as_ref();
+        let is_new = answered.is_none_or(|answered| answered.number != question.number);
+        let wants_more = answered.is_none_or(|answered| {
+            answered.detail != question.detail || (question.wants_rates && !answered.wants_rates)
         });
         if question.is_paused && !is_new && !wants_more {
             return None;
         }
         match self.read_facts(question, is_new, wants_more) {
-            Ok(answer) => answer,
+            Ok(answer) => {
+                self.answered = Some(question.clone());
+                answer
+            }
             Err(error) => {
-                (self.store, self.read) = (None, None);
+                (self.store, self.read, self.answered) = (None, None, None);
                 let trouble = Some(format!("waiting for the store: {error:#}"));
                 Some(Answer { number: question.number, trouble, ..Answer::default() })
             }
@@ -302,4 +316,73 @@ fn read_detail(store: &Store, function: &str, question: &Question, now_ns: i64) 
         failed: latest_calls::find(store, question.span.to_period(now_ns), &wanted)?.calls,
         sum: windows::Sum::from_windows(&windows),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+    use rusqlite::Connection;
+
+    use super::super::span::Span;
+    use super::*;
+
+    fn create(path: &Path) {
+        monitor_runtime::store::schema::create(&Connection::open(path).unwrap()).unwrap();
+    }
+
+    fn question(number: u64, is_paused: bool) -> Question {
+        Question {
+            number,
+            wanted: Wanted::Functions,
+            detail: None,
+            wants_rates: false,
+            span: Span::until_now(60_000_000_000),
+            filter: None,
+            is_paused,
+        }
+    }
+
+    impl Loader {
+        /// Answers a question as after a pause, so that the loader looks for the file again.
+        fn answer_later(&mut self, question: &Question) -> Option<Answer> {
+            self.recovered = None;
+            self.answer(question)
+        }
+    }
+
+    #[test]
+    fn a_paused_question_is_asked_again_until_the_store_could_be_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("shop.db");
+        let mut loader = Loader::new(path.clone());
+        let is_troubled = |answer: Option<Answer>| answer.unwrap().trouble.is_some();
+        let has_page =
+            |answer: Option<Answer>| answer.is_some_and(|it| it.trouble.is_none() && it.page.is_some());
+        let away = || {
+            for end in ["", "-wal", "-shm"] {
+                let _ = fs::remove_file(folder.path().join(format!("shop.db{end}")));
+            }
+        };
+        // The store is not there when the view starts.
+        assert!(is_troubled(loader.answer_later(&question(1, true))));
+        assert!(is_troubled(loader.answer_later(&question(1, true))));
+        create(&path);
+        assert!(has_page(loader.answer_later(&question(1, true))));
+        assert_eq!(loader.answer_later(&question(1, true)), None);
+        // The store was read before it went away, and the view is paused afterwards.
+        assert!(loader.answer_later(&question(1, false)).is_none_or(|answer| answer.trouble.is_none()));
+        away();
+        assert!(is_troubled(loader.answer_later(&question(1, false))));
+        assert!(is_troubled(loader.answer_later(&question(1, true))));
+        create(&path);
+        assert!(has_page(loader.answer_later(&question(1, true))));
+        assert_eq!(loader.answer_later(&question(1, true)), None);
+        // Another screen is opened while the view is paused and the store is away.
+        away();
+        assert_eq!(loader.answer_later(&question(1, true)), None);
+        assert!(is_troubled(loader.answer_later(&question(2, true))));
+        create(&path);
+        assert!(has_page(loader.answer_later(&question(2, true))));
+        assert_eq!(loader.answer_later(&question(2, true)), None);
+    }
 }

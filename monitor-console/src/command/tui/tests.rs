@@ -837,6 +837,22 @@ fn a_store_that_cannot_be_read_is_told_and_what_was_read_stays() {
 }
 
 #[test]
+fn a_paused_view_says_so_whatever_the_state_of_the_store_and_the_width() {
+    for size in [(60, 15), (80, 24), (120, 40)] {
+        for trouble in [None, Some("waiting for the store: it is locked"), Some(HOSTILE)] {
+            let mut state = with_page(size, Tab::Functions, functions());
+            press(&mut state, " ");
+            state.accept(Answer { trouble: trouble.map(str::to_owned), ..Answer::default() });
+            let drawn = lines(&state, LOOK);
+            assert!(drawn.lines().next().unwrap().contains("‖ paused"), "{drawn}");
+            assert_eq!(drawn.lines().next().unwrap().contains('✗'), trouble.is_some(), "{drawn}");
+            press(&mut state, " ");
+            assert!(!lines(&state, LOOK).contains("paused"), "{drawn}");
+        }
+    }
+}
+
+#[test]
 fn no_sequence_of_keys_on_any_page_and_size_panics() {
     let mut random = fastrand::Rng::with_seed(16);
     let keys: Vec<char> = "1234567jkgG\n\u{1b}\u{8}\t/?sSfe[]{}0hlcrb yopx".chars().collect();
