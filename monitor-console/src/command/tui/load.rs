@@ -98,6 +98,9 @@ pub(super) fn run(path: PathBuf, mailbox: &Mailbox, give: impl Fn(Answer) -> boo
 
 /// The store, and what was last read from it.
 struct Loader {
+    /// The path that was chosen when the view began.
+    chosen: PathBuf,
+    /// The file that programs use now when they are given the chosen path.
     path: PathBuf,
     store: Option<Store>,
     /// The last question, if the store could be read for its answer. A question without an answer is asked again, also
@@ -115,6 +118,7 @@ struct Loader {
 impl Loader {
     fn new(path: PathBuf) -> Self {
         Self {
+            chosen: path.clone(),
             path,
             store: None,
             answered: None,
@@ -135,7 +139,7 @@ impl Loader {
         if question.is_paused && !is_new && !wants_more {
             return None;
         }
-        match self.read_facts(question, is_new, wants_more) {
+        let answer = match self.read_facts(question, is_new, wants_more) {
             Ok(answer) => {
                 self.answered = Some(question.clone());
                 answer
@@ -145,7 +149,8 @@ impl Loader {
                 let trouble = Some(format!("waiting for the store: {error:#}"));
                 Some(Answer { number: question.number, trouble, ..Answer::default() })
             }
-        }
+        };
+        answer.map(|answer| Answer { store: Some(self.path.clone()), ..answer })
     }
 
     fn read_facts(&mut self, question: &Question, is_new: bool, wants_more: bool) -> Result<Option<Answer>> {
@@ -176,7 +181,7 @@ impl Loader {
                 None => None,
             },
             rates: question.wants_rates.then(|| activity::read_rates(store).map(Arc::new)).transpose()?,
-            trouble: None,
+            ..Answer::default()
         };
         if page {
             self.read = Some((version, window));
@@ -189,7 +194,7 @@ impl Loader {
     fn open(&mut self) -> Result<()> {
         if self.recovered.is_none_or(|at| at.elapsed() > RECOVERY_PAUSE) || self.store.is_none() {
             self.recovered = Some(Instant::now());
-            self.path = find::follow_programs(&self.path);
+            self.path = find::follow_programs(&self.chosen);
             // A failure of recovery leaves the calls in their ring files, from where the next attempt takes them.
             let _ = recover::recover(&self.path, &find::list_ring_folders(), units::now_ns());
             let identity = read_identity(&self.path);
@@ -321,13 +326,14 @@ fn read_detail(store: &Store, function: &str, question: &Question, now_ns: i64) 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+    use monitor_runtime::store::schema;
     use rusqlite::Connection;
 
     use super::super::span::Span;
     use super::*;
 
     fn create(path: &Path) {
-        monitor_runtime::store::schema::create(&Connection::open(path).unwrap()).unwrap();
+        schema::create(&Connection::open(path).unwrap()).unwrap();
     }
 
     fn question(number: u64, is_paused: bool) -> Question {
@@ -384,5 +390,34 @@ mod tests {
         create(&path);
         assert!(has_page(loader.answer_later(&question(2, true))));
         assert_eq!(loader.answer_later(&question(2, true)), None);
+    }
+
+    #[test]
+    fn the_loader_names_the_store_that_programs_have_moved_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let chosen = folder.path().join("shop.db");
+        create(&chosen);
+        let run = |script: &str| Connection::open(&chosen).unwrap().execute_batch(script).unwrap();
+        let mut loader = Loader::new(chosen.clone());
+        let mut store_of = |number| loader.answer_later(&question(number, false)).unwrap().store.unwrap();
+        assert_eq!(store_of(1), chosen);
+        // A newer version of a program wrote to the store, and programs of this version use a file beside it.
+        let newer = schema::VERSION + 1;
+        run(&format!("PRAGMA user_version = {newer}"));
+        let beside = folder.path().join(format!("shop.v{}.db", schema::VERSION));
+        create(&beside);
+        assert_eq!(store_of(2), beside);
+        // The store is one for this version again.
+        run(&format!("PRAGMA user_version = {}", schema::VERSION));
+        assert_eq!(store_of(3), chosen);
+        // Another program took the file for its own data.
+        run("PRAGMA application_id = 1");
+        let beside = folder.path().join("shop.monitor.db");
+        create(&beside);
+        assert_eq!(store_of(4), beside);
+        // The moved store cannot be read.
+        fs::write(&beside, "no store").unwrap();
+        let answer = loader.answer_later(&question(5, false)).unwrap();
+        assert_eq!((answer.trouble.is_some(), answer.store), (true, Some(beside)));
     }
 }

@@ -837,6 +837,20 @@ fn a_store_that_cannot_be_read_is_told_and_what_was_read_stays() {
 }
 
 #[test]
+fn the_header_and_commands_follow_the_store_that_the_loader_reads() {
+    for moved in ["/var/lib/shop.v3.db", "/var/lib/shop.monitor.db", "/mnt/a b/shop.db"] {
+        let mut state = with_page((120, 40), Tab::Functions, functions());
+        let moved = PathBuf::from(moved);
+        assert!(state.accept(Answer { store: Some(moved.clone()), ..Answer::default() }));
+        assert!(!state.accept(Answer { store: Some(moved.clone()), ..Answer::default() }));
+        let name = moved.file_name().unwrap().to_string_lossy();
+        assert!(lines(&state, LOOK).lines().next().unwrap().contains(&*name), "{moved:?}");
+        let Some(Effect::Copy(command)) = press(&mut state, "y") else { panic!("nothing was copied") };
+        assert!(command.contains(&*moved.to_string_lossy()), "{command}");
+    }
+}
+
+#[test]
 fn a_paused_view_says_so_whatever_the_state_of_the_store_and_the_width() {
     for size in [(60, 15), (80, 24), (120, 40)] {
         for trouble in [None, Some("waiting for the store: it is locked"), Some(HOSTILE)] {
