@@ -97,10 +97,19 @@ impl State {
             KeyCode::Char('b') => self.prompt = Some(Prompt::Hold(HoldPrompt::default())),
             KeyCode::Char('d') => self.show_changes(),
             KeyCode::Char('x') => return Some(Effect::Export(self.choose_picture())),
-            KeyCode::Char('y') => return Some(Effect::Copy(screen::command::describe(self))),
+            KeyCode::Char('y') => return self.copy_command(),
             _ => {}
         }
         None
+    }
+
+    /// Copies the command that shows the same as the screen.
+    fn copy_command(&mut self) -> Option<Effect> {
+        let command = screen::command::describe(self);
+        if command.is_empty() {
+            self.status = Some("no command that can be typed shows the same".to_owned());
+        }
+        Some(command).filter(|command| !command.is_empty()).map(Effect::Copy)
     }
 
     /// Returns to the screen below; without one, removes the filter.

@@ -44,13 +44,13 @@ const RECOVERY_PAUSE: Duration = Duration::from_secs(5);
 /// The time that a statement may compute.
 const STATEMENT_LIMIT: Duration = Duration::from_secs(20);
 /// The calls of a list, of a trace, and the failed calls beside a function.
-const CALLS_MAX: usize = 500;
+pub(super) const CALLS_MAX: usize = 500;
 const TRACE_CALLS_MAX: usize = 10_000;
 const FAILED_SHOWN: usize = 6;
 /// The rows that a finding's evidence shows.
 const EVIDENCE_ROWS_MAX: i64 = 200;
 /// The length of the time that a span is compared with, as a multiple of its own.
-const PAST_FACTOR: i64 = 6;
+pub(super) const PAST_FACTOR: i64 = 6;
 /// The least change of a typical duration that matters.
 const CHANGE_MIN: f64 = 0.1;
 
