@@ -8,7 +8,9 @@
 
 use std::io::{self, Write as _};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, Once, PoisonError};
+use std::sync::{Mutex, MutexGuard, Once, PoisonError, mpsc};
+#[cfg(unix)]
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use crossterm::cursor::{Hide, Show};
@@ -21,11 +23,18 @@ use crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_ra
 /// The longest wait for a drawing to end before the screen is left all the same: a thread that panics while it draws
 /// never ends its drawing.
 const DRAWING_WAIT: Duration = Duration::from_millis(200);
+/// The time after which a terminal counts as one that does not read. It is shorter than [`DRAWING_WAIT`], because the
+/// drawing ends once the unread output is discarded.
+const READING_WAIT: Duration = Duration::from_millis(100);
+/// The longest wait for the screen to be left once the unread output was discarded.
+const LEAVING_WAIT: Duration = Duration::from_secs(1);
 
 /// True while a view fills the screen.
 static IS_ACTIVE: Mutex<bool> = Mutex::new(false);
 /// True once a thread panicked while a view filled the screen.
 static HAS_PANICKED: AtomicBool = AtomicBool::new(false);
+/// True once the process ends: then it neither stops nor takes the screen again.
+static IS_ENDING: AtomicBool = AtomicBool::new(false);
 /// The notes that were to be printed while a view filled the screen.
 static NOTES: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
@@ -57,6 +66,9 @@ pub(crate) fn enter() -> io::Result<FullScreen> {
 
 fn take() -> io::Result<()> {
     let mut is_active = lock(&IS_ACTIVE);
+    if IS_ENDING.load(Ordering::Relaxed) {
+        return Ok(());
+    }
     *is_active = true;
     enable_raw_mode()?;
     execute!(io::stdout(), EnterAlternateScreen, EnableMouseCapture, EnableBracketedPaste, Hide)
@@ -76,8 +88,9 @@ pub(crate) fn leave() {
     if is_active.as_mut().is_some_and(|is_active| !std::mem::replace(&mut **is_active, false)) {
         return;
     }
-    let _ = execute!(io::stdout(), Show, DisableBracketedPaste, DisableMouseCapture, LeaveAlternateScreen);
+    // The mode comes first: unlike a write, the change never waits for a terminal that does not read.
     let _ = disable_raw_mode();
+    let _ = execute!(io::stdout(), Show, DisableBracketedPaste, DisableMouseCapture, LeaveAlternateScreen);
 }
 
 /// Returns true if the screen was left because a thread panicked, and not because the process stops for a while.
@@ -106,55 +119,120 @@ pub(crate) fn take_notes() -> Vec<String> {
 }
 
 /// Ends the process, with the terminal given back and the kept notes printed.
+///
+/// A terminal that does not read holds up every write to it, so another thread writes. If that thread does not end in
+/// time, the output that the terminal has not read is discarded, which makes room for leaving the screen.
 pub(crate) fn end_process(code: i32) -> ! {
-    leave();
-    for note in take_notes() {
-        let _ = writeln!(io::stderr().lock(), "{note}");
+    IS_ENDING.store(true, Ordering::Relaxed);
+    let (sender, left) = mpsc::channel();
+    let write = move || {
+        leave();
+        for note in take_notes() {
+            let _ = writeln!(io::stderr().lock(), "{note}");
+        }
+        let _ = sender.send(());
+    };
+    let writer = std::thread::Builder::new().name("leaving".to_owned()).spawn(write);
+    if writer.is_err() {
+        leave();
+    } else if left.recv_timeout(READING_WAIT).is_err() && !is_left() {
+        discard_unread_output();
+        let _ = left.recv_timeout(LEAVING_WAIT);
     }
     std::process::exit(code)
 }
 
-/// Starts the thread that gives the terminal back when a signal ends or stops the process, takes it again when the process
-/// goes on, and then calls `redraw`.
+/// Returns true if no view has the screen. Returns false while a thread draws or leaves.
+fn is_left() -> bool {
+    IS_ACTIVE.try_lock().is_ok_and(|is_active| !*is_active)
+}
+
+/// Discards the output that the terminal has not read.
+#[cfg(unix)]
+fn discard_unread_output() {
+    use rustix::termios::{OptionalActions, QueueSelector, tcflush, tcgetattr, tcsetattr};
+    let output = rustix::stdio::stdout();
+    let _ = tcflush(output, QueueSelector::OFlush);
+    // Linux wakes a writer that waits for room when the settings are set, and not when output is discarded.
+    if let Ok(settings) = tcgetattr(output) {
+        let _ = tcsetattr(output, OptionalActions::Now, &settings);
+    }
+}
+
+/// Does nothing: the console of Windows reads always.
+#[cfg(not(unix))]
+fn discard_unread_output() {}
+
+/// Starts the threads that give the terminal back when a signal ends or stops the process. When a stopped process goes
+/// on, they take the terminal again and call `redraw`.
+///
+/// A thread of its own watches the signals that end the process, because a terminal that does not read holds up the
+/// thread that leaves and takes the screen.
 #[cfg(unix)]
 pub(crate) fn watch_signals(redraw: impl Fn() + Send + 'static) -> io::Result<()> {
     use rustix::process::{Signal, getpid, kill_process};
+    /// The signals that end a process by default and come from outside. Those that report a fault of the process
+    /// itself are left alone, because they stand for a core dump.
+    const ENDING: [Signal; 11] = [
+        Signal::TERM,
+        Signal::HUP,
+        Signal::INT,
+        Signal::QUIT,
+        Signal::ALARM,
+        Signal::USR1,
+        Signal::USR2,
+        Signal::VTALARM,
+        Signal::PROF,
+        Signal::XCPU,
+        Signal::XFSZ,
+    ];
+    spawn_watch("ending signals", &ENDING, |signal| {
+        // Interrupting is the usual way to leave an endless view. A shell adds the number of another signal to 128.
+        end_process(if signal == Signal::INT { 0 } else { 128 + signal.as_raw() })
+    })?;
+    spawn_watch("stopping signals", &[Signal::TSTP, Signal::CONT], move |signal| {
+        leave();
+        if IS_ENDING.load(Ordering::Relaxed) {
+            return;
+        }
+        if signal == Signal::TSTP {
+            // The signal that lets the process go on takes the screen again. This thread may run on before all others
+            // have stopped.
+            let _ = kill_process(getpid(), Signal::STOP);
+        } else {
+            // A process that was stopped without a chance to act finds the terminal as the shell left it, hence the
+            // leaving before.
+            let _ = take();
+            redraw();
+        }
+    })
+}
+
+/// Starts a thread that calls `act` with each of these signals that comes.
+#[cfg(unix)]
+fn spawn_watch(
+    name: &str,
+    signals: &[rustix::process::Signal],
+    act: impl Fn(rustix::process::Signal) + Send + 'static,
+) -> io::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
     let entered = runtime.enter();
-    let [mut terminate, mut hang_up, mut interrupt, mut stop, mut go_on] =
-        [Signal::TERM, Signal::HUP, Signal::INT, Signal::TSTP, Signal::CONT]
-            .map(|kind| signal(SignalKind::from_raw(kind.as_raw())));
+    let listen = |kind: &rustix::process::Signal| Ok((*kind, signal(SignalKind::from_raw(kind.as_raw()))?));
+    let mut streams = signals.iter().map(listen).collect::<io::Result<Vec<_>>>()?;
     drop(entered);
-    let watch = async move {
-        let (Ok(terminate), Ok(hang_up), Ok(interrupt)) = (&mut terminate, &mut hang_up, &mut interrupt)
-        else {
-            return;
-        };
-        let (Ok(stop), Ok(go_on)) = (&mut stop, &mut go_on) else { return };
+    let watch = move || {
         loop {
-            tokio::select! {
-                // A shell adds the number of the signal to 128.
-                _ = terminate.recv() => end_process(128 + Signal::TERM.as_raw()),
-                _ = hang_up.recv() => end_process(128 + Signal::HUP.as_raw()),
-                // Interrupting is the usual way to leave an endless view.
-                _ = interrupt.recv() => end_process(0),
-                _ = stop.recv() => {
-                    leave();
-                    // The signal that lets the process go on takes the screen again. This thread may run on before all
-                    // others have stopped.
-                    let _ = kill_process(getpid(), Signal::STOP);
-                }
-                // A process that was stopped without a chance to act finds the terminal as the shell left it.
-                _ = go_on.recv() => {
-                    leave();
-                    let _ = take();
-                    redraw();
-                }
-            }
+            let next = std::future::poll_fn(|context| {
+                let mut kinds = streams.iter_mut();
+                let came =
+                    kinds.find_map(|(kind, stream)| stream.poll_recv(context).is_ready().then_some(*kind));
+                came.map_or(Poll::Pending, Poll::Ready)
+            });
+            act(runtime.block_on(next));
         }
     };
-    std::thread::Builder::new().name("signals".to_owned()).spawn(move || runtime.block_on(watch))?;
+    std::thread::Builder::new().name(name.to_owned()).spawn(watch)?;
     Ok(())
 }
 

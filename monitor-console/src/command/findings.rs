@@ -144,11 +144,7 @@ fn write_finding(text: &mut String, finding: &Finding, store: Option<&Store>) ->
     let of_store =
         store.map(|store| format!(" --db {}", findings::quote_shell(&store.path().display().to_string())));
     let of_store = escape(of_store.as_deref().unwrap_or_default()).into_owned();
-    let (command, remark) = match finding.next.split_once("    #") {
-        Some((command, remark)) => (command, format!("    #{remark}")),
-        None => (finding.next.as_str(), String::new()),
-    };
-    writeln!(text, "{:<10}next: {}{of_store}{}", "", escape(command), escape(&remark))?;
+    writeln!(text, "{:<10}next: {}", "", escape(&finding.next.with_options(&of_store)))?;
     let evidence = findings::quote_shell(&finding.evidence);
     writeln!(text, "{:<10}rows: monitor sql {}{of_store}\n", "", escape(&evidence))?;
     Ok(())
@@ -166,7 +162,7 @@ fn cannot_tell(unknown: &str) -> Finding {
         saves_ns: 0.0,
         rests_on: String::new(),
         is_estimated: false,
-        next: "monitor sample".to_owned(),
+        next: "monitor sample".into(),
     }
 }
 
@@ -181,7 +177,7 @@ pub(super) fn build_cells(finding: &Finding) -> Vec<crate::report::Cell> {
         finding.rests_on.clone().into(),
         i64::from(finding.is_estimated).into(),
         finding.evidence.clone().into(),
-        finding.next.clone().into(),
+        finding.next.to_string().into(),
     ]
 }
 

@@ -32,6 +32,7 @@ mod diff;
 mod findings;
 mod export;
 mod flame;
+mod command_line;
 mod tui;
 mod serve;
 

@@ -21,6 +21,17 @@ struct OnTerminal {
     output: Arc<Mutex<Vec<u8>>>,
 }
 
+/// Opens a terminal. Returns the end that a person reads, and the end that programs use.
+pub(crate) fn open_terminal(size: (u16, u16)) -> (OwnedFd, File) {
+    let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&terminal).unwrap();
+    unlockpt(&terminal).unwrap();
+    set_size(&terminal, size);
+    let name = ptsname(&terminal, Vec::new()).unwrap();
+    let inner = File::options().read(true).write(true).open(name.to_str().unwrap()).unwrap();
+    (terminal, inner)
+}
+
 impl OnTerminal {
     fn start(store: &Path, arguments: &[&str], size: (u16, u16)) -> Self {
         Self::start_with(store, arguments, size, |command, inner| command.stdout(inner).stderr(Stdio::null()))
@@ -33,12 +44,7 @@ impl OnTerminal {
         size: (u16, u16),
         connect: impl Fn(&mut Command, File) -> &mut Command,
     ) -> Self {
-        let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-        grantpt(&terminal).unwrap();
-        unlockpt(&terminal).unwrap();
-        set_size(&terminal, size);
-        let name = ptsname(&terminal, Vec::new()).unwrap();
-        let inner = File::options().read(true).write(true).open(name.to_str().unwrap()).unwrap();
+        let (terminal, inner) = open_terminal(size);
         let mut command = command(store.parent().unwrap(), arguments);
         command.arg("--db").arg(store).env("TERM", "dumb");
         let child = connect(&mut command, inner).spawn().unwrap();

@@ -2,14 +2,20 @@
 //!
 //! These tests say in a line if tmux is missing, and then check only what needs no terminal.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Child, Command, ExitStatus, Output};
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::fs::{Mode, OFlags};
+use rustix::process::{Pid, Signal, kill_process};
+
 use crate::fixture::{Call, Fixture, PREFIX, SECOND};
-use crate::run::monitor;
+use crate::run::{command, monitor};
+use crate::terminal::open_terminal;
 
 /// The longest wait for something that must appear.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -242,11 +248,21 @@ fn the_terminal_is_as_before_after_every_signal() {
     let fixture = with_everything();
     let Some(pane) = Pane::start(fixture.folder.path(), (120, 40)) else { return };
     let before = pane.read_settings("before");
-    for (signal, ended) in [("TERM", "ended 143"), ("HUP", "ended 129"), ("INT", "ended 0")] {
+    for (signal, ended) in [
+        ("TERM", "ended 143"),
+        ("HUP", "ended 129"),
+        ("INT", "ended 0"),
+        ("QUIT", "ended 131"),
+        ("ALRM", "ended 142"),
+        ("USR1", "ended 138"),
+    ] {
         pane.view(&fixture.path, "");
         pane.wait_for(&["shop::orders::place", "q quit"]);
         pane.signal(signal);
         pane.wait_for(&[ended]);
+        // The shell restores the settings of the terminal by itself, but it does not leave the screen of the view.
+        let is_left = pane.tmux(&["display-message", "-p", "#{alternate_on}"]).stdout == b"0\n";
+        assert!(is_left, "{signal}");
         assert_eq!(pane.read_settings(&format!("after-{signal}")), before, "{signal}");
         pane.run("clear");
     }
@@ -265,6 +281,116 @@ fn the_terminal_is_as_before_after_every_signal() {
     pane.keys(&["q"]);
     pane.wait_for(&["prompt:"]);
     assert_eq!(pane.read_settings("after-quitting"), before);
+}
+
+/// The view in a terminal that is read only when the test reads.
+#[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "its test is one of Linux"))]
+struct Unread {
+    child: Child,
+    terminal: File,
+    inner: File,
+}
+
+#[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "its test is one of Linux"))]
+impl Unread {
+    fn start(store: &Path) -> Self {
+        let (terminal, inner) = open_terminal((120, 40));
+        let mut command = command(store.parent().unwrap(), &["tui", "--db"]);
+        command.arg(store).env("TERM", "xterm");
+        let end = || inner.try_clone().unwrap();
+        let child = command.stdin(end()).stdout(end()).stderr(end()).spawn().unwrap();
+        Self { child, terminal: terminal.into(), inner }
+    }
+
+    fn settings(&self) -> String {
+        let settings = rustix::termios::tcgetattr(&self.inner).unwrap();
+        format!("{:?} {:?} {:?}", settings.input_modes, settings.output_modes, settings.local_modes)
+    }
+
+    /// Reads until the terminal was sent this text.
+    fn read_until(&mut self, text: &str) {
+        let (mut read, mut bytes) = (Vec::new(), [0; 4096]);
+        let deadline = Instant::now() + PATIENCE;
+        while !String::from_utf8_lossy(&read).contains(text) {
+            assert!(Instant::now() < deadline, "no {text:?} in {:?}", String::from_utf8_lossy(&read));
+            let mut waited = [PollFd::new(&self.terminal, PollFlags::IN)];
+            let pause = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
+            if rustix::event::poll(&mut waited, Some(&pause)).unwrap() > 0 {
+                let count = self.terminal.read(&mut bytes).unwrap();
+                read.extend_from_slice(&bytes[..count]);
+            }
+        }
+    }
+
+    /// Writes to the terminal until it takes no more, so that every write waits from then on.
+    fn fill(&self) {
+        let name = rustix::termios::ttyname(&self.inner, Vec::new()).unwrap();
+        let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let end = rustix::fs::open(name, flags, Mode::empty()).unwrap();
+        // While the view writes, the terminal takes nothing either: only a terminal that stays full is full.
+        let mut refused = 0;
+        while refused < 100 {
+            match rustix::io::write(&end, &[b'x'; 4096]) {
+                Ok(_) => refused = 0,
+                Err(error) => {
+                    assert_eq!(error, rustix::io::Errno::AGAIN);
+                    refused += 1;
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+            }
+        }
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    fn wait_for_end(&mut self) -> ExitStatus {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(Instant::now() < deadline, "the view does not end");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+impl Drop for Unread {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_signal_ends_the_view_also_if_the_terminal_does_not_read() {
+    let fixture = with_everything();
+    let stop_and_go_on: &[Signal] = &[Signal::TSTP, Signal::CONT];
+    for (signal, code, keys, before) in [
+        (Signal::TERM, 143, "", [].as_slice()),
+        (Signal::TERM, 143, "\u{c}", &[]),
+        (Signal::HUP, 129, "2", &[]),
+        (Signal::QUIT, 131, "\u{c}", &[]),
+        (Signal::ALARM, 142, "", stop_and_go_on),
+    ] {
+        let mut view = Unread::start(&fixture.path);
+        let settings = view.settings();
+        view.read_until("shop::orders::place");
+        assert_ne!(view.settings(), settings, "{signal:?}");
+        view.fill();
+        view.terminal.write_all(keys.as_bytes()).unwrap();
+        for signal in before {
+            view.signal(*signal);
+        }
+        view.signal(signal);
+        assert_eq!(view.wait_for_end().code(), Some(code), "{signal:?}");
+        assert_eq!(view.settings(), settings, "{signal:?}");
+        // A terminal that reads again leaves the screen.
+        view.read_until("\u{1b}[?1049l");
+    }
 }
 
 #[test]

@@ -1,64 +1,47 @@
 //! The command that shows in a terminal what a page shows.
 //!
 //! Takes what an address chooses: the store, the span, the functions and the page's own choices. Gives a line for a
-//! shell, with every text quoted, or nothing if no option of the command says what was chosen: a command that shows
-//! more than the page would be taken for the same. The file does not know what the pages show.
-
-use std::fmt::Write as _;
+//! shell, or nothing if no option of the command says what was chosen. The file does not know what the pages show.
 
 use super::app::Context;
-use crate::model::findings::quote_shell;
-use crate::pattern::Pattern;
-use crate::{terminal, units};
+use crate::command::command_line;
+use crate::units;
 
-/// A command line under construction.
+/// The command line of a page under construction.
 pub(super) struct CommandLine<'a> {
     context: &'a Context<'a>,
-    /// The command with its options.
-    line: String,
-    /// The arguments without a name.
-    operands: Vec<String>,
-    /// True if the command shows the same as the page so far.
-    is_same: bool,
+    line: command_line::CommandLine<'a>,
 }
 
 impl<'a> CommandLine<'a> {
     /// Begins with a command of `monitor`, such as `calls`.
     pub(super) fn new(context: &'a Context<'a>, command: &str) -> Self {
-        Self { context, line: format!("monitor {command}"), operands: Vec::new(), is_same: true }
+        Self { context, line: command_line::CommandLine::new(context.store.path(), command) }
     }
 
     /// Adds an argument without a name.
-    pub(super) fn operand(mut self, text: &str) -> Self {
-        self.operands.push(text.to_owned());
-        self
+    pub(super) fn operand(self, text: &str) -> Self {
+        Self { line: self.line.operand(text), ..self }
     }
 
-    /// Adds the name of a function or a metric. A name that no pattern can hold cannot be given to a command.
+    /// Adds the name of a function or a metric.
     pub(super) fn name(self, name: &str) -> Self {
-        self.only_if(name.parse::<Pattern>().is_ok()).operand(name)
+        Self { line: self.line.name(name), ..self }
     }
 
     /// Adds the pattern of functions that the address chooses.
-    pub(super) fn pattern(mut self) -> Self {
-        self.operands.extend(self.context.pattern.as_ref().map(|pattern| pattern.as_str().to_owned()));
-        self
+    pub(super) fn pattern(self) -> Self {
+        Self { line: self.line.pattern(self.context.pattern.as_ref()), ..self }
     }
 
     /// Adds an option without a value if `is_on`.
-    pub(super) fn flag(mut self, name: &str, is_on: bool) -> Self {
-        if is_on {
-            let _ = write!(self.line, " {name}");
-        }
-        self
+    pub(super) fn flag(self, name: &str, is_on: bool) -> Self {
+        Self { line: self.line.flag(name, is_on), ..self }
     }
 
     /// Adds an option with a value.
-    pub(super) fn option(mut self, name: &str, value: &str) -> Self {
-        // A value that begins with a hyphen would be read as another option.
-        let between = if value.starts_with('-') { '=' } else { ' ' };
-        let _ = write!(self.line, " {name}{between}{}", quote_shell(value));
-        self
+    pub(super) fn option(self, name: &str, value: &str) -> Self {
+        Self { line: self.line.option(name, value), ..self }
     }
 
     /// Adds the start of the span. The command has no option for its end.
@@ -91,29 +74,18 @@ impl<'a> CommandLine<'a> {
     }
 
     /// States that the command shows the same as the page only under this condition.
-    pub(super) fn only_if(mut self, condition: bool) -> Self {
-        self.is_same &= condition;
-        self
+    pub(super) fn only_if(self, condition: bool) -> Self {
+        Self { line: self.line.only_if(condition), ..self }
     }
 
     /// Returns the line, with the store; empty if the command does not show the same, or if a text cannot be typed.
     pub(super) fn finish(self) -> String {
-        let path = self.context.store.path().to_string_lossy().into_owned();
-        let Self { line, operands, is_same, .. } = self.option("--db", &path);
-        // Options end at `--`, which keeps an argument that begins with a hyphen from being read as one.
-        let end = if operands.iter().any(|text| text.starts_with('-')) { " --" } else { "" };
-        let operands = operands.iter().map(|text| quote_shell(text));
-        let parts: Vec<String> = std::iter::once(format!("{line}{end}")).chain(operands).collect();
-        let line = parts.join(" ");
-        let can_be_typed = |character: char| character == '\n' || !terminal::is_unsafe(character);
-        if is_same && line.chars().all(can_be_typed) { line } else { String::new() }
+        self.line.finish()
     }
 
     /// Returns the line, or, if the command does not show the same, one that runs the statement behind the page.
     pub(super) fn finish_or_run(self, statement: &str) -> String {
-        let context = self.context;
-        let line = self.finish();
-        if line.is_empty() { Self::new(context, "sql").operand(statement).finish() } else { line }
+        self.line.finish_or_run(statement)
     }
 }
 

@@ -3,6 +3,7 @@
 //! A question names a page, a span and a filter; its number shows whether an answer is still wanted. Answers hold facts
 //! of the model and nothing that belongs to a screen.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::heat::Boxed;
@@ -136,6 +137,8 @@ pub(super) struct Answer {
     pub(super) detail: Option<Detail>,
     /// The rates; `None` if they have not changed or are not wanted.
     pub(super) rates: Option<Arc<Vec<RateReport>>>,
+    /// The store that the answer is about; `None` if it is the same as before.
+    pub(super) store: Option<PathBuf>,
     /// The reason why the store cannot be read.
     pub(super) trouble: Option<String>,
 }

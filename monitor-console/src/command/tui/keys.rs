@@ -45,7 +45,7 @@ impl State {
         };
         text.chars().for_each(|character| line.add(character));
         if let Some(Prompt::Filter(line)) = &self.prompt {
-            self.set_filter(&line.0.clone());
+            self.set_filter(&line.clone());
         }
     }
 
@@ -97,16 +97,25 @@ impl State {
             KeyCode::Char('b') => self.prompt = Some(Prompt::Hold(HoldPrompt::default())),
             KeyCode::Char('d') => self.show_changes(),
             KeyCode::Char('x') => return Some(Effect::Export(self.choose_picture())),
-            KeyCode::Char('y') => return Some(Effect::Copy(screen::command::describe(self))),
+            KeyCode::Char('y') => return self.copy_command(),
             _ => {}
         }
         None
     }
 
+    /// Copies the command that shows the same as the screen.
+    fn copy_command(&mut self) -> Option<Effect> {
+        let command = screen::command::describe(self);
+        if command.is_empty() {
+            self.status = Some("no command that can be typed shows the same".to_owned());
+        }
+        Some(command).filter(|command| !command.is_empty()).map(Effect::Copy)
+    }
+
     /// Returns to the screen below; without one, removes the filter.
     fn leave(&mut self) {
         if !self.close() && self.filter.is_some() {
-            self.set_filter("");
+            self.set_filter(&Line::default());
         }
     }
 
@@ -241,28 +250,26 @@ impl State {
         self.fold(is_open);
     }
 
-    fn set_filter(&mut self, text: &str) {
-        match text.trim() {
-            "" => self.filter = None,
-            // A text without `*` is part of a name, so that the list narrows with each letter.
-            text => match if text.contains('*') { text.parse() } else { format!("*{text}*").parse() } {
-                Ok(filter) => self.filter = Some(filter),
-                Err(error) => self.status = Some(format!("{error}")),
-            },
+    /// Shows only the functions that the line selects. The filter stays as it is while the line has no meaning.
+    fn set_filter(&mut self, line: &Line) {
+        if let Ok(filter) = line.parse_filter() {
+            self.filter = filter;
         }
         self.arrange();
     }
 
     fn edit_filter(&mut self, mut line: Line, key: KeyEvent, is_control: bool) -> Option<Effect> {
         match key.code {
-            KeyCode::Enter => return None,
+            KeyCode::Enter if line.parse_filter().is_ok() => return None,
+            // The prompt stays open and says what is wrong, because the list does not show what the line says.
+            KeyCode::Enter => {}
             KeyCode::Esc => {
-                self.set_filter("");
+                self.set_filter(&Line::default());
                 return None;
             }
             _ => edit(&mut line, key, is_control),
         }
-        self.set_filter(&line.0);
+        self.set_filter(&line);
         self.prompt = Some(Prompt::Filter(line));
         None
     }

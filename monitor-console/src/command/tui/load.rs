@@ -46,13 +46,13 @@ const RECOVERY_PAUSE: Duration = Duration::from_secs(5);
 /// The time that a statement may compute.
 const STATEMENT_LIMIT: Duration = Duration::from_secs(20);
 /// The calls of a list, of a trace, and the failed calls beside a function.
-const CALLS_MAX: usize = 500;
+pub(super) const CALLS_MAX: usize = 500;
 const TRACE_CALLS_MAX: usize = 10_000;
 const FAILED_SHOWN: usize = 6;
 /// The rows that a finding's evidence shows.
 const EVIDENCE_ROWS_MAX: i64 = 200;
 /// The length of the time that a span is compared with, as a multiple of its own.
-const PAST_FACTOR: i64 = 6;
+pub(super) const PAST_FACTOR: i64 = 6;
 /// The least change of a typical duration that matters.
 const CHANGE_MIN: f64 = 0.1;
 
@@ -82,16 +82,15 @@ impl Mailbox {
 /// Answers questions for as long as answers are taken.
 pub(super) fn run(path: PathBuf, mailbox: &Mailbox, give: impl Fn(Answer) -> bool) {
     let mut loader = Loader::new(path);
-    let mut known: Option<Question> = None;
+    let mut asked: Option<Question> = None;
     let mut pause = Duration::ZERO;
     loop {
-        let asked = mailbox.wait(known.as_ref(), pause);
-        let Some(question) = asked else {
+        let Some(question) = mailbox.wait(asked.as_ref(), pause) else {
             pause = PAUSE;
             continue;
         };
-        let answer = loader.answer(&question, known.as_ref());
-        known = Some(question);
+        let answer = loader.answer(&question);
+        asked = Some(question);
         pause = if answer.as_ref().is_some_and(|answer| answer.trouble.is_some()) { RETRY } else { PAUSE };
         if answer.is_some_and(|answer| !give(answer)) {
             return;
@@ -101,8 +100,14 @@ pub(super) fn run(path: PathBuf, mailbox: &Mailbox, give: impl Fn(Answer) -> boo
 
 /// The store, and what was last read from it.
 struct Loader {
+    /// The path that was chosen when the view began.
+    chosen: PathBuf,
+    /// The file that programs use now when they are given the chosen path.
     path: PathBuf,
     store: Option<Store>,
+    /// The last question, if the store could be read for its answer. A question without an answer is asked again, also
+    /// while the view is paused.
+    answered: Option<Question>,
     /// The device and inode of the file.
     identity: Option<(u64, u64)>,
     /// The version of the data that was read, and the window that was the present one.
@@ -114,26 +119,40 @@ struct Loader {
 
 impl Loader {
     fn new(path: PathBuf) -> Self {
-        Self { path, store: None, identity: None, read: None, page_due: Instant::now(), recovered: None }
+        Self {
+            chosen: path.clone(),
+            path,
+            store: None,
+            answered: None,
+            identity: None,
+            read: None,
+            page_due: Instant::now(),
+            recovered: None,
+        }
     }
 
     /// Answers a question; returns `None` if nothing has changed since the last question.
-    fn answer(&mut self, question: &Question, known: Option<&Question>) -> Option<Answer> {
-        let is_new = known.is_none_or(|known| known.number != question.number);
-        let wants_more = known.is_none_or(|known| {
-            known.detail != question.detail || (question.wants_rates && !known.wants_rates)
+    fn answer(&mut self, question: &Question) -> Option<Answer> {
+        let answered = self.answered.as_ref();
+        let is_new = answered.is_none_or(|answered| answered.number != question.number);
+        let wants_more = answered.is_none_or(|answered| {
+            answered.detail != question.detail || (question.wants_rates && !answered.wants_rates)
         });
         if question.is_paused && !is_new && !wants_more {
             return None;
         }
-        match self.read_facts(question, is_new, wants_more) {
-            Ok(answer) => answer,
+        let answer = match self.read_facts(question, is_new, wants_more) {
+            Ok(answer) => {
+                self.answered = Some(question.clone());
+                answer
+            }
             Err(error) => {
-                (self.store, self.read) = (None, None);
+                (self.store, self.read, self.answered) = (None, None, None);
                 let trouble = Some(format!("waiting for the store: {error:#}"));
                 Some(Answer { number: question.number, trouble, ..Answer::default() })
             }
-        }
+        };
+        answer.map(|answer| Answer { store: Some(self.path.clone()), ..answer })
     }
 
     fn read_facts(&mut self, question: &Question, is_new: bool, wants_more: bool) -> Result<Option<Answer>> {
@@ -164,7 +183,7 @@ impl Loader {
                 None => None,
             },
             rates: question.wants_rates.then(|| activity::read_rates(store).map(Arc::new)).transpose()?,
-            trouble: None,
+            ..Answer::default()
         };
         if page {
             self.read = Some((version, window));
@@ -177,7 +196,7 @@ impl Loader {
     fn open(&mut self) -> Result<()> {
         if self.recovered.is_none_or(|at| at.elapsed() > RECOVERY_PAUSE) || self.store.is_none() {
             self.recovered = Some(Instant::now());
-            self.path = find::follow_programs(&self.path);
+            self.path = find::follow_programs(&self.chosen);
             // A failure of recovery leaves the calls in their ring files, from where the next attempt takes them.
             let _ = recover::recover(&self.path, &find::list_ring_folders(), units::now_ns());
             let identity = read_identity(&self.path);
@@ -305,4 +324,103 @@ fn read_detail(store: &Store, function: &str, question: &Question, now_ns: i64) 
         failed: latest_calls::find(store, question.span.to_period(now_ns), &wanted)?.calls,
         sum: windows::Sum::from_windows(&windows),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+    use monitor_runtime::store::schema;
+    use rusqlite::Connection;
+
+    use super::super::span::Span;
+    use super::*;
+
+    fn create(path: &Path) {
+        schema::create(&Connection::open(path).unwrap()).unwrap();
+    }
+
+    fn question(number: u64, is_paused: bool) -> Question {
+        Question {
+            number,
+            wanted: Wanted::Functions,
+            detail: None,
+            wants_rates: false,
+            span: Span::until_now(60_000_000_000),
+            filter: None,
+            is_paused,
+        }
+    }
+
+    impl Loader {
+        /// Answers a question as after a pause, so that the loader looks for the file again.
+        fn answer_later(&mut self, question: &Question) -> Option<Answer> {
+            self.recovered = None;
+            self.answer(question)
+        }
+    }
+
+    #[test]
+    fn a_paused_question_is_asked_again_until_the_store_could_be_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("shop.db");
+        let mut loader = Loader::new(path.clone());
+        let is_troubled = |answer: Option<Answer>| answer.unwrap().trouble.is_some();
+        let has_page =
+            |answer: Option<Answer>| answer.is_some_and(|it| it.trouble.is_none() && it.page.is_some());
+        let away = || {
+            for end in ["", "-wal", "-shm"] {
+                let _ = fs::remove_file(folder.path().join(format!("shop.db{end}")));
+            }
+        };
+        // The store is not there when the view starts.
+        assert!(is_troubled(loader.answer_later(&question(1, true))));
+        assert!(is_troubled(loader.answer_later(&question(1, true))));
+        create(&path);
+        assert!(has_page(loader.answer_later(&question(1, true))));
+        assert_eq!(loader.answer_later(&question(1, true)), None);
+        // The store was read before it went away, and the view is paused afterwards.
+        assert!(loader.answer_later(&question(1, false)).is_none_or(|answer| answer.trouble.is_none()));
+        away();
+        assert!(is_troubled(loader.answer_later(&question(1, false))));
+        assert!(is_troubled(loader.answer_later(&question(1, true))));
+        create(&path);
+        assert!(has_page(loader.answer_later(&question(1, true))));
+        assert_eq!(loader.answer_later(&question(1, true)), None);
+        // Another screen is opened while the view is paused and the store is away.
+        away();
+        assert_eq!(loader.answer_later(&question(1, true)), None);
+        assert!(is_troubled(loader.answer_later(&question(2, true))));
+        create(&path);
+        assert!(has_page(loader.answer_later(&question(2, true))));
+        assert_eq!(loader.answer_later(&question(2, true)), None);
+    }
+
+    #[test]
+    fn the_loader_names_the_store_that_programs_have_moved_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let chosen = folder.path().join("shop.db");
+        create(&chosen);
+        let run = |script: &str| Connection::open(&chosen).unwrap().execute_batch(script).unwrap();
+        let mut loader = Loader::new(chosen.clone());
+        let mut store_of = |number| loader.answer_later(&question(number, false)).unwrap().store.unwrap();
+        assert_eq!(store_of(1), chosen);
+        // A newer version of a program wrote to the store, and programs of this version use a file beside it.
+        let newer = schema::VERSION + 1;
+        run(&format!("PRAGMA user_version = {newer}"));
+        let beside = folder.path().join(format!("shop.v{}.db", schema::VERSION));
+        create(&beside);
+        assert_eq!(store_of(2), beside);
+        // The store is one for this version again.
+        run(&format!("PRAGMA user_version = {}", schema::VERSION));
+        assert_eq!(store_of(3), chosen);
+        // Another program took the file for its own data.
+        run("PRAGMA application_id = 1");
+        let beside = folder.path().join("shop.monitor.db");
+        create(&beside);
+        assert_eq!(store_of(4), beside);
+        // The moved store cannot be read.
+        fs::write(&beside, "no store").unwrap();
+        let answer = loader.answer_later(&question(5, false)).unwrap();
+        assert_eq!((answer.trouble.is_some(), answer.store), (true, Some(beside)));
+    }
 }

@@ -316,6 +316,8 @@ impl View {
         state.status = Some(begun.to_owned());
         let (path, sender) = (state.store.clone(), self.sender.clone());
         let run = move || {
+            // A paused loader does not notice that programs have moved to another file.
+            let path = find::follow_programs(&path);
             let told = change(&path).unwrap_or_else(|error| format!("not done: {error:#}"));
             let _ = sender.send(Message::Done(told));
         };

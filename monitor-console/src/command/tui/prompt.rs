@@ -1,5 +1,7 @@
 //! The prompts for a filter, a rate and the hold of a breaker. They are pure functions of what a person types.
 
+use monitor_runtime::sampling::PatternError;
+
 use crate::model::activity::RateReport;
 use crate::pattern::Pattern;
 use crate::units;
@@ -26,6 +28,16 @@ impl Line {
     pub(super) fn remove_word(&mut self) {
         let kept = self.0.trim_end().rfind([' ', ':']).map_or(0, |at| at + 1);
         self.0.truncate(if kept == self.0.len() { 0 } else { kept });
+    }
+    /// Returns the functions that the line selects as a filter, `None` for all, or a sentence that says what is wrong.
+    pub(super) fn parse_filter(&self) -> Result<Option<Pattern>, String> {
+        let pattern = match self.0.trim() {
+            "" => return Ok(None),
+            text if text.contains('*') => text.parse(),
+            // A text without `*` is part of a name, so that the list narrows with each letter.
+            text => format!("*{text}*").parse(),
+        };
+        pattern.map(Some).map_err(|error: PatternError| error.to_string())
     }
 }
 

@@ -215,7 +215,8 @@ pub(super) struct State {
     pub(super) opened: Opened,
     pub(super) size: (u16, u16),
     pub(super) now_ns: i64,
-    /// The path of the store, and its name on the screen.
+    /// The path of the store that the loader reads, of which the screen shows the file name. Commands that are copied and
+    /// changes go to the same store.
     pub(super) store: PathBuf,
     pub(super) overview: Overview,
     pub(super) trouble: Option<String>,
@@ -338,6 +339,10 @@ impl State {
     pub(super) fn accept(&mut self, answer: Answer) -> bool {
         let mut is_changed = self.trouble != answer.trouble;
         self.trouble = answer.trouble;
+        if let Some(store) = answer.store {
+            is_changed |= self.store != store;
+            self.store = store;
+        }
         if let Some(overview) = answer.overview {
             is_changed |= self.overview != overview;
             self.overview = overview;

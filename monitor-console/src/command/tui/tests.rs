@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 use monitor_runtime::histogram::{Histogram, bucket};
+use monitor_runtime::store::schema;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::style::Color;
@@ -15,6 +16,7 @@ use rusqlite::types::Value;
 
 use super::facts::{Answer, Changes, Detail, PARTS, Page, Question, Wanted};
 use super::heat;
+use super::prompt::Prompt;
 use super::screen::{self, Look};
 use super::span::Span;
 use super::state::{Effect, Layer, SortKey, State, Tab};
@@ -24,7 +26,7 @@ use crate::model::call_tree::{Tree, TreeCall};
 use crate::model::compare::{Change, Verdict};
 use crate::model::events::Event;
 use crate::model::failures::Kind;
-use crate::model::findings::{Finding, Findings, Level};
+use crate::model::findings::{Finding, Findings, Level, Next};
 use crate::model::heat::Grid;
 use crate::model::latest_calls::{Call, FoundCalls};
 use crate::model::logs;
@@ -246,7 +248,10 @@ fn findings() -> Page {
         saves_ns: 4e8,
         rests_on: "96 rows".to_owned(),
         is_estimated: false,
-        next: "monitor trace 17420".to_owned(),
+        next: Next {
+            command: "monitor trace 17420".to_owned(),
+            remark: "monitor why shop::payments::charge --failed".to_owned(),
+        },
     };
     let found = vec![
         finding(
@@ -538,6 +543,35 @@ fn a_filter_narrows_the_list_with_each_letter() {
 }
 
 #[test]
+fn a_filter_without_a_meaning_is_told_and_cannot_be_kept() {
+    let long = "漢".repeat(300);
+    for (wrong, reason) in [
+        ("a:b", "a single `:`"),
+        ("shop\\pay", "only `*` is special"),
+        ("*::pay?", "only `*` is special"),
+        (&long, "longer than"),
+    ] {
+        for size in [(60, 15), (120, 40)] {
+            let mut state = with_page(size, Tab::Functions, functions());
+            press(&mut state, "/");
+            state.paste(wrong);
+            press(&mut state, "\n");
+            let drawn = lines(&state, LOOK);
+            let told = drawn.split_whitespace().collect::<Vec<_>>().join(" ");
+            assert!(told.contains(reason) && told.contains("the filter is as before"), "{wrong}: {drawn}");
+            assert!(matches!(state.prompt, Some(Prompt::Filter(_))), "{wrong}");
+            // Enter keeps the filter again once the line has a meaning.
+            let control_u = KeyEvent::new(KeyCode::Char('u'), KeyModifiers::CONTROL);
+            state.press(control_u);
+            state.paste("pay");
+            assert!(!lines(&state, LOOK).contains(reason));
+            press(&mut state, "\n");
+            assert_eq!((state.rows.len(), state.prompt.is_none()), (1, true), "{wrong}");
+        }
+    }
+}
+
+#[test]
 fn a_rate_is_set_only_after_a_clear_yes() {
     let mut state = with_page((120, 40), Tab::Functions, functions());
     assert_eq!(press(&mut state, "r0.1\n"), None);
@@ -660,16 +694,109 @@ fn the_copied_command_shows_what_the_screen_shows() {
     let mut state = with_page((120, 40), Tab::Functions, functions());
     assert_eq!(copy(&mut state), "monitor top --since 15m");
     press(&mut state, "/pay\ns");
-    assert_eq!(copy(&mut state), "monitor top '*pay*' --sort self --since 15m");
+    assert_eq!(copy(&mut state), "monitor top --sort self --since 15m '*pay*'");
     press(&mut state, "\n");
-    assert_eq!(copy(&mut state), "monitor calls shop::payments::charge --since 15m");
+    assert_eq!(copy(&mut state), "monitor calls --since 15m --limit 500 shop::payments::charge");
     let mut state = with_page((120, 40), Tab::Calls, calls());
-    press(&mut state, "f[");
-    assert_eq!(copy(&mut state), "monitor calls --failed --since 2026-11-29T09:37:30");
+    press(&mut state, "f");
+    assert_eq!(copy(&mut state), "monitor calls --failed --since 15m --limit 500");
     press(&mut state, "\n");
     assert_eq!(copy(&mut state), "monitor trace 3");
+    // Kinds that were passed on are on the screen too.
+    let mut state = with_page((120, 40), Tab::Errors, kinds());
+    assert_eq!(copy(&mut state), "monitor errors --all --since 15m");
+    press(&mut state, "\n");
+    answer(&mut state, calls());
+    let command = copy(&mut state);
+    assert!(
+        command.contains("monitor sql") && command.contains("WHERE call_id IN (3, 4, 5, 6)"),
+        "{command}"
+    );
+    let mut state = with_page((120, 40), Tab::Health, Page::Processes);
+    assert_eq!(copy(&mut state), "monitor health --since 15m");
+}
+
+#[test]
+fn the_store_stands_before_the_remark_of_a_finding() {
     let mut state = with_page((120, 40), Tab::Findings, findings());
-    assert_eq!(copy(&mut state), "monitor trace 17420");
+    for key in ["", "j"] {
+        press(&mut state, key);
+        let copied = Some(Effect::Copy("monitor trace 17420 --db '/var/lib/shop.db'".to_owned()));
+        assert_eq!(press(&mut state, "y"), copied);
+    }
+    // Without a finding all are shown.
+    let mut state = with_page((120, 40), Tab::Findings, Page::Findings(Findings::default()));
+    let copied = Some(Effect::Copy("monitor findings --all --since 15m --db '/var/lib/shop.db'".to_owned()));
+    assert_eq!(press(&mut state, "y"), copied);
+}
+
+#[test]
+fn the_command_of_a_span_that_has_ended_shows_nothing_after_its_end() {
+    let (from, until) = (NOW - 1350 * SECOND, NOW - 450 * SECOND);
+    let between = |column: &str| format!("{column} >= {from} AND {column} <= {until}");
+    let options = "--since 2026-11-29T09:37:30 --until 2026-11-29T09:52:30";
+    for (tab, page, keys, parts) in [
+        (Tab::Functions, functions(), "/pay\n[", vec!["FROM latency", "'*pay*'", &between("start_ns")]),
+        (Tab::Functions, functions(), "[\n", vec!["FROM calls", "shop::orders::place", &between("start_ns")]),
+        (Tab::Functions, functions(), "[e", vec!["FROM calls", "failed = 1", &between("start_ns")]),
+        (Tab::Calls, calls(), "f[", vec!["FROM calls", "failed = 1", &between("start_ns")]),
+        (
+            Tab::Errors,
+            kinds(),
+            "[",
+            vec!["FROM error_groups", &format!("last_ns >= {from} AND first_ns <= {until}")],
+        ),
+        (Tab::Findings, Page::Findings(Findings::default()), "[", vec!["monitor findings --all", options]),
+        (Tab::Processes, Page::Processes, "[", vec!["monitor processes", options]),
+        (
+            Tab::Health,
+            Page::Processes,
+            "[",
+            vec!["FROM health", &format!("last_seen_ns >= {from} AND started_ns <= {until}")],
+        ),
+        (
+            Tab::Functions,
+            functions(),
+            "[d",
+            vec![
+                "--before 2026-11-29T08:07:30..2026-11-29T09:37:29.999999999",
+                "--after 2026-11-29T09:37:30..2026-11-29T09:52:30",
+            ],
+        ),
+    ] {
+        let mut state = with_page((120, 40), tab, page);
+        press(&mut state, keys);
+        let Some(Effect::Copy(command)) = press(&mut state, "y") else { panic!("{keys:?}") };
+        assert!(command.contains("--db '/var/lib/shop.db'"), "{command}");
+        if let Some(statement) = statement_of(&command) {
+            create_store().prepare(&statement).unwrap();
+        }
+        let command = command.replace(r"'\''", "'");
+        for part in parts {
+            assert!(command.contains(part), "{part:?}: {command}");
+        }
+    }
+}
+
+/// Returns the statement that a copied command runs.
+fn statement_of(command: &str) -> Option<String> {
+    let quoted = command.strip_prefix("monitor sql --db '/var/lib/shop.db' ")?;
+    let inner = &quoted[1..quoted.len() - 1];
+    Some(if quoted.starts_with('"') { inner.to_owned() } else { inner.replace(r"'\''", "'") })
+}
+
+fn create_store() -> rusqlite::Connection {
+    let store = rusqlite::Connection::open_in_memory().unwrap();
+    schema::create(&store).unwrap();
+    store
+}
+
+#[test]
+fn a_command_that_cannot_be_typed_is_not_copied() {
+    let mut state = with_page((120, 40), Tab::Functions, functions());
+    press(&mut state, "G\n");
+    assert_eq!(press(&mut state, "y"), None);
+    assert!(lines(&state, LOOK).contains("no command that can be typed"));
 }
 
 #[test]
@@ -724,11 +851,14 @@ fn dragging_over_the_picture_opens_the_calls_in_the_box() {
     let page = lines(&state, LOOK);
     assert!(page.contains("shop::orders::place  calls from 09:52:30.000 to 10:00:00.000 UTC of"), "{page}");
     let Some(Effect::Copy(command)) = press(&mut state, "y") else { panic!("nothing was copied") };
-    assert!(
-        command.contains("monitor calls 'shop::orders::place' --min")
-            || command.contains("monitor calls shop::orders::place --min"),
-        "{command}"
-    );
+    create_store().prepare(&statement_of(&command).unwrap()).unwrap();
+    let command = command.replace(r"'\''", "'");
+    let (shortest, longest) = boxed.durations_ns;
+    let durations = format!("duration_ns >= {shortest} AND duration_ns <= {longest}");
+    let times = format!("start_ns >= {} AND start_ns <= {}", boxed.span_ns.0, boxed.span_ns.1);
+    for part in ["function = 'shop::orders::place'", &durations, &times] {
+        assert!(command.contains(part), "{part}: {command}");
+    }
     // A whole column has no bounds on durations.
     press(&mut state, "\u{1b}");
     answer(&mut state, functions());
@@ -767,7 +897,7 @@ fn the_span_is_compared_with_the_time_before_it() {
         assert!(drawn.contains(part), "{part}: {drawn}");
     }
     let Some(Effect::Copy(command)) = press(&mut state, "y") else { panic!("nothing was copied") };
-    assert!(command.starts_with("monitor diff --before 6300s..900s --after 900s.. --db"), "{command}");
+    assert!(command.starts_with("monitor diff --all --before 6300s..900s --after 900s.. --db"), "{command}");
     press(&mut state, "\n");
     let Some(Layer::Function { name, .. }) = state.above.last() else { panic!("{:?}", state.above) };
     assert_eq!(name, "shop::payments::charge");
@@ -806,6 +936,36 @@ fn a_store_that_cannot_be_read_is_told_and_what_was_read_stays() {
     assert!(state.accept(Answer { trouble, ..Answer::default() }));
     let drawn = lines(&state, LOOK);
     assert!(drawn.contains("waiting for the store") && drawn.contains("shop::orders::place"), "{drawn}");
+}
+
+#[test]
+fn the_header_and_commands_follow_the_store_that_the_loader_reads() {
+    for moved in ["/var/lib/shop.v3.db", "/var/lib/shop.monitor.db", "/mnt/a b/shop.db"] {
+        let mut state = with_page((120, 40), Tab::Functions, functions());
+        let moved = PathBuf::from(moved);
+        assert!(state.accept(Answer { store: Some(moved.clone()), ..Answer::default() }));
+        assert!(!state.accept(Answer { store: Some(moved.clone()), ..Answer::default() }));
+        let name = moved.file_name().unwrap().to_string_lossy();
+        assert!(lines(&state, LOOK).lines().next().unwrap().contains(&*name), "{moved:?}");
+        let Some(Effect::Copy(command)) = press(&mut state, "y") else { panic!("nothing was copied") };
+        assert!(command.contains(&*moved.to_string_lossy()), "{command}");
+    }
+}
+
+#[test]
+fn a_paused_view_says_so_whatever_the_state_of_the_store_and_the_width() {
+    for size in [(60, 15), (80, 24), (120, 40)] {
+        for trouble in [None, Some("waiting for the store: it is locked"), Some(HOSTILE)] {
+            let mut state = with_page(size, Tab::Functions, functions());
+            press(&mut state, " ");
+            state.accept(Answer { trouble: trouble.map(str::to_owned), ..Answer::default() });
+            let drawn = lines(&state, LOOK);
+            assert!(drawn.lines().next().unwrap().contains("‖ paused"), "{drawn}");
+            assert_eq!(drawn.lines().next().unwrap().contains('✗'), trouble.is_some(), "{drawn}");
+            press(&mut state, " ");
+            assert!(!lines(&state, LOOK).contains("paused"), "{drawn}");
+        }
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{Facts, Finding, Level, quote_shell, quote_sql, shorten};
+use super::{Facts, Finding, Level, Next, quote_shell, quote_sql, shorten};
 use crate::model::cover::{Stretch, measure_cover};
 use crate::model::names::Name;
 use crate::model::number::to_f64;
@@ -79,7 +79,7 @@ fn describe_repetition(facts: &Facts, repetition: &Repetition, same: u64) -> Fin
         saves_ns: saved,
         rests_on: format_quantity(repetition.parents, "call of the caller", "calls of the caller"),
         is_estimated: repetition.weight.round() > to_f64(repetition.parents),
-        next: format!("monitor trace {}", repetition.example.0),
+        next: format!("monitor trace {}", repetition.example.0).into(),
     }
 }
 
@@ -212,7 +212,7 @@ impl Serial {
             saves_ns: self.saved_ns,
             rests_on: format_quantity(self.parents, "call of the caller", "calls of the caller"),
             is_estimated: self.weight.round() > to_f64(self.parents as u64),
-            next: format!("monitor trace {}", self.example),
+            next: format!("monitor trace {}", self.example).into(),
         }
     }
 }
@@ -273,7 +273,10 @@ fn find_blocking(facts: &Facts) -> Vec<Finding> {
                 saves_ns: 0.0,
                 rests_on: format_quantity(calls.len(), "call", "calls"),
                 is_estimated: calls.iter().any(|(_, row)| row.weight > 1.0),
-                next: format!("monitor trace {}    # monitor why {}", example.call_id, quote_shell(name)),
+                next: Next::with_remark(
+                    format!("monitor trace {}", example.call_id),
+                    format!("monitor why {}", quote_shell(name)),
+                ),
             })
         })
         .collect();

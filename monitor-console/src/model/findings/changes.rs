@@ -73,7 +73,7 @@ fn describe(facts: &Facts, change: &Change) -> Option<Finding> {
         saves_ns: if change.verdict == Verdict::Slower { lost_ns(change) } else { 0.0 },
         rests_on: format!("{} windows against {}", change.windows[1], change.windows[0]),
         is_estimated: false,
-        next: format!("monitor diff {}", quote_shell(&change.function)),
+        next: format!("monitor diff {}", quote_shell(&change.function)).into(),
     })
 }
 

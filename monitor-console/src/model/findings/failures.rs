@@ -1,6 +1,6 @@
 //! Findings about kinds of failure: bursts, and kinds that are new.
 
-use super::{Facts, Finding, Level, quote_shell, quote_sql, shorten};
+use super::{Facts, Finding, Level, Next, quote_shell, quote_sql, shorten};
 use crate::model::failures::Kind;
 use crate::model::number::to_f64;
 use crate::model::statistics::proportions::poisson_tail;
@@ -85,10 +85,11 @@ fn describe(kind: &Kind, name: &'static str, level: Level, sentence: String) -> 
         rests_on: format_quantity(kind.count, "failure", "failures"),
         is_estimated: false,
         next: match kind.example {
-            Some(example) => {
-                format!("monitor trace {example}    # monitor why {} --failed", quote_shell(&kind.function))
-            }
-            None => format!("monitor errors {}", quote_shell(&kind.function)),
+            Some(example) => Next::with_remark(
+                format!("monitor trace {example}"),
+                format!("monitor why {} --failed", quote_shell(&kind.function)),
+            ),
+            None => format!("monitor errors {}", quote_shell(&kind.function)).into(),
         },
     }
 }

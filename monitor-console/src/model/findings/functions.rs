@@ -52,7 +52,7 @@ fn find_hot(facts: &Facts) -> Option<Finding> {
         saves_ns: 0.0,
         rests_on: format_quantity(hottest.calls, "call", "calls"),
         is_estimated: hottest.is_estimated,
-        next: format!("monitor why {}", quote_shell(&hottest.name)),
+        next: format!("monitor why {}", quote_shell(&hottest.name)).into(),
     })
 }
 
@@ -102,7 +102,7 @@ fn find_cancelled(facts: &Facts) -> Vec<Finding> {
             saves_ns: 0.0,
             rests_on: format_quantity(function.calls, "call", "calls"),
             is_estimated: false,
-            next: format!("monitor callers {}", quote_shell(&function.name)),
+            next: format!("monitor callers {}", quote_shell(&function.name)).into(),
         })
         .collect()
 }

@@ -14,6 +14,7 @@ mod secrets;
 mod store;
 
 use std::cmp::Ordering;
+use std::fmt;
 
 use anyhow::Result;
 
@@ -114,7 +115,42 @@ pub(crate) struct Finding {
     /// True if its figures are estimates.
     pub(crate) is_estimated: bool,
     /// The command that leads on.
-    pub(crate) next: String,
+    pub(crate) next: Next,
+}
+
+/// A command that leads on, and a remark about it.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Next {
+    /// The command of `monitor`, to which options can be added.
+    pub(crate) command: String,
+    /// Another command, or advice; empty if there is none.
+    pub(crate) remark: String,
+}
+
+impl Next {
+    /// Returns a command with a remark.
+    fn with_remark(command: impl Into<String>, remark: impl Into<String>) -> Self {
+        Self { command: command.into(), remark: remark.into() }
+    }
+
+    /// Returns the command with these options, and the remark as a comment of a shell.
+    pub(crate) fn with_options(&self, options: &str) -> String {
+        let Self { command, remark } = self;
+        let before = if remark.is_empty() { "" } else { "    # " };
+        format!("{command}{options}{before}{remark}")
+    }
+}
+
+impl<T: Into<String>> From<T> for Next {
+    fn from(command: T) -> Self {
+        Self::with_remark(command, "")
+    }
+}
+
+impl fmt::Display for Next {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.with_options(""))
+    }
 }
 
 /// The findings of a store, and what could not be looked for.

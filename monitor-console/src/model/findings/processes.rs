@@ -6,7 +6,7 @@ use monitor_runtime::alert::{AgedCall, find_stuck_calls, stuck_limit_ns};
 use monitor_runtime::recover::UnderWay;
 
 use super::facts::name_program;
-use super::{Facts, Finding, Level, quote_shell, quote_sql, shorten};
+use super::{Facts, Finding, Level, Next, quote_shell, quote_sql, shorten};
 use crate::model::number::to_f64;
 use crate::model::processes::{Process, State};
 use crate::model::rates::Rate;
@@ -44,7 +44,13 @@ fn name(process: &Process) -> String {
     format!("{} (run {}, pid {})", name_program(process), process.process_id, process.pid)
 }
 
-fn finding(kind: &'static str, level: Level, process: &Process, sentence: String, next: &str) -> Finding {
+fn finding(
+    kind: &'static str,
+    level: Level,
+    process: &Process,
+    sentence: String,
+    next: impl Into<Next>,
+) -> Finding {
     Finding {
         kind,
         level,
@@ -55,7 +61,7 @@ fn finding(kind: &'static str, level: Level, process: &Process, sentence: String
         saves_ns: 0.0,
         rests_on: "the latest report of the recorder".to_owned(),
         is_estimated: false,
-        next: next.to_owned(),
+        next: next.into(),
     }
 }
 
@@ -130,7 +136,7 @@ fn find_stuck(facts: &Facts) -> Vec<Finding> {
                 saves_ns: 0.0,
                 rests_on: "the ring file of the process".to_owned(),
                 is_estimated: false,
-                next: format!("monitor live {}", quote_shell(&call.function)),
+                next: format!("monitor live {}", quote_shell(&call.function)).into(),
             });
         }
     }
@@ -188,7 +194,7 @@ fn describe_growth(facts: &Facts, process_id: i64, figure: Figure, per_hour: f64
         saves_ns: 0.0,
         rests_on: format_quantity(samples, "sample", "samples"),
         is_estimated: false,
-        next: format!("monitor resources --process {process_id}"),
+        next: format!("monitor resources --process {process_id}").into(),
     }
 }
 
@@ -218,7 +224,7 @@ fn judge_report(facts: &Facts, process: &Process, report: &HashMap<String, Cell>
             Level::Warning,
             process,
             sentence,
-            "monitor health    # monitor sample PATTERN RATE records less",
+            Next::with_remark("monitor health", "monitor sample PATTERN RATE records less"),
         ));
     }
     if let Some(folded) = figure("folded_errors").filter(|folded| *folded > 0.0 && spans_totals) {
@@ -264,7 +270,7 @@ fn judge_report(facts: &Facts, process: &Process, report: &HashMap<String, Cell>
             }
             None => "monitor sample".to_owned(),
         };
-        findings.push(finding("costly", Level::Info, process, sentence, &next));
+        findings.push(finding("costly", Level::Info, process, sentence, next));
     }
     findings
 }

@@ -46,7 +46,7 @@ pub(super) fn find(facts: &Facts) -> Vec<Finding> {
             saves_ns: 0.0,
             rests_on: crate::units::format_quantity(calls, "call", "calls"),
             is_estimated: false,
-            next: format!("monitor trace {call}"),
+            next: format!("monitor trace {call}").into(),
         });
     }
     findings

@@ -1,7 +1,7 @@
 //! Findings about the store itself: receivers that lag behind, and calls that were deleted because the store was
 //! full.
 
-use super::{Facts, Finding, Level};
+use super::{Facts, Finding, Level, Next};
 use crate::units::{self, format_nanoseconds, format_quantity};
 
 /// The age of an alert from which it should have reached its receivers.
@@ -69,7 +69,7 @@ fn describe_lag(facts: &Facts, lag: &Lag) -> Finding {
         saves_ns: 0.0,
         rests_on: format_quantity(lag.waiting, "alert", "alerts"),
         is_estimated: false,
-        next: "monitor alerts".to_owned(),
+        next: "monitor alerts".into(),
     }
 }
 
@@ -92,6 +92,6 @@ fn describe_shortage(facts: &Facts, Shortage { from_ns, until_ns }: Shortage) ->
         saves_ns: 0.0,
         rests_on: "the ranges of calls".to_owned(),
         is_estimated: false,
-        next: "monitor health    # MONITOR_MAX_DISK=1GiB keeps more".to_owned(),
+        next: Next::with_remark("monitor health", "MONITOR_MAX_DISK=1GiB keeps more"),
     }
 }

@@ -240,7 +240,7 @@ fn deaths_losses_breakers_and_growth_are_told() {
     assert_eq!(kinds(&facts), ["breaker_open", "degraded", "lost_rows", "costly"]);
     let found = find(&facts).findings;
     assert!(found[3].sentence.ends_with("0.70 % of it for shop::tick (it is called often)"), "{found:?}");
-    assert_eq!(found[3].next, "monitor sample shop::tick 0.05");
+    assert_eq!(found[3].next, "monitor sample shop::tick 0.05".into());
     let usage = |growth| Usage {
         process_id: 1,
         figure: Figure::Memory,

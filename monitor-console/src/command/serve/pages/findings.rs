@@ -88,7 +88,7 @@ fn show(context: &Context<'_>, finding: &Finding) -> Markup {
                 @if let Some(since) = finding.since_ns { " · since " (units::format_time(since, now)) " UTC" }
                 @if finding.saves_ns >= 1e6 { " · about " (units::format_duration(finding.saves_ns)) " within the span" }
                 " · " a href=(context.links.sql(&finding.evidence)) { "rows" }
-                " · next: " code { (text::cell(&finding.next)) }
+                " · next: " code { (text::cell(&finding.next.to_string())) }
             }
         }
     }

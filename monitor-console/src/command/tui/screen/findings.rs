@@ -56,11 +56,12 @@ fn draw_pane(canvas: &mut Canvas<'_>, state: &State, finding: &Finding) {
     let basis = format!("{}{}", finding.rests_on, since.unwrap_or_default());
     let saves = (finding.saves_ns >= 1e6)
         .then(|| format!("about {} within the span", units::format_duration(finding.saves_ns)));
+    let next = finding.next.to_string();
     let values = [
         ("finding", Some(finding.sentence.as_str()), Style::new()),
         ("rests on", Some(basis.as_str()), DIM),
         ("saves", saves.as_deref(), Style::new()),
-        ("next", Some(finding.next.as_str()), ACCENT),
+        ("next", Some(next.as_str()), ACCENT),
         ("rows", Some(finding.evidence.as_str()), DIM),
     ];
     draw_values(canvas, (top + 1, state.pane_rows() - 1), &values, "");

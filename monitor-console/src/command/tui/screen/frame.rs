@@ -78,14 +78,14 @@ fn note(state: &State) -> String {
 fn header(state: &State, width: u16) -> Vec<Text> {
     let name = state.store.file_name().unwrap_or_default().to_string_lossy();
     let mut parts = vec![Text::styled(format!(" monitor  {name} "), BOLD)];
+    if state.is_paused {
+        parts.push(Text::styled("‖ paused  ", WARNING));
+    }
     if let Some(trouble) = &state.trouble {
-        parts.push(Text::styled(format!(" ✗ {trouble}"), BAD));
+        parts.push(Text::styled(format!("✗ {trouble}"), BAD));
         return parts;
     }
     parts.push(freshness(state));
-    if state.is_paused {
-        parts.push(Text::styled("  ‖ paused", WARNING));
-    }
     parts.push(span(state));
     let overview = &state.overview;
     let running = overview.count_running();

@@ -4,22 +4,18 @@ use ratatui::style::Style;
 
 use super::canvas::{ACCENT, BAD, BOLD, Canvas, DIM, Text, WARNING};
 use crate::command::tui::facts::Page;
-use crate::command::tui::prompt::{HoldPrompt, Prompt, RatePrompt, preview};
+use crate::command::tui::prompt::{HoldPrompt, Line, Prompt, RatePrompt, preview};
 use crate::command::tui::state::{Layer, State};
 use crate::units::{self, format_quantity};
+
+/// The rows for the reason why a filter has no meaning.
+const REASON_ROWS: u16 = 3;
 
 /// Draws the footer: a prompt if one is open, else a sentence about the last key, else the keys.
 pub(super) fn draw(canvas: &mut Canvas<'_>, state: &State) {
     let (width, y) = (canvas.width(), canvas.buffer.area.height - 1);
     match &state.prompt {
-        Some(Prompt::Filter(line)) => {
-            let texts = [
-                Text::styled(" filter: ", BOLD),
-                Text::from(format!("{}_", line.0)),
-                Text::styled("   enter keeps it, esc removes it", DIM),
-            ];
-            canvas.texts((0, y), width, &texts);
-        }
+        Some(Prompt::Filter(line)) => draw_filter(canvas, line),
         Some(Prompt::Rate(prompt)) => draw_rate(canvas, state, prompt),
         Some(Prompt::Hold(prompt)) => draw_hold(canvas, state, prompt),
         None => match &state.status {
@@ -61,6 +57,22 @@ fn clear_lowest(canvas: &mut Canvas<'_>, rows: u16, title: &str) -> u16 {
     }
     canvas.rule(top - 1, title);
     top
+}
+
+/// Draws the line of the filter, and above the line what is wrong with it.
+fn draw_filter(canvas: &mut Canvas<'_>, line: &Line) {
+    let (width, y) = (canvas.width(), canvas.buffer.area.height - 1);
+    let keys = match line.parse_filter() {
+        Ok(_) => "   enter keeps it, esc removes it",
+        Err(reason) => {
+            let top = clear_lowest(canvas, 1 + REASON_ROWS, "the filter is as before");
+            canvas.paragraph((1, top), (width - 2, REASON_ROWS), &Text::styled(reason, BAD));
+            "   esc removes it"
+        }
+    };
+    let texts =
+        [Text::styled(" filter: ", BOLD), Text::from(format!("{}_", line.0)), Text::styled(keys, DIM)];
+    canvas.texts((0, y), width, &texts);
 }
 
 fn draw_rate(canvas: &mut Canvas<'_>, state: &State, prompt: &RatePrompt) {
