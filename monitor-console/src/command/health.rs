@@ -427,10 +427,10 @@ mod tests {
     use super::*;
 
     /// Returns the lines of a report in which all columns have the value 1, except the one named `changed`, which has
-    /// another value.
+    /// another value, which as a moment lies ahead.
     fn lines(changed: Option<&str>) -> Vec<(&'static str, String)> {
         let columns: Vec<_> = HEALTH_COLUMNS.iter().map(|column| Column::data(column.name)).collect();
-        let number = |name| if changed == Some(name) { 1_i64 << 60 } else { 1 };
+        let number = |name| if changed == Some(name) { 1_i64 << 62 } else { 1 };
         let cell = |name, unit| match unit {
             HealthUnit::Text if matches!(name, "memory_parts" | "memory_refused") => {
                 Cell::from(format!("{{\"rings\":{}}}", number(name)))
