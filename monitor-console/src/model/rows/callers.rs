@@ -6,7 +6,7 @@
 
 use anyhow::Result;
 
-use super::{Rows, find_ids};
+use super::{Rows, Wanted, find_ids};
 use crate::model::cover::Stretch;
 use crate::model::forest::Forest;
 use crate::model::period::Period;
@@ -23,9 +23,8 @@ pub(super) fn add(loaded: &mut Rows, store: &Store, period: Period, limit: usize
     let (Some(oldest_id), Some(oldest_ns)) = (oldest(true), oldest(false)) else { return Ok(()) };
     let (first, from_ns) = if loaded.is_cut { (oldest_id, oldest_ns) } else { (first, period.from_ns) };
     // A caller is written after its callees, so its id lies among those of the span.
-    let condition = "call_id BETWEEN ?1 AND ?2 AND start_ns < ?3 ORDER BY call_id DESC LIMIT ?4";
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let mut earlier = Rows::select(store, condition, (first, last, from_ns, limit))?;
+    let before = Period { from_ns: i64::MIN, until_ns: from_ns.saturating_sub(1) };
+    let mut earlier = Rows::select(store, &Wanted::Range(first, last), before, limit)?;
     earlier.rows.retain(|row| Stretch::of(row).end_ns > from_ns);
     let of_span = loaded.rows.len();
     loaded.append(earlier, 0);
