@@ -362,7 +362,7 @@ impl Source {
         })
     }
 
-    /// Reads how many calls share each row. These rows are few, so they are read at once and not looked up for each row.
+    /// Reads how many calls share each row, and the end of the last one. These rows are few, so they are read at once and not looked up for each row.
     fn read_shared(&self, store: &Store, wanted: &Wanted, rows: &mut [Row]) -> Result<()> {
         let (Self::Tables { .. }, Some(earliest)) = (self, rows.last().map(|row| row.call_id)) else {
             return Ok(());
@@ -377,7 +377,7 @@ impl Source {
             at += rows[at..].partition_point(|row| row.call_id > id);
             if let Some(row) = rows.get_mut(at).filter(|row| row.call_id == id) {
                 row.shared = u32::try_from(fold.get::<_, i64>(1)?).unwrap_or(u32::MAX).max(1);
-                row.last_ns = Some(fold.get(2)?);
+                row.last_ns = fold.get(2)?;
             }
             Ok(())
         })

@@ -112,15 +112,16 @@ fn a_timeline_has_a_process_for_each_run_of_each_store_with_a_number_that_perfet
         let events = timeline["traceEvents"].as_array().unwrap().iter();
         events.filter(|event| event["ph"] == kind).cloned().collect::<Vec<_>>()
     };
-    let named: Vec<_> = of_kind("M").into_iter().filter(|event| event["name"] == "process_name").collect();
-    let names: Vec<_> = named.iter().map(|event| event["args"]["name"].as_str().unwrap()).collect();
+    let processes: Vec<_> =
+        of_kind("M").into_iter().filter(|event| event["name"] == "process_name").collect();
+    let names: Vec<_> = processes.iter().map(|event| event["args"]["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["run 1 of c.db", "run 1 of a.db", "run 2 of b.db"]);
     assert_eq!(column(&named, "pid"), [1, 2, 3]);
     // Perfetto keeps apart what has different numbers of process and thread: no number may occur twice.
     let mut slices = [0; 4];
-    of_kind("X")
-        .iter()
-        .for_each(|slice| slices[usize::try_from(slice["pid"].as_u64().unwrap()).unwrap()] += 1);
+    for slice in of_kind("X") {
+        slices[usize::try_from(slice["pid"].as_u64().unwrap()).unwrap()] += 1;
+    }
     assert_eq!(slices, [0, 3, 3, 3]);
     let mut counted = column(&of_kind("C"), "pid");
     counted.dedup();
