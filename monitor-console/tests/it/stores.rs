@@ -116,7 +116,7 @@ fn a_timeline_has_a_process_for_each_run_of_each_store_with_a_number_that_perfet
         of_kind("M").into_iter().filter(|event| event["name"] == "process_name").collect();
     let names: Vec<_> = processes.iter().map(|event| event["args"]["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["run 1 of c.db", "run 1 of a.db", "run 2 of b.db"]);
-    assert_eq!(column(&named, "pid"), [1, 2, 3]);
+    assert_eq!(column(&processes, "pid"), [1, 2, 3]);
     // Perfetto keeps apart what has different numbers of process and thread: no number may occur twice.
     let mut slices = [0; 4];
     for slice in of_kind("X") {
