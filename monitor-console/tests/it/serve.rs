@@ -1,6 +1,7 @@
 //! `monitor serve` over real sockets: every page of every kind of store, and the security of the server line by line.
 #![allow(clippy::similar_names, reason = "a page and its pages are the words of the subject")]
 
+use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
@@ -1479,9 +1480,6 @@ fn several_stores_are_chosen_by_name_and_a_base_path_precedes_every_link() {
         "{}",
         page.body
     );
-    for link in page.body.split("href=\"").skip(1).map(|rest| rest.split('"').next().unwrap()) {
-        assert!(link.starts_with("/monitor") || link.starts_with('#'), "{link}");
-    }
     assert_eq!(server.get("/functions").status, 404);
     assert_eq!(
         server.json("/monitor/now.json?db=other.db")["store"].as_str().unwrap(),
@@ -1503,4 +1501,43 @@ fn forty_pages_at_once_are_answered_or_asked_to_come_again() {
         "{statuses:?}"
     );
     assert_eq!(wait_for(&server, "/", 200).status, 200);
+}
+
+/// Returns the values of an attribute in a page.
+fn attributes<'a>(page: &'a str, attribute: &'a str) -> impl Iterator<Item = String> + 'a {
+    let values = page.split(attribute).skip(1).filter_map(|rest| rest.strip_prefix("=\"")?.split('"').next());
+    values.map(|value| value.replace("&amp;", "&"))
+}
+
+#[test]
+fn every_link_and_every_form_of_every_page_leads_to_an_answer_under_each_base_path() {
+    let fixture = filled();
+    let all = list_targets(&Server::start(&fixture.path, &[]));
+    let few: Vec<_> = PAGES
+        .iter()
+        .map(|page| (*page).to_owned())
+        .chain(Some("/f/shop::bank::Card::charge".to_owned()))
+        .collect();
+    // The last is also the start of a path of the server's own.
+    for (base, targets) in [("/monitor", &all), ("/a/b", &few), ("/f", &few)] {
+        let server = Server::start(&fixture.path, &["--allow-writes", "--base-path", base]);
+        let mut asked = HashSet::new();
+        for target in targets {
+            let page = server.get(&format!("{base}{target}")).body;
+            let links = attributes(&page, " href").filter(|link| !link.starts_with('#'));
+            let posted = page.split("<form").filter(|form| form.contains("method=\"post\"")).count();
+            let (forms, links): (Vec<_>, Vec<_>) = (attributes(&page, " action").collect(), links.collect());
+            assert!(forms.len() > posted, "{target} has no form of the bar");
+            for address in forms.into_iter().chain(links) {
+                // Addresses with the same path and the same names of parameters are answered alike.
+                let (path, query) = address.split_once('?').unwrap_or((&address, ""));
+                let names: Vec<_> = query.split('&').map(|pair| pair.split('=').next().unwrap()).collect();
+                if !address.ends_with("/breaker") && asked.insert(format!("{path}?{names:?}")) {
+                    assert!(address.starts_with(base), "{base}{target} leads to {address}");
+                    let answer = server.get(&address);
+                    assert_eq!(answer.status, 200, "{base}{target} leads to {address}: {}", answer.body);
+                }
+            }
+        }
+    }
 }

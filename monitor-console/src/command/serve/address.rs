@@ -123,6 +123,11 @@ pub(super) fn without_parameter(query: Option<&str>, name: &str) -> String {
     form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish()
 }
 
+/// Returns the path of an address without its parameters: the address of a form.
+pub(super) fn path_of(address: &str) -> &str {
+    address.split_once('?').map_or(address, |(path, _)| path)
+}
+
 /// Escapes a text as a segment of a path.
 pub(super) fn segment(text: &str) -> String {
     // A browser removes a segment of dots alone.

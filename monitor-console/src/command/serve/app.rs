@@ -479,6 +479,7 @@ pub(super) async fn run<T: Send + 'static>(
 /// Makes a page or its data.
 async fn answer(app: Arc<App>, render: Render, form: Form, subject: String, uri: Uri) -> Response {
     let query = uri.query().unwrap_or_default().to_owned();
+    // The router has taken the path before all addresses away.
     let path = uri.path().to_owned();
     let outcome =
         run(&app, move |app, opened| make(app, render, form, &subject, &path, &query, opened)).await;

@@ -5,6 +5,7 @@ use anyhow::Result;
 use axum::http::StatusCode;
 use maud::{DOCTYPE, Markup, html};
 
+use super::address::path_of;
 use super::app::{App, Context, Page};
 use super::{assets, text};
 use crate::model::{alerts, processes};
@@ -38,11 +39,11 @@ const CHOICES_MAX: usize = 50;
 /// The age from which the last write is shown as old.
 const LIVE_NS: i64 = 15_000_000_000;
 
-/// Puts a page into its frame.
-pub(super) fn frame(context: &Context<'_>, page: &Page, path: &str) -> Result<Markup> {
+/// Puts a page into its frame. `here` is the path of the page without the path before all addresses.
+pub(super) fn frame(context: &Context<'_>, page: &Page, here: &str) -> Result<Markup> {
     let query = context.parameters;
-    let here = path.strip_prefix(context.app.base_path()).unwrap_or(path);
-    let json = json_address(context, path);
+    let json = json_address(context, here);
+    let address = context.links.to(here, &[]);
     let period = context.scope.period;
     let until_ns = period.until_ns.min(context.now_ns);
     let from_ns =
@@ -55,7 +56,7 @@ pub(super) fn frame(context: &Context<'_>, page: &Page, path: &str) -> Result<Ma
                 data-from=(from_ns) data-until=(until_ns) {
                 a.skip href="#main" { "Skip to the content" }
                 header {
-                    form.top method="get" action=(path) role="search" {
+                    form.top method="get" action=(path_of(&address)) role="search" {
                         a.brand href=(context.links.to("/", &[])) { "monitor" }
                         (choose_store(context))
                         (clock(context))
@@ -147,8 +148,7 @@ fn link_with(context: &Context<'_>, here: &str, more: &[(&str, &str)]) -> String
 }
 
 /// Returns the address of the data of this page.
-fn json_address(context: &Context<'_>, path: &str) -> String {
-    let here = path.strip_prefix(context.app.base_path()).unwrap_or(path);
+fn json_address(context: &Context<'_>, here: &str) -> String {
     let data = if here == "/" { "/now.json".to_owned() } else { format!("{here}.json") };
     link_with(context, &data, &[])
 }

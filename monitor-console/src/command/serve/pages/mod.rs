@@ -21,6 +21,7 @@ mod schema;
 
 use maud::{Markup, html};
 
+use super::address::path_of;
 use super::app::{Context, Render};
 use super::table::{self, Frame};
 use super::text;
@@ -94,11 +95,6 @@ fn panel(id: &str, title: &str, content: &Markup) -> Markup {
             (content)
         }
     }
-}
-
-/// Returns the path of an address without its parameters: the address of a form.
-fn path_of(address: &str) -> &str {
-    address.split_once('?').map_or(address, |(path, _)| path)
 }
 
 /// A form that writes: it carries the token of this start of the server.
