@@ -589,7 +589,10 @@ fn server_lines(fixture: &Fixture, target: &str) -> Vec<Value> {
 fn the_pages_of_calls_hold_every_call_once() {
     let fixture = filled();
     let server = Server::start(&fixture.path, &[]);
-    for filter in ["", "&failed=1", "&q=place", "&from=-1h"] {
+    // `before` is the former name.
+    for (filter, name) in
+        [("", "older_than"), ("&failed=1", "before"), ("&q=place", "older_than"), ("&from=-1h", "before")]
+    {
         let mut ids = Vec::new();
         let mut before = String::new();
         for _ in 0..100 {
@@ -598,7 +601,7 @@ fn the_pages_of_calls_hold_every_call_once() {
                 page["calls"].as_array().unwrap().iter().map(|call| call["call_id"].as_i64().unwrap()),
             );
             match page["next_before"].as_str() {
-                Some(next) => before = format!("&before={next}"),
+                Some(next) => before = format!("&{name}={next}"),
                 None => break,
             }
         }
@@ -1539,5 +1542,98 @@ fn every_link_and_every_form_of_every_page_leads_to_an_answer_under_each_base_pa
                 }
             }
         }
+    }
+}
+
+/// Returns the fields of a form with their values, as a browser sends them.
+fn read_fields(form: &str) -> Vec<(String, String)> {
+    let attribute = |tag: &str, name: &str| {
+        let text = attributes(tag, name).next().unwrap_or_default();
+        text.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", "\"")
+    };
+    let (mut fields, mut choice) = (Vec::new(), String::new());
+    for tag in form.split('<') {
+        let tag = tag.split('>').next().unwrap();
+        if tag.starts_with("input ") {
+            fields.push((attribute(tag, " name"), attribute(tag, " value")));
+        } else if tag.starts_with("select ") {
+            choice = attribute(tag, " name");
+        } else if tag.starts_with("option ") && tag.ends_with(" selected") {
+            fields.push((choice.clone(), attribute(tag, " value")));
+        }
+    }
+    fields
+}
+
+/// Returns the address to which the form of a page's bar leads when this filter has been typed.
+fn type_filter(page: &str, filter: &str) -> String {
+    let form = page.split_once("<form class=\"top\"").unwrap().1.split_once("</form>").unwrap().0;
+    let address = attributes(form, " action").next().unwrap();
+    let fields = read_fields(form).into_iter().map(|(name, value)| match name.as_str() {
+        "q" => format!("q={}", form_encode(filter)),
+        _ => format!("{name}={}", form_encode(&value)),
+    });
+    format!("{address}?{}", fields.collect::<Vec<_>>().join("&"))
+}
+
+/// Returns the parameters of an address that have values, sorted.
+fn parameters(address: &str) -> Vec<(String, String)> {
+    let query = address.split_once('?').map_or("", |(_, query)| query);
+    let pairs = form_urlencoded::parse(query.as_bytes()).into_owned();
+    let mut pairs: Vec<_> = pairs.filter(|(_, value)| !value.is_empty()).collect();
+    pairs.sort();
+    pairs
+}
+
+#[test]
+fn the_bar_and_the_data_of_a_page_keep_every_choice_of_the_page() {
+    let fixture = filled();
+    fixture.db.execute("UPDATE function SET name = 'a <b> \"c\" & d' WHERE id = 2", []).unwrap();
+    let server = Server::start(&fixture.path, &[]);
+    let function = format!("/f/{}?min=1ms&max=9ms", form_encode("a <b> \"c\" & d"));
+    for (target, place) in [
+        ("/calls?failed=1&slow=1", ""),
+        ("/calls?failed=1&min=1ms&limit=9&process=1&service=shop", "&older_than=150"),
+        ("/calls?failed=1", "&before=150"),
+        ("/errors?all=1&limit=3", ""),
+        ("/flame?weight=failures", "&patient=1"),
+        ("/graph?one=that&no=page&has=yet", ""),
+        ("/logs?level=error", ""),
+        ("/diff?before=process%3A1&after=4m..2m", ""),
+        ("/functions?sort=p99&limit=2", ""),
+        ("/trace/1?open=0&open=1&open=2", ""),
+        ("/sql?sql=SELECT+%27%3Ca%3E%26%22b%22%27+AS+n", ""),
+        ("/alerts?rule=slow&level=critical", ""),
+        (function.as_str(), ""),
+    ] {
+        let page = server.get(&format!("{target}{place}"));
+        assert_eq!(page.status, 200, "{target}: {}", page.body);
+        let chosen = parameters(target);
+        let with = |more: &[(&str, &str)]| {
+            let more = more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+            let mut all: Vec<_> = chosen.iter().cloned().chain(more).collect();
+            all.sort();
+            all
+        };
+        let typed = type_filter(&page.body, "*");
+        assert_eq!(parameters(&typed), with(&[("q", "*")]), "{target}: {typed}");
+        assert_eq!(server.get(&typed).status, 200, "{typed}");
+        let links: Vec<_> = attributes(&page.body, " href").collect();
+        let spans: Vec<_> = links.iter().filter(|link| link.contains("from=-5m")).collect();
+        assert!(spans.iter().any(|link| parameters(link) == with(&[("from", "-5m")])), "{target}: {spans:?}");
+        let path = target.split('?').next().unwrap();
+        let data = links.iter().find(|link| link.starts_with(&format!("{path}.json"))).unwrap();
+        let place = place.replace("&before", "&older_than");
+        let at = place.strip_prefix('&').and_then(|place| place.split_once('='));
+        assert_eq!(parameters(data), with(at.as_slice()), "{target}");
+        assert_eq!(server.get(data).status, 200, "{data}");
+    }
+    // The page and its data have the same rows.
+    for target in ["/errors?all=1", "/logs?level=error", "/calls?failed=1&before=150"] {
+        let page = server.get(target).body;
+        let data = attributes(&page, " href").find(|link| link.contains(".json")).unwrap();
+        let rows = page.split_once("<tbody>").unwrap().1.split_once("</tbody>").unwrap().0.matches("<tr>").count();
+        let name = target[1..].split('?').next().unwrap();
+        assert_eq!(server.json(&data)[name].as_array().unwrap().len(), rows, "{target}");
     }
 }

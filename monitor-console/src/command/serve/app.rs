@@ -499,8 +499,8 @@ fn make(
     opened: &dyn Fn(&Store),
 ) -> Result<Response> {
     let started = Instant::now();
-    let parameters = Parameters::parse(query);
-    let links = Links::new(app.base_path(), &parameters);
+    let parameters = Parameters::parse(query).with_present_names(path);
+    let links = Links::new(app.base_path(), path, &parameters);
     let served = app.choose_store(parameters.text("db"))?;
     app.recover(&served.path);
     let store = Store::open(&served.path)?;

@@ -99,7 +99,7 @@ async fn change(
         ));
     }
     let change = read(&form)?;
-    let links = Links::new(app.base_path(), &form);
+    let links = Links::new(app.base_path(), page, &form);
     app::run(app, move |app, opened| {
         let served = app.choose_store(form.text("db"))?;
         let store = Store::open_for_control(&served.path)?;

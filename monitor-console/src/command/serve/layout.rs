@@ -30,6 +30,8 @@ const BAR: [(&str, &str); 16] = [
     ("/sql", "SQL"),
     ("/schema", "Schema"),
 ];
+/// The parameters that the form of the bar has fields for, as far as there is something to choose.
+const FIELDS: [&str; 7] = ["db", "process", "service", "build", "from", "to", "q"];
 /// The spans of time that one click chooses.
 const SPANS: [(&str, &str); 5] = [("-5m", "5m"), ("-15m", "15m"), ("-1h", "1h"), ("-6h", "6h"), ("", "all")];
 /// The span by which keys move a page that shows all times, in ns.
@@ -42,8 +44,7 @@ const LIVE_NS: i64 = 15_000_000_000;
 /// Puts a page into its frame. `here` is the path of the page without the path before all addresses.
 pub(super) fn frame(context: &Context<'_>, page: &Page, here: &str) -> Result<Markup> {
     let query = context.parameters;
-    let json = json_address(context, here);
-    let address = context.links.to(here, &[]);
+    let links = context.links;
     let period = context.scope.period;
     let until_ns = period.until_ns.min(context.now_ns);
     let from_ns =
@@ -56,15 +57,16 @@ pub(super) fn frame(context: &Context<'_>, page: &Page, here: &str) -> Result<Ma
                 data-from=(from_ns) data-until=(until_ns) {
                 a.skip href="#main" { "Skip to the content" }
                 header {
-                    form.top method="get" action=(path_of(&address)) role="search" {
-                        a.brand href=(context.links.to("/", &[])) { "monitor" }
+                    form.top method="get" action=(path_of(&links.here(&[]))) role="search" {
+                        (links.fields_here(&FIELDS))
+                        a.brand href=(links.to("/", &[])) { "monitor" }
                         (choose_store(context))
                         (clock(context))
                         (choose_processes(context)?)
                         span.spans role="group" aria-label="span of time" {
                             @for (from, name) in SPANS {
                                 @let is_chosen = query.text("from").unwrap_or_default() == from && query.text("to").is_none();
-                                a href=(link_with(context, here, &[("from", from), ("to", ""), ("before", "")])) aria-current=[is_chosen.then_some("true")] { (name) }
+                                a href=(links.here(&[("from", from), ("to", "")])) aria-current=[is_chosen.then_some("true")] { (name) }
                             }
                         }
                         label { span.label { "from" } input name="from" size="8" value=[query.text("from")] placeholder="-15m"; }
@@ -75,7 +77,7 @@ pub(super) fn frame(context: &Context<'_>, page: &Page, here: &str) -> Result<Ma
                     nav aria-label="pages" {
                         @for (address, name) in BAR {
                             @let is_here = here == address;
-                            a href=(context.links.to(address, &[])) aria-current=[is_here.then_some("page")] {
+                            a href=(links.to(address, &[])) aria-current=[is_here.then_some("page")] {
                                 (name) @if address == "/alerts" { span data-panel="firing" { (count_alerts(context)?) } }
                             }
                         }
@@ -85,14 +87,14 @@ pub(super) fn frame(context: &Context<'_>, page: &Page, here: &str) -> Result<Ma
                     @if context.is_cut.get() {
                         p.note role="status" {
                             "Some panels were cut because their time was up. "
-                            a href=(link_with(context, here, &[("patient", "1")])) { "Run them to their end" }
+                            a href=(links.patient()) { "Run them to their end" }
                         }
                     }
                     (page.main)
                 }
                 footer {
-                    @if let Some(sql) = &page.sql { a href=(context.links.sql(sql)) { "SQL" } " · " }
-                    a href=(json) { "JSON" }
+                    @if let Some(sql) = &page.sql { a href=(links.sql(sql)) { "SQL" } " · " }
+                    a href=(links.data()) { "JSON" }
                     @if !page.command.is_empty() { " · " code #command { (page.command) } }
                     span #state role="status" {}
                     details.help {
@@ -131,26 +133,6 @@ fn head(app: &App, title: &str, has_charts: bool) -> Markup {
             }
         }
     }
-}
-
-/// Returns the address of this page with other parameters. All that is chosen stays.
-fn link_with(context: &Context<'_>, here: &str, more: &[(&str, &str)]) -> String {
-    const OWN: [&str; 9] = ["sort", "failed", "slow", "min", "max", "limit", "before", "after", "sql"];
-    let mut all: Vec<(&str, &str)> = more.to_vec();
-    for name in OWN {
-        if let Some(value) = context.parameters.text(name)
-            && more.iter().all(|(other, _)| *other != name)
-        {
-            all.push((name, value));
-        }
-    }
-    context.links.to(here, &all)
-}
-
-/// Returns the address of the data of this page.
-fn json_address(context: &Context<'_>, here: &str) -> String {
-    let data = if here == "/" { "/now.json".to_owned() } else { format!("{here}.json") };
-    link_with(context, &data, &[])
 }
 
 fn choose_store(context: &Context<'_>) -> Markup {

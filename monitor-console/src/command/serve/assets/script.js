@@ -71,7 +71,6 @@
     if (!span.from) return;
     const first = BigInt(span.from), length = Number(BigInt(span.until) - first), address = new URL(location.href);
     const [from, to] = parts.map((part) => first + BigInt(Math.round(part * length)));
-    address.searchParams.delete("before");
     for (const [name, value] of Object.entries({ from, to, ...parameters })) address.searchParams.set(name, value);
     location.href = address;
   };

@@ -48,7 +48,7 @@ pub(super) fn page(context: &Context<'_>) -> Result<Page> {
         (show(context, &found.kinds, &report))
         p.note {
             @if number > limit { (number - limit) " more kinds; " }
-            @if passed_on > 0 && !all { a href=(context.links.to("/errors", &[("all", "1")])) { (passed_on) " kinds were only passed on by callers" } }
+            @if passed_on > 0 && !all { a href=(context.links.here(&[("all", "1")])) { (passed_on) " kinds were only passed on by callers" } }
             @if found.is_cut { " The courses rest on the newest rows." }
         }
     };

@@ -6,11 +6,12 @@ use anyhow::Result;
 use maud::{Markup, html};
 use serde_json::{Value, json};
 
+use super::super::address::path_of;
 use super::super::app::{Context, PAGE_TIME, Page, Refusal, integer};
 use super::super::chart::{self, Line, Series};
 use super::super::command::CommandLine;
 use super::super::{table, text};
-use super::{calls as call_pages, cut, panel, path_of};
+use super::{calls as call_pages, cut, panel};
 use crate::command::why as why_command;
 use crate::model::calls::{self, Order, Query};
 use crate::model::edges::{self, Caller, Edge};
@@ -217,11 +218,9 @@ fn rate_form(context: &Context<'_>, figures: &Figures) -> Markup {
 /// The fields by which a box in the heat map is described without a script.
 fn box_form(context: &Context<'_>) -> Markup {
     let value = |name: &str| context.parameters.text(name).unwrap_or_default().to_owned();
-    let address = context.links.to(&format!("/f/{}", super::super::address::segment(context.subject)), &[]);
-    let (path, _) = address.split_once('?').unwrap_or((&address, ""));
     html! {
-        form.box method="get" action=(path) {
-            @for (name, kept) in context.links.hidden_fields(&["from", "to", "q"]) { input type="hidden" name=(name) value=(kept); }
+        form.box method="get" action=(path_of(&context.links.here(&[]))) {
+            (context.links.fields_here(&["from", "to", "min", "max", "q"]))
             span.label { "Explain a box: calls between" }
             label { span.label { "from" } input name="from" size="10" value=(value("from")) placeholder="-15m"; }
             label { span.label { "to" } input name="to" size="10" value=(value("to")) placeholder="now"; }

@@ -49,7 +49,7 @@ pub(super) fn page(context: &Context<'_>) -> Result<Page> {
         (show(context, &figures, &report, &courses, Some(key)))
         @if all > limit {
             p.note { (all - limit) " more; "
-                @if limit < 500 { a href=(context.links.to("/functions", &[("limit", "500")])) { "show up to 500" } " or " }
+                @if limit < 500 { a href=(context.links.here(&[("limit", "500")])) { "show up to 500" } " or " }
                 "narrow the filter" }
         }
     };
@@ -212,7 +212,7 @@ pub(super) fn show(
             _ => return None,
         };
         let own = Key::ALL.iter().find(|(_, name)| *name == wanted).map(|(key, _)| *key);
-        let address = context.links.to("/functions", &[("sort", wanted)]);
+        let address = context.links.here(&[("sort", wanted)]);
         Some(SortLink { address, is_current: own == Some(key?) })
     };
     let empty = "no calls in this span: choose a longer one";

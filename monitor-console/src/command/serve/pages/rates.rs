@@ -6,11 +6,12 @@ use anyhow::Result;
 use maud::{Markup, html};
 use serde_json::json;
 
+use super::super::address::path_of;
 use super::super::app::{Context, Page};
 use super::super::command::CommandLine;
 use super::super::table::{self, Frame};
 use super::super::text;
-use super::{panel, path_of, write_form};
+use super::{panel, write_form};
 use crate::model::guards::{self, GuardState};
 use crate::model::rates::{self, Breaker, Rate, Setting};
 use crate::model::schema;
@@ -80,10 +81,9 @@ pub(super) fn page(context: &Context<'_>) -> Result<Page> {
 fn preview_form(context: &Context<'_>) -> Markup {
     let value = |name: &str| context.parameters.text(name).unwrap_or_default().to_owned();
     let pattern = context.parameters.text("pattern").or(context.parameters.text("q")).unwrap_or_default();
-    let address = context.links.to("/rates", &[]);
     html! {
-        form.box method="get" action=(path_of(&address)) {
-            @for (name, kept) in context.links.hidden_fields(&["q"]) { input type="hidden" name=(name) value=(kept); }
+        form.box method="get" action=(path_of(&context.links.here(&[]))) {
+            (context.links.fields_here(&["pattern", "rate", "q"]))
             label { span.label { "pattern of whole names" } input name="pattern" size="28" required value=(pattern) placeholder="*::orders::*"; }
             label { span.label { "rate, 0 to 1" } input name="rate" size="6" required inputmode="decimal" value=(value("rate")) placeholder="0.1"; }
             button { "Preview" }
