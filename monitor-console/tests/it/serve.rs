@@ -1632,8 +1632,73 @@ fn the_bar_and_the_data_of_a_page_keep_every_choice_of_the_page() {
     for target in ["/errors?all=1", "/logs?level=error", "/calls?failed=1&before=150"] {
         let page = server.get(target).body;
         let data = attributes(&page, " href").find(|link| link.contains(".json")).unwrap();
-        let rows = page.split_once("<tbody>").unwrap().1.split_once("</tbody>").unwrap().0.matches("<tr>").count();
+        let rows =
+            page.split_once("<tbody>").unwrap().1.split_once("</tbody>").unwrap().0.matches("<tr>").count();
         let name = target[1..].split('?').next().unwrap();
         assert_eq!(server.json(&data)[name].as_array().unwrap().len(), rows, "{target}");
+    }
+}
+
+#[test]
+fn links_from_a_function_lead_to_its_own_rows_and_to_no_others() {
+    let fixture = filled();
+    // One name is the end of another, one would be a pattern, and no pattern can hold the last.
+    for names in [
+        ["shop::orders::place", "monitor::shop::orders::place", "shop::*"],
+        ["place", "shop::orders::place", "*"],
+        ["what? {no} [pattern]", "what? {no} [x]", " 100% <a&b>=\"c\" + d"],
+    ] {
+        for (id, name) in (1..).zip(names) {
+            fixture.db.execute("UPDATE function SET name = ?1 WHERE id = ?2", (name, id)).unwrap();
+        }
+        let server = Server::start(&fixture.path, &[]);
+        for name in names {
+            let own = format!("/f/{}", form_encode(name));
+            let page = server.get(&own).body;
+            for list in ["longest", "newest", "failed"] {
+                let panel = page.split_once(&format!("<section id=\"{list}\"")).unwrap().1;
+                let panel = panel.split_once("</section>").unwrap().0;
+                let others: HashSet<_> =
+                    attributes(panel, " href").filter(|link| link.contains("/f/")).collect();
+                assert_eq!(others.len(), 1, "{list} of {name}: {others:?}");
+            }
+            let links: HashSet<_> =
+                attributes(&page, " href").filter(|link| link.contains("function=")).collect();
+            for list in ["/calls", "/errors", "/rates", "/graph", "/flame"] {
+                let link = links.iter().find(|link| link.starts_with(list)).unwrap();
+                assert_eq!(parameters(link), [("function".to_owned(), name.to_owned())], "{link}");
+                assert_eq!(server.get(link).status, 200, "{link}");
+            }
+            let target = |path: &str| format!("{path}?function={}", form_encode(name));
+            for list in ["calls", "errors", "rates", "functions", "logs"] {
+                let rows = server.json(&target(&format!("/{list}.json")))[list].clone();
+                let rows = rows.as_array().unwrap();
+                let is_empty_list = rows.is_empty() && matches!(list, "logs" | "errors");
+                assert!(!rows.is_empty() || is_empty_list, "{list} of {name}");
+                assert!(rows.iter().all(|row| row["function"] == name), "{list} of {name}: {rows:?}");
+            }
+            for edge in server.json(&target("/graph.json"))["edges"].as_array().unwrap() {
+                assert!(edge["caller"] == name || edge["callee"] == name, "{name}: {edge}");
+            }
+            let frames = server.json(&target("/flame.json"))["frames"].clone();
+            let roots = frames.as_array().unwrap().iter().filter(|frame| frame["caller"].is_null());
+            assert!(roots.map(|root| &root["function"]).all(|root| root == name), "{name}");
+            // The bar keeps the function until a pattern is typed in its place.
+            let listed = server.get(&target("/calls")).body;
+            let kept = type_filter(&listed, "");
+            assert_eq!(
+                server.json(&to_json_target(&kept))["calls"],
+                server.json(&target("/calls.json"))["calls"]
+            );
+            let all = server.json(&to_json_target(&type_filter(&listed, "*")));
+            assert_eq!(all["calls"], server.json("/calls.json")["calls"], "{name}");
+            // The command names the function only where it selects no other.
+            if let Some(command) = offered(&server, &target("/calls")) {
+                let ran = run_in_shell(fixture.folder.path(), &command);
+                assert_eq!(ran.code, Some(0), "{command}: {}", ran.err);
+                let shown: Vec<Value> = serde_json::from_str(&ran.out).unwrap();
+                assert!(!shown.is_empty() && shown.iter().all(|row| row["function"] == name), "{command}");
+            }
+        }
     }
 }

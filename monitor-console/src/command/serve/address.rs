@@ -20,7 +20,10 @@ use crate::{terminal, units};
 /// The most parameters of an address that are looked at.
 const PARAMETERS_MAX: usize = 64;
 /// The parameters that links to other pages keep.
-const KEPT: [&str; 7] = ["db", "process", "service", "build", "from", "to", "q"];
+const KEPT: [&str; 8] = ["db", "process", "service", "build", "from", "to", "q", "function"];
+/// The parameters that choose functions: by a pattern, and by one name. A link that gives one of them drops the other,
+/// and a pattern goes before a name, because a reader typed it.
+pub(super) const FILTERS: [&str; 2] = ["q", "function"];
 /// The parameters that say which part of a page is shown and how long it may take: a link that narrows the page to
 /// other rows leads to its start.
 const PASSING: [&str; 2] = [OLDER_THAN, "patient"];
@@ -55,8 +58,7 @@ impl Parameters {
 
     /// Returns the first value of a parameter; `None` if there is none or it is empty.
     pub(super) fn text(&self, name: &str) -> Option<&str> {
-        let (_, value) = self.0.iter().find(|(known, _)| known == name)?;
-        Some(value.trim()).filter(|value| !value.is_empty())
+        self.whole_text(name).map(str::trim)
     }
 
     /// Returns all values of a parameter.
@@ -96,9 +98,16 @@ impl Parameters {
         parse(text).map(Some).map_err(|reason| Refusal::wrong(format!("`{name}` is `{text}`: {reason}")))
     }
 
-    /// Returns the pattern of functions.
+    /// Returns the first value of a parameter with the blanks around it; `None` if there is none or it is blank.
+    fn whole_text(&self, name: &str) -> Option<&str> {
+        let (_, value) = self.0.iter().find(|(known, _)| known == name)?;
+        Some(value.as_str()).filter(|value| !value.trim().is_empty())
+    }
+
+    /// Returns the choice of functions.
     pub(super) fn pattern(&self) -> Result<Option<Pattern>> {
-        self.read("q", str::parse::<Pattern>)
+        let typed = self.read("q", str::parse::<Pattern>)?;
+        Ok(typed.or_else(|| self.whole_text("function").map(Pattern::exact)))
     }
 
     /// Returns the span of time between `from` and `to`.
@@ -176,9 +185,13 @@ pub(super) struct Links {
 impl Links {
     /// Keeps the choices of these parameters, which the page at this path has.
     pub(super) fn new(base_path: &str, here: &str, parameters: &Parameters) -> Self {
-        let kept =
-            KEPT.iter().filter_map(|name| Some(((*name).to_owned(), parameters.text(name)?.to_owned())));
-        let own = parameters.0.iter().filter(|(_, value)| !value.trim().is_empty());
+        let has_pattern = parameters.text("q").is_some();
+        let is_in_force = |name: &str| !(has_pattern && name == "function");
+        let kept = KEPT
+            .iter()
+            .filter(|name| is_in_force(name))
+            .filter_map(|name| Some(((*name).to_owned(), parameters.whole_text(name)?.to_owned())));
+        let own = parameters.0.iter().filter(|(name, value)| is_in_force(name) && !value.trim().is_empty());
         Self {
             base_path: base_path.to_owned(),
             here: here.to_owned(),
@@ -213,7 +226,10 @@ impl Links {
 
     fn write(&self, path: &str, kept: &[(String, String)], more: &[(&str, &str)]) -> String {
         let mut query = form_urlencoded::Serializer::new(String::new());
-        let is_replaced = |name: &str| more.iter().any(|(other, _)| *other == name);
+        let is_replaced = |name: &str| {
+            let is_filter = FILTERS.contains(&name);
+            more.iter().any(|(other, _)| *other == name || (is_filter && FILTERS.contains(other)))
+        };
         for (name, value) in kept.iter().filter(|(name, _)| !is_replaced(name)) {
             query.append_pair(name, value);
         }
@@ -228,6 +244,11 @@ impl Links {
     /// Returns the address of the page of a function. The pattern is left out, because it is about lists.
     pub(super) fn function(&self, name: &str) -> String {
         self.to(&format!("/f/{}", segment(name)), &[("q", "")])
+    }
+
+    /// Returns the address of a list with the rows of one function alone.
+    pub(super) fn of_function(&self, path: &str, name: &str) -> String {
+        self.to(path, &[("function", name)])
     }
 
     /// Returns the address of a call.
@@ -295,7 +316,10 @@ mod tests {
         };
         let calls = links("/calls", "q=a&failed=1&own=x&own=y&older_than=7&patient=1&min=&to=%20");
         assert_eq!(calls.here(&[("q", "b")]), "/m/calls?failed=1&own=x&own=y&q=b");
-        assert_eq!(calls.here(&[("own", "z"), ("older_than", "5")]), "/m/calls?q=a&failed=1&own=z&older_than=5");
+        assert_eq!(
+            calls.here(&[("own", "z"), ("older_than", "5")]),
+            "/m/calls?q=a&failed=1&own=z&older_than=5"
+        );
         assert_eq!(calls.data(), "/m/calls.json?q=a&failed=1&own=x&own=y&older_than=7&patient=1");
         assert_eq!(calls.patient(), "/m/calls?q=a&failed=1&own=x&own=y&older_than=7&patient=1");
         let fields = calls.fields_here(&["q"]).into_string();
@@ -306,6 +330,14 @@ mod tests {
         assert_eq!(links("/calls", "before=7").data(), "/m/calls.json?older_than=7");
         assert_eq!(links("/diff", "before=7").here(&[("q", "b")]), "/m/diff?before=7&q=b");
         assert_eq!(links("/", "sort=p99").data(), "/m/now.json?sort=p99");
+        // A pattern and a name are one choice.
+        let named = links("/flame", "function=%20a::b&weight=calls");
+        assert_eq!(named.here(&[("q", "b")]), "/m/flame?weight=calls&q=b");
+        assert_eq!(named.to("/calls", &[]), "/m/calls?function=+a%3A%3Ab");
+        assert_eq!(named.here(&[("function", "")]), "/m/flame?weight=calls");
+        let typed = links("/flame", "function=a::b&q=b");
+        assert_eq!((typed.here(&[]), typed.call(1)), ("/m/flame?q=b".to_owned(), "/m/call/1".to_owned()));
+        assert_eq!(typed.of_function("/graph", "a"), "/m/graph?function=a");
         let broken = links("/sql", "sql=a%0D%0Ab&x=%00&y=%E2%80%AE").fields_here(&[]).into_string();
         assert_eq!(broken.matches("<input").count(), 1, "{broken}");
     }

@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 
 use super::app::Context;
 use crate::model::findings::quote_shell;
+use crate::model::functions;
 use crate::pattern::Pattern;
 use crate::{terminal, units};
 
@@ -34,13 +35,24 @@ impl<'a> CommandLine<'a> {
         self
     }
 
-    /// Adds the name of a function or a metric. A name that no pattern can hold cannot be given to a command.
+    /// Adds the name of a function. The command takes it as a pattern, which must not select other functions too.
+    pub(super) fn function(self, name: &str) -> Self {
+        let found =
+            name.parse::<Pattern>().ok().map(|pattern| functions::find(&self.context.store, &pattern));
+        let is_alone = matches!(&found, Some(Ok(names)) if *names == [name]);
+        self.only_if(is_alone).operand(name)
+    }
+
+    /// Adds the name of a metric. A name that no pattern can hold cannot be given to a command.
     pub(super) fn name(self, name: &str) -> Self {
         self.only_if(name.parse::<Pattern>().is_ok()).operand(name)
     }
 
-    /// Adds the pattern of functions that the address chooses.
+    /// Adds the choice of functions that the address makes.
     pub(super) fn pattern(mut self) -> Self {
+        if let Some(name) = self.context.pattern.as_ref().and_then(Pattern::exact_name) {
+            return self.function(name);
+        }
         self.operands.extend(self.context.pattern.as_ref().map(|pattern| pattern.as_str().to_owned()));
         self
     }

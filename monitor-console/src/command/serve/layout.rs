@@ -9,6 +9,7 @@ use super::address::path_of;
 use super::app::{App, Context, Page};
 use super::{assets, text};
 use crate::model::{alerts, processes};
+use crate::pattern::Pattern;
 use crate::{terminal, units};
 
 /// The pages of the bar: address and name.
@@ -72,6 +73,9 @@ pub(super) fn frame(context: &Context<'_>, page: &Page, here: &str) -> Result<Ma
                         label { span.label { "from" } input name="from" size="8" value=[query.text("from")] placeholder="-15m"; }
                         label { span.label { "to" } input name="to" size="8" value=[query.text("to")] placeholder="now"; }
                         label { span.label { "filter" } input #filter type="search" name="q" size="18" value=[query.text("q")] placeholder="shop::*"; }
+                        @if let Some(name) = context.pattern.as_ref().and_then(Pattern::exact_name) {
+                            a.chip href=(links.here(&[("function", "")])) { "only " (text::shorten(name, 60)) " ×" }
+                        }
                         button { "Show" }
                     }
                     nav aria-label="pages" {

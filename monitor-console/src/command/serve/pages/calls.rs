@@ -19,6 +19,7 @@ use crate::command::logs::build_report as build_logs;
 use crate::model::calls::{self, Order, Query};
 use crate::model::last_lines;
 use crate::model::schema;
+use crate::pattern::Pattern;
 use crate::report::{Cell, Column, Report, Unit};
 use crate::store::Store;
 use crate::units;
@@ -58,7 +59,7 @@ pub(super) fn page(context: &Context<'_>) -> Result<Page> {
     let next = last.filter(|_| found.has_more && query.order == Order::Newest);
     let link = |more: &[(&str, &str)]| context.links.here(more);
     let chip = |name: &str, title: &str, is_on: bool| {
-        let address = link(&[(name, if is_on { "" } else { "1" }));
+        let address = link(&[(name, if is_on { "" } else { "1" })]);
         html! { a.chip href=(address) aria-pressed=(is_on.to_string()) role="button" { (title) } }
     };
     let before = next.map(|id| id.to_string());
@@ -66,7 +67,7 @@ pub(super) fn page(context: &Context<'_>) -> Result<Page> {
         p.chips {
             (chip("failed", "failed", query.is_failed)) " " (chip("slow", "slow", query.is_slow)) " "
             @let is_longest = query.order == Order::Longest;
-            a.chip href=(link(&[("sort", if is_longest { "" } else { "duration" }))) aria-pressed=(is_longest.to_string()) role="button" { "longest first" }
+            a.chip href=(link(&[("sort", if is_longest { "" } else { "duration" })])) aria-pressed=(is_longest.to_string()) role="button" { "longest first" }
             @if let Some(min) = context.parameters.text("min") { " " a.chip href=(link(&[("min", "")])) { "at least " (text::cell(min)) " ×" } }
             @if let Some(max) = context.parameters.text("max") { " " a.chip href=(link(&[("max", "")])) { "at most " (text::cell(max)) " ×" } }
         }
@@ -105,7 +106,9 @@ fn command_line<'a>(context: &'a Context<'a>, query: &Query<'_>) -> CommandLine<
 
 fn statement(context: &Context<'_>, query: &Query<'_>) -> String {
     let mut conditions = Vec::new();
-    if let Some(pattern) = &context.pattern {
+    if let Some(name) = context.pattern.as_ref().and_then(Pattern::exact_name) {
+        conditions.push(format!("function = {}", schema::quote(name)));
+    } else if let Some(pattern) = &context.pattern {
         let [whole, ending] = pattern.to_globs().map(|glob| schema::quote(&glob));
         conditions.push(format!("(function GLOB {whole} OR function GLOB {ending})"));
     }

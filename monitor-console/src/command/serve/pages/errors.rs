@@ -190,7 +190,7 @@ pub(super) fn page_of_one(context: &Context<'_>) -> Result<Page> {
             )],
             "ORDER BY call_id DESC LIMIT 20",
         )),
-        command: CommandLine::new(context, "errors").flag("--all", true).name(&kind.function).finish(),
+        command: CommandLine::new(context, "errors").flag("--all", true).function(&kind.function).finish(),
         main: html! {
             h1 { "A kind of failure" }
             (panel("kind", "What fails", &facts))

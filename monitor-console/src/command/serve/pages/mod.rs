@@ -21,7 +21,7 @@ mod schema;
 
 use maud::{Markup, html};
 
-use super::address::path_of;
+use super::address::{FILTERS, path_of};
 use super::app::{Context, Render};
 use super::table::{self, Frame};
 use super::text;
@@ -103,7 +103,7 @@ fn write_form(context: &Context<'_>, path: &str, fields: &Markup) -> Markup {
     html! {
         form.write method="post" action=(path_of(&address)) {
             input type="hidden" name="token" value=(context.app.guard().form_token());
-            @for (name, kept) in context.links.hidden_fields(&["q"]) { input type="hidden" name=(name) value=(kept); }
+            @for (name, kept) in context.links.hidden_fields(&FILTERS) { input type="hidden" name=(name) value=(kept); }
             (fields)
         }
     }

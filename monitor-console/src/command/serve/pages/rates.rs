@@ -17,7 +17,7 @@ use crate::model::rates::{self, Breaker, Rate, Setting};
 use crate::model::schema;
 use crate::pattern::Pattern;
 use crate::report::{Column, Report, Unit};
-use crate::units;
+use crate::{terminal, units};
 
 /// The functions that are shown.
 const SHOWN: usize = 100;
@@ -80,10 +80,11 @@ pub(super) fn page(context: &Context<'_>) -> Result<Page> {
 /// The form that asks what a rate would mean. It writes nothing.
 fn preview_form(context: &Context<'_>) -> Markup {
     let value = |name: &str| context.parameters.text(name).unwrap_or_default().to_owned();
-    let pattern = context.parameters.text("pattern").or(context.parameters.text("q")).unwrap_or_default();
+    let pattern = context.parameters.text("pattern").or(context.pattern.as_ref().map(Pattern::as_str));
+    let pattern = pattern.filter(|pattern| !pattern.contains(terminal::is_unsafe)).unwrap_or_default();
     html! {
         form.box method="get" action=(path_of(&context.links.here(&[]))) {
-            (context.links.fields_here(&["pattern", "rate", "q"]))
+            (context.links.fields_here(&["pattern", "rate", "q", "function"]))
             label { span.label { "pattern of whole names" } input name="pattern" size="28" required value=(pattern) placeholder="*::orders::*"; }
             label { span.label { "rate, 0 to 1" } input name="rate" size="6" required inputmode="decimal" value=(value("rate")) placeholder="0.1"; }
             button { "Preview" }

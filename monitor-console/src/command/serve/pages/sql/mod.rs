@@ -80,7 +80,7 @@ pub(super) fn page(context: &Context<'_>) -> Result<Page> {
     };
     let form = html! {
         form.sql method="get" action=(path_of(&context.links.here(&[]))) {
-            (context.links.fields_here(&["sql", "q"]))
+            (context.links.fields_here(&["sql", "q", "function"]))
             label { span.label { "One statement that reads" } textarea #sql name="sql" rows="5" spellcheck="false" maxlength=(STATEMENT_BYTES_MAX) { "\n" (statement) } }
             button { "Run" }
             span.hint { "at most 2 s, " (ROWS_MAX) " rows and 8 MB; times are ns since 1970, UTC" }
