@@ -1224,9 +1224,18 @@ fn statements_read_and_do_nothing_else() {
 
 /// Asks until the answer has this status.
 fn wait_for(server: &Server, target: &str, status: u16) -> Answer {
+    wait_for_answer(target, status, || server.get(target))
+}
+
+/// Asks without the token until the answer has this status.
+fn wait_for_bare(server: &Server, target: &str, status: u16) -> Answer {
+    wait_for_answer(target, status, || server.ask_bare(target, &server.own_host()))
+}
+
+fn wait_for_answer(target: &str, status: u16, ask: impl Fn() -> Answer) -> Answer {
     let deadline = Instant::now() + PATIENCE;
     loop {
-        let answer = server.get(target);
+        let answer = ask();
         if answer.status == status {
             return answer;
         }
@@ -1337,13 +1346,11 @@ fn probes_and_metrics_answer_without_the_token_and_tell_of_a_store_that_is_gone(
     std::fs::remove_file(&copy).unwrap();
     assert_eq!(bare("/livez").status, 200);
     for target in ["/readyz", "/healthz", "/metrics"] {
-        assert_eq!(bare(target).status, 503, "{target}");
+        wait_for_bare(&server, target, 503);
     }
     for target in ["/readyz", "/healthz"] {
-        assert!(
-            !bare(target).body.contains("copy.db") && server.get(target).body.contains("copy.db"),
-            "{target}"
-        );
+        let open = wait_for(&server, target, 503);
+        assert!(!bare(target).body.contains("copy.db") && open.body.contains("copy.db"), "{target}");
     }
     let closed = Server::start(&fixture.path, &["--token-metrics"]);
     assert_eq!(closed.ask_bare("/metrics", &closed.own_host()).status, 401);
@@ -1701,4 +1708,54 @@ fn links_from_a_function_lead_to_its_own_rows_and_to_no_others() {
             }
         }
     }
+}
+
+#[test]
+fn probes_are_answered_while_so_many_pages_wait_that_others_are_sent_away() {
+    let fixture = Fixture::new();
+    let server = Server::start(&fixture.path, &[]);
+    let endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n";
+    let target = format!("/sql.json?sql={}", form_encode(endless));
+    std::thread::scope(|scope| {
+        let (sender, statuses) = std::sync::mpsc::channel();
+        for _ in 0..24 {
+            let (sender, server, target) = (sender.clone(), &server, target.as_str());
+            scope.spawn(move || sender.send(server.get(target).status));
+        }
+        // The first answer is that to a statement for which there was no room.
+        assert_eq!(statuses.recv(), Ok(503));
+        for (target, name) in [("/healthz", "parts"), ("/readyz", "status"), ("/livez", "status")] {
+            let answer = server.ask_bare(target, &server.own_host());
+            let json: Value = serde_json::from_str(&answer.body).unwrap();
+            assert!(answer.status == 200 && !json[name].is_null(), "{target}: {}", answer.body);
+        }
+        assert!(server.get("/metrics").body.contains("# TYPE"));
+    });
+}
+
+#[test]
+fn a_probe_that_names_no_store_answers_for_the_worst_of_all() {
+    let fixture = Fixture::new();
+    let others = ["b.db", "c.db"].map(|name| fixture.folder.path().join(name));
+    for path in &others {
+        fixture.copy_to(path);
+    }
+    let [second, third] = others.each_ref().map(|path| path.to_str().unwrap());
+    let server = Server::start(&fixture.path, &["--db", second, "--db", third]);
+    for target in ["/healthz", "/readyz", "/healthz?db=c.db"] {
+        wait_for_bare(&server, target, 200);
+    }
+    let json: Value = serde_json::from_str(&server.get("/healthz").body).unwrap();
+    let stores: HashSet<_> =
+        json["parts"].as_array().unwrap().iter().map(|part| part["store"].as_str()).collect();
+    assert_eq!(stores, HashSet::from([Some("shop.db"), Some("b.db"), Some("c.db")]));
+    std::fs::remove_file(third).unwrap();
+    for target in ["/healthz", "/readyz", "/healthz?db=c.db", "/readyz?db=c.db"] {
+        assert!(!wait_for_bare(&server, target, 503).body.contains("c.db"), "{target}");
+        assert!(wait_for(&server, target, 503).body.contains("c.db"), "{target}");
+    }
+    for target in ["/healthz?db=shop.db", "/readyz?db=b.db"] {
+        wait_for_bare(&server, target, 200);
+    }
+    assert_eq!(wait_for_bare(&server, "/healthz?db=no.db", 404).status, 404);
 }

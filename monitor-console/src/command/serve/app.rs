@@ -75,6 +75,8 @@ pub(super) struct App {
     waiting: Arc<AtomicUsize>,
     /// The pages that wait for events.
     pub(super) listeners: Arc<Semaphore>,
+    /// The answers to machines.
+    pub(super) probes: probes::Probes,
     recovered: Mutex<HashMap<PathBuf, Instant>>,
     findings: Mutex<KeptFindings>,
 }
@@ -90,6 +92,7 @@ impl App {
             queries: Arc::new(Semaphore::new(QUERIES_MAX)),
             waiting: Arc::default(),
             listeners: Arc::new(Semaphore::new(live::LISTENERS_MAX)),
+            probes: probes::Probes::default(),
             recovered: Mutex::default(),
             findings: Mutex::default(),
         }

@@ -63,7 +63,7 @@ pub(super) fn serve(paths: Vec<PathBuf>, options: &ServeOptions) -> Result<()> {
     let token = choose_token(options)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .max_blocking_threads(app::QUERIES_MAX + 2)
+        .max_blocking_threads(app::QUERIES_MAX + probes::PROBES_MAX + 2)
         .build()
         .context("cannot start the server")?;
     let outcome = runtime.block_on(async {
