@@ -375,7 +375,12 @@ pub(super) fn router(app: &Arc<App>) -> Router {
     // A request with a method that its page does not take is refused with an explanation.
     let mut router = router.fallback(not_found).method_not_allowed_fallback(not_allowed);
     if !app.base_path().is_empty() {
-        router = Router::new().nest(app.base_path(), router).fallback(not_found);
+        let mut outer = Router::new().nest(app.base_path(), router);
+        // A nested router has its first page at the path without a slash at the end, and links lead to that with one.
+        for (path, render) in pages::ALL.iter().filter(|(path, _)| *path == "/") {
+            outer = outer.route(&format!("{}{path}", app.base_path()), first_page(*render));
+        }
+        router = outer.fallback(not_found).method_not_allowed_fallback(not_allowed);
     }
     router
         .layer(axum::middleware::from_fn_with_state(Arc::clone(app), guard::check))
@@ -385,6 +390,14 @@ pub(super) fn router(app: &Arc<App>) -> Router {
 
 fn page(render: Render, form: Form) -> axum::routing::MethodRouter<Arc<App>> {
     get(move |State(app): State<Arc<App>>, uri: Uri| answer(app, render, form, String::new(), uri))
+}
+
+/// Returns the first page below the path before all addresses, which this route does not take away.
+fn first_page(render: Render) -> axum::routing::MethodRouter<Arc<App>> {
+    get(move |State(app): State<Arc<App>>, uri: Uri| {
+        let uri = format!("/?{}", uri.query().unwrap_or_default()).parse().unwrap_or_default();
+        answer(app, render, Form::Html, String::new(), uri)
+    })
 }
 
 #[allow(clippy::unused_async, reason = "a handler is asynchronous")]
