@@ -1759,3 +1759,33 @@ fn a_probe_that_names_no_store_answers_for_the_worst_of_all() {
     }
     assert_eq!(wait_for_bare(&server, "/healthz?db=no.db", 404).status, 404);
 }
+
+#[test]
+fn what_is_chosen_in_the_bar_is_shown_there_even_among_more_than_fit() {
+    let fixture = filled();
+    let process = "INSERT INTO process (id, run_uuid, service, version, host, pid, started_ns, ending, build)
+                   SELECT value + 2, 'r' || value, 'service-' || value, '1', 'elsewhere', value, ?1, 'exit', 'build-' || value
+                   FROM json_each(?2)";
+    let numbers: Vec<u32> = (1..=120).collect();
+    let numbers = serde_json::to_string(&numbers).unwrap();
+    fixture.db.execute(process, rusqlite::params![fixture.now - 800 * SECOND, numbers]).unwrap();
+    let server = Server::start(&fixture.path, &[]);
+    for run in [1, 2, 3, 60, 122] {
+        let page = server.get(&format!("/calls?process={run}")).body;
+        assert!(
+            type_filter(&page, "").contains(&format!("process={}", form_encode(&run.to_string()))),
+            "{run}"
+        );
+        assert_eq!(page.matches(&format!("<option value=\"{run}\"")).count(), 1, "{run}");
+    }
+    // The label of a run that is not among the newest is that of a run, too.
+    assert!(server.get("/calls?process=3").body.contains("selected>3: service-1 (pid 1)"));
+    for (name, value) in
+        [("service", "service-99"), ("build", "build-99"), ("service", "shop"), ("process", "777")]
+    {
+        let page = server.get(&format!("/calls?{name}={value}")).body;
+        let kept = form_urlencoded::parse(type_filter(&page, "").split_once('?').unwrap().1.as_bytes())
+            .any(|(known, kept)| known == name && kept == value);
+        assert!(kept, "{name}={value}");
+    }
+}

@@ -1,6 +1,8 @@
 //! The frame around every page: the bar that chooses store, processes and time, the way to the other pages, and what the
 //! numbers rest on.
 
+use std::collections::BTreeSet;
+
 use anyhow::Result;
 use axum::http::StatusCode;
 use maud::{DOCTYPE, Markup, html};
@@ -8,7 +10,8 @@ use maud::{DOCTYPE, Markup, html};
 use super::address::path_of;
 use super::app::{App, Context, Page};
 use super::{assets, text};
-use crate::model::{alerts, processes};
+use crate::model::alerts;
+use crate::model::processes::{self, Process};
 use crate::pattern::Pattern;
 use crate::{terminal, units};
 
@@ -37,7 +40,7 @@ const FIELDS: [&str; 7] = ["db", "process", "service", "build", "from", "to", "q
 const SPANS: [(&str, &str); 5] = [("-5m", "5m"), ("-15m", "15m"), ("-1h", "1h"), ("-6h", "6h"), ("", "all")];
 /// The span by which keys move a page that shows all times, in ns.
 const SHIFTED_NS: i64 = 900_000_000_000;
-/// The most choices of processes, services and builds.
+/// The most choices of processes, services and builds beside the chosen one.
 const CHOICES_MAX: usize = 50;
 /// The age from which the last write is shown as old.
 const LIVE_NS: i64 = 15_000_000_000;
@@ -169,39 +172,43 @@ fn clock(context: &Context<'_>) -> Markup {
 /// Lets the reader choose a run, a service and a build.
 fn choose_processes(context: &Context<'_>) -> Result<Markup> {
     let all = processes::read_identities(&context.store)?;
-    let distinct = |mut texts: Vec<String>| {
-        // A form cannot send control or invisible characters unchanged, so names with them are left out.
-        texts.retain(|text| !text.is_empty() && !text.contains(terminal::is_unsafe));
-        texts.sort_unstable();
-        texts.dedup();
-        texts.truncate(CHOICES_MAX);
-        texts
+    let run = |process: &Process| {
+        let number = process.process_id.to_string();
+        let label = format!("{number}: {} (pid {})", text::flat(&process.service, 30), process.pid);
+        (number, label)
+    };
+    let distinct = |texts: Vec<String>| {
+        let texts: BTreeSet<String> = texts.into_iter().filter(|text| !text.is_empty()).collect();
+        texts.into_iter().map(|text| (text.clone(), text::flat(&text, 40))).collect::<Vec<_>>()
     };
     let services = distinct(all.iter().map(|process| process.service.clone()).collect());
     let builds = distinct(all.iter().filter_map(|process| process.build.clone()).collect());
-    let chosen = |name: &str| context.parameters.text(name).unwrap_or_default().to_owned();
-    let select = |name: &str, title: &str, values: &[String]| {
-        let chosen = chosen(name);
-        html! {
-            label { span.label { (name) } select name=(name) {
-                option value="" { (title) }
-                @if !chosen.is_empty() && !values.contains(&chosen) { option value=(chosen) selected { (text::flat(&chosen, 40)) } }
-                @for value in values { option value=(value) selected[*value == chosen] { (text::flat(value, 40)) } }
-            } }
-        }
-    };
-    let run = chosen("process");
+    let chosen = |name: &str| context.parameters.text(name);
     Ok(html! {
-        label { span.label { "run" } select name="process" {
-            option value="" { "all runs" }
-            @for process in all.iter().take(CHOICES_MAX) {
-                @let number = process.process_id.to_string();
-                option value=(number) selected[number == run] { (number) ": " (text::flat(&process.service, 30)) " (pid " (process.pid) ")" }
-            }
-        } }
-        @if services.len() > 1 || !chosen("service").is_empty() { (select("service", "all services", &services)) }
-        @if builds.len() > 1 || !chosen("build").is_empty() { (select("build", "all builds", &builds)) }
+        (choose("process", "run", "all runs", chosen("process"), &all.iter().map(run).collect::<Vec<_>>()))
+        @if services.len() > 1 || chosen("service").is_some() { (choose("service", "service", "all services", chosen("service"), &services)) }
+        @if builds.len() > 1 || chosen("build").is_some() { (choose("build", "build", "all builds", chosen("build"), &builds)) }
     })
+}
+
+/// Lets the reader choose one of these values, each with its label. The chosen one is always among those shown, because
+/// the form would otherwise lose it. A form cannot send control or invisible characters unchanged, so values with them
+/// are left out.
+fn choose(name: &str, title: &str, all: &str, chosen: Option<&str>, values: &[(String, String)]) -> Markup {
+    let can_be_sent = |(value, _): &&(String, String)| !value.contains(terminal::is_unsafe);
+    let shown: Vec<_> = values.iter().filter(can_be_sent).take(CHOICES_MAX).collect();
+    let is_shown = |wanted: &str| shown.iter().any(|(value, _)| value == wanted);
+    let missing = chosen.filter(|chosen| !is_shown(chosen)).map(|chosen| {
+        let known = values.iter().find(|(value, _)| value == chosen);
+        (chosen, known.map_or_else(|| text::flat(chosen, 40), |(_, label)| label.clone()))
+    });
+    html! {
+        label { span.label { (title) } select name=(name) {
+            option value="" { (all) }
+            @if let Some((value, label)) = &missing { option value=(value) selected { (label) } }
+            @for (value, label) in shown { option value=(value) selected[chosen == Some(value)] { (label) } }
+        } }
+    }
 }
 
 /// Returns the page of a request that failed.
