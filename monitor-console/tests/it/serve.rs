@@ -1789,3 +1789,49 @@ fn what_is_chosen_in_the_bar_is_shown_there_even_among_more_than_fit() {
         assert!(kept, "{name}={value}");
     }
 }
+
+#[test]
+fn the_links_to_the_neighbouring_spans_move_with_the_present_and_meet_what_is_shown() {
+    let fixture = filled();
+    let server = Server::start(&fixture.path, &[]);
+    let spans = |target: &str| {
+        let page = server.get(target).body;
+        // The script replaces panels alone.
+        let panel = page.split_once("data-panel=\"shift\"").unwrap().1.split_once("</span>").unwrap().0;
+        let links: Vec<_> = attributes(panel, " href").collect();
+        let span = |link: &String| {
+            let at = |name: &str| {
+                let found = parameters(link).into_iter().find(|(known, _)| known == name);
+                found.unwrap().1.parse::<i64>().unwrap()
+            };
+            assert_eq!(server.get(link).status, 200, "{link}");
+            (at("from"), at("to"))
+        };
+        (span(&links[0]), span(&links[1]), links)
+    };
+    let (from, to) = (fixture.now - 200 * SECOND, fixture.now - 50 * SECOND);
+    let target = format!("/diff?before=process:1&q=place&from={from}&to={to}");
+    let (earlier, later, links) = spans(&target);
+    assert_eq!((earlier, later), ((from - 150 * SECOND, from), (to, to + 150 * SECOND)));
+    assert!(
+        links.iter().all(|link| link.contains("before=process%3A1") && link.contains("q=place")),
+        "{links:?}"
+    );
+    for target in [
+        "/calls",
+        "/calls?from=-5m",
+        "/calls?from=-5m&failed=1",
+        "/?to=-1m",
+        "/calls?from=2099-01-01T00:00:00Z&to=2099-01-02T00:00:00Z",
+    ] {
+        let (first, later, _) = spans(target);
+        assert!(
+            first.0 < first.1 && first.1 < later.0 + 1 && later.0 < later.1,
+            "{target}: {first:?} {later:?}"
+        );
+        if !target.contains("2099") {
+            // What is shown ends now, and now moves on.
+            assert!(spans(target).0.1 > first.1, "{target}");
+        }
+    }
+}

@@ -49,16 +49,11 @@ const LIVE_NS: i64 = 15_000_000_000;
 pub(super) fn frame(context: &Context<'_>, page: &Page, here: &str) -> Result<Markup> {
     let query = context.parameters;
     let links = context.links;
-    let period = context.scope.period;
-    let until_ns = period.until_ns.min(context.now_ns);
-    let from_ns =
-        if period.from_ns == i64::MIN { until_ns.saturating_sub(SHIFTED_NS) } else { period.from_ns };
     Ok(html! {
         (DOCTYPE)
         html lang="en" {
             (head(context.app, &page.title, page.has_charts))
-            body data-live=(format!("{}/live", context.app.base_path())) data-db=(context.store_name)
-                data-from=(from_ns) data-until=(until_ns) {
+            body data-live=(format!("{}/live", context.app.base_path())) data-db=(context.store_name) {
                 a.skip href="#main" { "Skip to the content" }
                 header {
                     form.top method="get" action=(path_of(&links.here(&[]))) role="search" {
@@ -73,6 +68,7 @@ pub(super) fn frame(context: &Context<'_>, page: &Page, here: &str) -> Result<Ma
                                 a href=(links.here(&[("from", from), ("to", "")])) aria-current=[is_chosen.then_some("true")] { (name) }
                             }
                         }
+                        (shift_links(context))
                         label { span.label { "from" } input name="from" size="8" value=[query.text("from")] placeholder="-15m"; }
                         label { span.label { "to" } input name="to" size="8" value=[query.text("to")] placeholder="now"; }
                         label { span.label { "filter" } input #filter type="search" name="q" size="18" value=[query.text("q")] placeholder="shop::*"; }
@@ -114,6 +110,28 @@ pub(super) fn frame(context: &Context<'_>, page: &Page, here: &str) -> Result<Ma
             }
         }
     })
+}
+
+/// Links to the spans before and after the one that is shown, for clicks and for keys. They are a panel, because a span
+/// that ends now moves on with every refresh.
+fn shift_links(context: &Context<'_>) -> Markup {
+    let period = context.scope.period;
+    let is_ahead = period.from_ns >= context.now_ns;
+    let until_ns = if is_ahead { period.until_ns } else { period.until_ns.min(context.now_ns) };
+    let from_ns =
+        if period.from_ns == i64::MIN { until_ns.saturating_sub(SHIFTED_NS) } else { period.from_ns };
+    let length_ns = until_ns.saturating_sub(from_ns);
+    let link = |from_ns: i64, until_ns: i64| {
+        context.links.here(&[("from", &from_ns.to_string()), ("to", &until_ns.to_string())])
+    };
+    let earlier = link(from_ns.saturating_sub(length_ns), from_ns);
+    let later = link(until_ns, until_ns.saturating_add(length_ns));
+    html! {
+        span.spans data-panel="shift" role="group" aria-label="neighbouring spans of time" {
+            a #earlier href=(earlier) aria-label="the span before" { "‹" }
+            a #later href=(later) aria-label="the span after" { "›" }
+        }
+    }
 }
 
 /// Shows how many alerts fire, if any does.
