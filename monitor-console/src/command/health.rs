@@ -17,6 +17,7 @@ use crate::arguments::{Common, FormatName, Health};
 use crate::find;
 use crate::format;
 use crate::model::health::{self, Overall, Part};
+use crate::model::period::Period;
 use crate::report::{Cell, Column, Report, Unit};
 use crate::store::Store;
 use crate::terminal;
@@ -43,7 +44,7 @@ const PROCESS_COLUMNS: [&str; 10] = [
 
 pub(super) fn run(common: &Common, arguments: &Health) -> Result<()> {
     let store = open_store(common)?;
-    let mut report = build_report(&store, units::start_of_span(common.since))?;
+    let mut report = build_report(&store, Period::select(common.since, None, None))?;
     let runs = report.rows.len();
     if common.format != FormatName::Table {
         report.rows.truncate(arguments.limit.map_or(usize::MAX, |limit| limit as usize));
@@ -135,21 +136,21 @@ pub(super) fn has_running_process(store: &Store) -> Result<bool> {
     Ok(report.rows.iter().any(is_running))
 }
 
-/// Joins processes with their latest report, the one seen last first. The columns of the view determine which reasons
+/// Joins the processes that ran within the span with their latest report, the one seen last first. The columns of the view determine which reasons
 /// for drops there are.
-pub(super) fn build_report(store: &Store, since: i64) -> Result<Report> {
+pub(super) fn build_report(store: &Store, period: Period) -> Result<Report> {
     let known = store.read_column_names("SELECT * FROM health LIMIT 0")?;
     let figures: Vec<_> = known.iter().map(String::as_str).filter(|name| *name != "process_id").collect();
     let quoted: Vec<_> = figures.iter().map(|name| format!("h.\"{}\"", name.replace('"', "\"\""))).collect();
     let sql = format!(
         "SELECT p.{}, {} FROM processes p LEFT JOIN health h ON h.process_id = p.process_id
-         WHERE p.last_seen_ns >= ?1 ORDER BY p.last_seen_ns DESC, p.process_id DESC",
+         WHERE p.last_seen_ns >= ?1 AND p.started_ns <= ?2 ORDER BY p.last_seen_ns DESC, p.process_id DESC",
         PROCESS_COLUMNS.join(", p."),
         quoted.join(", ")
     );
     let columns: Vec<_> = PROCESS_COLUMNS.into_iter().chain(figures).map(Column::data).collect();
     let now = units::now_ns();
-    let mut report = store.read_report(columns, &sql, [since])?;
+    let mut report = store.read_report(columns, &sql, [period.from_ns, period.until_ns])?;
     for row in &mut report.rows {
         let state = judge_state(&Process { columns: &report.columns, row, is_wide: false }, now);
         row.push(state.to_owned().into());

@@ -1835,3 +1835,34 @@ fn the_links_to_the_neighbouring_spans_move_with_the_present_and_meet_what_is_sh
         }
     }
 }
+
+#[test]
+fn a_page_that_ignores_the_chosen_span_says_so_and_health_ends_with_it() {
+    let fixture = filled();
+    let server = Server::start(&fixture.path, &[]);
+    let runs = |query: &str, list: &str| {
+        let rows = server.json(&format!("/{list}.json?{query}"))[list].as_array().unwrap().clone();
+        let mut runs: Vec<_> = rows.iter().map(|row| row["process_id"].as_i64().unwrap()).collect();
+        runs.sort_unstable();
+        runs
+    };
+    // Run 2 lasted from 900 s to 700 s ago, run 1 began 600 s ago.
+    for (query, expected) in [
+        ("", vec![1, 2]),
+        ("from=6h&to=5h", vec![]),
+        ("from=850s&to=800s", vec![2]),
+        ("to=650s", vec![2]),
+        ("from=60s", vec![1]),
+    ] {
+        assert_eq!(runs(query, "health"), expected, "{query}");
+        assert_eq!(runs(query, "processes"), expected, "{query}");
+    }
+    for (path, notes) in
+        [("/", 2), ("/rates", 4), ("/findings", 1), ("/health", 1), ("/processes", 1), ("/calls", 0)]
+    {
+        let count = |query: &str| {
+            server.get(&format!("{path}?{query}")).body.matches(", whatever span is chosen.").count()
+        };
+        assert_eq!((count(""), count("from=6h&to=5h"), count("from=5m")), (0, notes, notes), "{path}");
+    }
+}

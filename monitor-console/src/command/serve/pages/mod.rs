@@ -109,6 +109,11 @@ fn write_form(context: &Context<'_>, path: &str, fields: &Markup) -> Markup {
     }
 }
 
+/// Says what a panel is about that ignores the chosen span, if a span is chosen.
+fn note_ignored_span(context: &Context<'_>, about: &str) -> Markup {
+    html! { @if !context.scope.period.is_whole() { p.note { "About " (about) ", whatever span is chosen." } } }
+}
+
 /// Returns the text that replaces a panel whose time was up.
 fn cut() -> Markup {
     html! { p.empty { "cut, because its time was up" } }

@@ -11,7 +11,7 @@ use super::super::app::{Context, Page};
 use super::super::command::CommandLine;
 use super::super::table::{self, Frame};
 use super::super::text;
-use super::{panel, write_form};
+use super::{note_ignored_span, panel, write_form};
 use crate::model::guards::{self, GuardState};
 use crate::model::rates::{self, Breaker, Rate, Setting};
 use crate::model::schema;
@@ -66,13 +66,14 @@ pub(super) fn page(context: &Context<'_>) -> Result<Page> {
         (show(context, &all, &report))
         @if number > all.len() { p.note { (number - all.len()) " more" } }
     };
+    let of_the_present = |content: &Markup| html! { (content) (note_ignored_span(context, "the present")) };
     page.main = html! {
         h1 { "Rates" }
         (panel("change", "Try a rate", &change))
-        (panel("settings", "Rates that were set", &show_settings(context, &settings, &settings_report)))
-        (panel("rates", "Rates in force, and why", &in_force))
-        (panel("breakers", "Circuit breakers around the store's writes", &show_breakers(context, &breakers)))
-        (panel("guards", "Guards around the programs' own parts", &show_guards(context, &guards_report, &guards)))
+        (panel("settings", "Rates that were set", &of_the_present(&show_settings(context, &settings, &settings_report))))
+        (panel("rates", "Rates in force, and why", &of_the_present(&in_force)))
+        (panel("breakers", "Circuit breakers around the store's writes", &of_the_present(&show_breakers(context, &breakers))))
+        (panel("guards", "Guards around the programs' own parts", &of_the_present(&show_guards(context, &guards_report, &guards))))
     };
     Ok(page)
 }
