@@ -1866,3 +1866,46 @@ fn a_page_that_ignores_the_chosen_span_says_so_and_health_ends_with_it() {
         assert_eq!((count(""), count("from=6h&to=5h"), count("from=5m")), (0, notes, notes), "{path}");
     }
 }
+
+#[test]
+fn the_pages_and_the_writes_follow_programs_to_the_file_in_which_they_go_on() {
+    // A table was altered, the file became another program's database, or a newer program has changed the schema.
+    let beside = format!("shop.v{}.db", monitor_runtime::store::schema::VERSION);
+    for (change, name) in [
+        ("ALTER TABLE call ADD COLUMN extra INTEGER", "shop.monitor.db"),
+        ("PRAGMA application_id = 7", "shop.monitor.db"),
+        ("PRAGMA user_version = 99", beside.as_str()),
+    ] {
+        let fixture = filled();
+        let next = fixture.folder.path().join(name);
+        fixture.copy_to(&next);
+        let server = Server::start(&fixture.path, &["--allow-writes"]);
+        let shown = |target: &str| server.json(target)["store"].as_str().unwrap().to_owned();
+        let [first, second] = [&fixture.path, &next].map(|path| path.canonicalize().unwrap());
+        assert_eq!(shown("/calls.json"), first.to_str().unwrap());
+        let mut stream = server.connect();
+        let (port, token) = (server.port, &server.token);
+        let request =
+            format!("GET /live HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nAuthorization: Bearer {token}\r\n\r\n");
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut lines = BufReader::new(stream.try_clone().unwrap()).lines().map(Result::unwrap);
+        assert!(lines.by_ref().any(|line| line.starts_with(':')));
+        fixture.db.execute_batch(change).unwrap();
+        assert!(lines.by_ref().any(|line| line == "event: tick"), "{change}");
+        for target in ["/calls.json", "/calls.json?db=shop.db", "/now.json"] {
+            assert_eq!(shown(target), second.to_str().unwrap(), "{change}: {target}");
+        }
+        assert_eq!(server.get("/call/1/args").status, 200, "{change}");
+        assert_eq!(server.get("/sql.csv?sql=SELECT+1").status, 200, "{change}");
+        wait_for(&server, "/readyz", 200);
+        // A commit to the new file refreshes an open page, and a write goes there.
+        let answer = server.ask("POST", "/rates", "", "pattern=shop::moved&rate=0.25");
+        assert_eq!(answer.status, 303, "{change}: {}", answer.body);
+        assert!(lines.by_ref().any(|line| line == "event: tick"), "{change}");
+        let moved = "SELECT count(*) FROM sampling WHERE pattern = 'shop::moved'";
+        let count = |db: &rusqlite::Connection| db.query_row(moved, [], |row| row.get::<_, i64>(0)).unwrap();
+        let next = rusqlite::Connection::open(&next).unwrap();
+        assert_eq!((count(&fixture.db), count(&next)), (0, 1), "{change}");
+        stream.shutdown(Shutdown::Both).unwrap();
+    }
+}

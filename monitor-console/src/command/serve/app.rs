@@ -57,8 +57,16 @@ const JSON_INTEGER_MAX: u64 = 1 << 53;
 pub(super) struct Served {
     /// The name: that of its file, with a number where two are alike.
     pub(super) name: String,
-    /// The path.
-    pub(super) path: PathBuf,
+    /// The path that was named at the start.
+    pub(super) path_at_start: PathBuf,
+}
+
+impl Served {
+    /// Returns the file that programs use for the store now: they go on in another one when they find this one newer than
+    /// themselves, or altered.
+    pub(super) fn path_in_use(&self) -> PathBuf {
+        find::follow_programs(&self.path_at_start)
+    }
 }
 
 /// Findings of a store, and when they were made.
@@ -174,14 +182,14 @@ impl App {
 fn name_stores(paths: Vec<PathBuf>) -> Vec<Served> {
     let mut stores: Vec<Served> = Vec::new();
     for path in paths {
-        if stores.iter().any(|store| store.path == path) {
+        if stores.iter().any(|store| store.path_at_start == path) {
             continue;
         }
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let numbered = (2..).map(|number| format!("{name} ({number})"));
         let is_free = |candidate: &String| stores.iter().all(|store| store.name != *candidate);
         let name = std::iter::once(name.clone()).chain(numbered).find(is_free).unwrap_or(name);
-        stores.push(Served { name, path });
+        stores.push(Served { name, path_at_start: path });
     }
     stores
 }
@@ -199,7 +207,8 @@ impl Mark {
             let data = std::fs::metadata(path).ok()?;
             Some((data.len(), data.modified().ok()))
         };
-        Self(vec![state(path), state(Path::new(&log))])
+        // A reader may make an empty log, which says nothing.
+        Self(vec![state(path), state(Path::new(&log)).filter(|(bytes, _)| *bytes > 0)])
     }
 }
 
@@ -518,8 +527,9 @@ fn make(
     let parameters = Parameters::parse(query).with_present_names(path);
     let links = Links::new(app.base_path(), path, &parameters);
     let served = app.choose_store(parameters.text("db"))?;
-    app.recover(&served.path);
-    let store = Store::open(&served.path)?;
+    let path_in_use = served.path_in_use();
+    app.recover(&path_in_use);
+    let store = Store::open(&path_in_use)?;
     store.spare_process();
     store.set_time_limit(PANEL_TIME);
     opened(&store);

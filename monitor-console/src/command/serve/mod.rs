@@ -118,7 +118,7 @@ fn choose_token(options: &ServeOptions) -> Result<Option<String>> {
 
 /// Prints the one line that says where the pages are.
 fn announce(app: &App, address: &str, asked: &Listen, listener: &Listener) -> Result<()> {
-    let names: Vec<_> = app.stores().iter().map(|store| store.path.display().to_string()).collect();
+    let names: Vec<_> = app.stores().iter().map(|store| store.path_at_start.display().to_string()).collect();
     let taken = match (asked, listener.port()) {
         (Listen::Tcp(asked), Some(port)) if asked.port() != 0 && asked.port() != port => {
             format!("port {} is taken; ", asked.port())

@@ -5,6 +5,7 @@
 //! neither readers nor probes can make a healthy service look ill.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -158,24 +159,30 @@ fn make(app: &App, (question, name): &Asked) -> Result<Kept> {
     let stores = if of_all { app.stores() } else { std::slice::from_ref(chosen) };
     let now_ns = units::now_ns();
     let open = |served: &Served| {
-        Store::open(&served.path).inspect(|store| {
+        let path = served.path_in_use();
+        let store = Store::open(&path).inspect(|store| {
             store.spare_process();
             store.set_time_limit(app::PAGE_TIME);
-        })
+        });
+        (path, store)
     };
-    let find_living = |served: &Served| recover::find_live(&served.path, &find::list_ring_folders(), now_ns);
+    let find_living = |path: &Path| recover::find_live(path, &find::list_ring_folders(), now_ns);
     match *question {
-        Question::Readiness(detail) => {
-            Ok(keep_json(health::readyz(&stores.iter().map(open).collect::<Vec<_>>(), detail)))
-        }
+        Question::Readiness(detail) => Ok(keep_json(health::readyz(
+            &stores.iter().map(|served| open(served).1).collect::<Vec<_>>(),
+            detail,
+        ))),
         Question::Health(detail) => {
-            let read = |served| health::read_any(open(served).as_ref(), &find_living(served), now_ns);
+            let read = |served| {
+                let (path, store) = open(served);
+                health::read_any(store.as_ref(), &find_living(&path), now_ns)
+            };
             let all: Vec<_> = stores.iter().map(|served| (served.name.as_str(), read(served))).collect();
             Ok(keep_json(health::healthz(&all, detail)))
         }
         Question::Metrics(form) => {
-            let store = open(chosen)?;
-            let body = prometheus::write(&store, &find_living(chosen), form, Options::default(), now_ns)?;
+            let (path, store) = open(chosen);
+            let body = prometheus::write(&store?, &find_living(&path), form, Options::default(), now_ns)?;
             Ok(Kept { status: StatusCode::OK, content_type: form.content_type(), body: body.into() })
         }
     }

@@ -243,7 +243,7 @@ pub(in super::super) async fn value_as_text(
         let (Some(field), Ok(id)) = (known, id.parse::<i64>()) else {
             return Err(Refusal::missing("a call has no such value".to_owned()));
         };
-        let store = Store::open(&app.choose_store(name.as_deref())?.path)?;
+        let store = Store::open(&app.choose_store(name.as_deref())?.path_in_use())?;
         store.spare_process();
         opened(&store);
         let found = calls::read(&store, &[id], "call_id")?;

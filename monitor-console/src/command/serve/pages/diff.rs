@@ -92,7 +92,7 @@ fn command_line(context: &Context<'_>, sides: [&SideName; 2], end_ns: i64) -> St
 fn read_side_name(context: &Context<'_>, name: &str) -> Result<Option<SideName>> {
     let Some(text) = context.parameters.text(name) else { return Ok(None) };
     if let Some(served) = context.app.stores().iter().find(|served| served.name == text) {
-        return Ok(Some(SideName::Store(served.path.clone())));
+        return Ok(Some(SideName::Store(served.path_in_use())));
     }
     match context.parameters.read(name, str::parse::<SideName>)? {
         Some(SideName::Store(_)) => {

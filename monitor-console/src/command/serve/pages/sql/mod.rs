@@ -101,9 +101,10 @@ pub(in super::super) async fn rows_as_csv(State(app): State<Arc<App>>, uri: Uri)
     let name = parameter(uri.query(), "db").filter(|name| !name.is_empty());
     let statement = parameter(uri.query(), "sql").unwrap_or_default();
     let written = app::run(&app, move |app, _| {
-        let (report, _) = run(&app.choose_store(name.as_deref())?.path, &statement).map_err(|error| {
-            if error.is::<Refusal>() { error } else { Refusal::wrong(format!("{error:#}")) }
-        })?;
+        let (report, _) =
+            run(&app.choose_store(name.as_deref())?.path_in_use(), &statement).map_err(|error| {
+                if error.is::<Refusal>() { error } else { Refusal::wrong(format!("{error:#}")) }
+            })?;
         let style = Style { name: FormatName::Csv, is_wide: true, is_raw: false };
         let mut text = Vec::new();
         format::write(&report, &mut *format::create(style, Pace::Whole, &mut text))?;
