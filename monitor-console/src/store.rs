@@ -11,6 +11,7 @@
 //! control table.
 
 use std::fs;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering::Relaxed};
@@ -24,7 +25,7 @@ use rusqlite::{Connection, ErrorCode, InterruptHandle, OpenFlags, Params, Row};
 use monitor_runtime::platform::file_system::resolve_links;
 use monitor_runtime::store::query::{self, QueryError};
 
-use crate::report::{self, Cell, Column, Report};
+use crate::report::{self, Cell};
 use crate::{full_screen, terminal, units};
 
 /// The time limit of the console's own statements. Scanning ten million rows takes a few seconds.
@@ -120,12 +121,36 @@ impl Store {
         &self.path
     }
 
-    /// Runs a statement that reads, and hands each row to `each`.
+    /// Runs a statement that reads, and hands each row to `each`, whose time counts: `each` keeps the row in memory, and a
+    /// look at the clock for each row would take as long as that.
     pub(crate) fn read_rows(
         &self,
         sql: &str,
         parameters: impl Params,
         mut each: impl FnMut(&Row<'_>) -> Result<()>,
+    ) -> Result<()> {
+        self.visit_rows(sql, parameters, |row| each(row).map(ControlFlow::Continue))
+    }
+
+    /// Runs a statement that reads, and hands each row to `each`, whose time does not count towards the time limit: `each`
+    /// writes the row to a reader who may be slow.
+    pub(crate) fn stream_rows(
+        &self,
+        sql: &str,
+        parameters: impl Params,
+        mut each: impl FnMut(&Row<'_>) -> Result<()>,
+    ) -> Result<()> {
+        self.visit_rows(sql, parameters, |row| {
+            self.time_limit.suspend(|| each(row)).map(ControlFlow::Continue)
+        })
+    }
+
+    /// Runs a statement that reads, and hands each row to `each`, until `each` wants no more.
+    pub(crate) fn visit_rows(
+        &self,
+        sql: &str,
+        parameters: impl Params,
+        mut each: impl FnMut(&Row<'_>) -> Result<ControlFlow<()>>,
     ) -> Result<()> {
         let _running = self.time_limit.start();
         let mut statement = self.connection.prepare(sql).map_err(|error| self.explain(error))?;
@@ -136,24 +161,11 @@ impl Store {
         }
         let mut rows = statement.query(parameters).map_err(|error| self.explain(error))?;
         while let Some(row) = rows.next().map_err(|error| self.explain(error))? {
-            self.time_limit.suspend(|| each(row))?;
+            if each(row)?.is_break() {
+                break;
+            }
         }
         Ok(())
-    }
-
-    /// Reads all rows into a report; the columns are those of the statement, in its order.
-    pub(crate) fn read_report(
-        &self,
-        columns: Vec<Column>,
-        sql: &str,
-        parameters: impl Params,
-    ) -> Result<Report> {
-        let mut rows = Vec::new();
-        self.read_rows(sql, parameters, |row| {
-            rows.push(report::read_cells(row, columns.len())?);
-            Ok(())
-        })?;
-        Ok(Report { columns, rows })
     }
 
     /// Returns the cells of the first row; `None` if there is no row.
@@ -173,11 +185,21 @@ impl Store {
         Ok(self.read_first_row(sql, parameters)?.and_then(|row| row.first().and_then(Cell::to_integer)))
     }
 
+    /// Returns the version of the store's schema.
+    pub(crate) fn read_version(&self) -> Result<i64> {
+        Ok(self.read_integer("PRAGMA user_version", [])?.unwrap_or(0))
+    }
+
     /// Returns true if the store has what version 3 of the schema brought: blocks of span ids, and the types of errors.
     pub(crate) fn has_span_blocks(&self) -> Result<bool> {
         /// The first schema version with blocks of span ids.
         const FIRST_VERSION: i64 = 3;
-        Ok(self.read_integer("PRAGMA user_version", [])?.unwrap_or(0) >= FIRST_VERSION)
+        Ok(self.read_version()? >= FIRST_VERSION)
+    }
+
+    /// Returns a number that differs from the one before if another connection has written to the store meanwhile.
+    pub(crate) fn read_data_version(&self) -> Result<i64> {
+        Ok(self.read_integer("PRAGMA data_version", [])?.unwrap_or(0))
     }
 
     /// Returns true if the store has all these tables and views. A store of an older version may lack some.

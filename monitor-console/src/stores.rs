@@ -21,6 +21,9 @@ pub(crate) struct Stores {
     remarks: Vec<String>,
 }
 
+/// The answers of stores, each with the position of its store, and a remark about each store that gave none.
+type Answers<T> = (Vec<(usize, T)>, Vec<String>);
+
 impl Stores {
     /// Opens each file for reading, each once. Fails if none can be opened.
     pub(crate) fn open(paths: &[PathBuf]) -> Result<Self> {
@@ -63,14 +66,6 @@ impl Stores {
         self.stores.get(position).unwrap_or(&self.stores[0])
     }
 
-    /// Returns the store with a label; the only store if there is one.
-    pub(crate) fn find(&self, label: &str) -> Option<&Store> {
-        match self.stores.as_slice() {
-            [store] => Some(store),
-            _ => self.iter().find(|(_, known)| *known == label).map(|(store, _)| store),
-        }
-    }
-
     /// Returns the label of the store at a position: its file name, or its whole path if two file names are equal.
     pub(crate) fn label(&self, position: usize) -> &str {
         self.labels.get(position).map_or("", String::as_str)
@@ -100,29 +95,29 @@ impl Stores {
         &self,
         mut read: impl FnMut(&Store) -> Result<Report>,
     ) -> Result<(Report, Vec<String>)> {
+        let (answers, failures) = self.read_each(&mut read)?;
         let mut joined: Option<Report> = None;
-        let mut failures = Vec::new();
-        for (store, label) in self.iter() {
-            let mut report = match read(store) {
-                Ok(report) => report,
-                Err(error) if self.are_several() => {
-                    failures.push(format!("{label}: {error:#}"));
-                    continue;
-                }
-                Err(error) => return Err(error),
-            };
-            if self.are_several() {
-                self.add_store(&mut report, label);
-            }
+        for (position, mut report) in answers {
+            self.add_store(&mut report, self.label(position));
             match &mut joined {
                 Some(joined) => align(joined, report),
                 None => joined = Some(report),
             }
         }
-        match joined {
-            Some(joined) => Ok((joined, failures)),
-            None => Err(anyhow!("{}", failures.join("; "))),
+        Ok((joined.unwrap_or_default(), failures))
+    }
+
+    /// Reads an answer from each store. With several stores, a store whose answer fails becomes a remark unless all fail.
+    pub(crate) fn read_each<T>(&self, mut read: impl FnMut(&Store) -> Result<T>) -> Result<Answers<T>> {
+        let (mut answers, mut failures) = (Vec::new(), Vec::new());
+        for (position, (store, label)) in self.iter().enumerate() {
+            match read(store) {
+                Ok(answer) => answers.push((position, answer)),
+                Err(error) if self.are_several() => failures.push(format!("{label}: {error:#}")),
+                Err(error) => return Err(error),
+            }
         }
+        if answers.is_empty() { Err(anyhow!("{}", failures.join("; "))) } else { Ok((answers, failures)) }
     }
 
     /// Adds the column `store` to a report whose rows all come from one store, if several are read.

@@ -35,7 +35,12 @@ pub(crate) fn start_of_span(since: Option<Duration>) -> i64 {
 /// Returns the latest time that `--since` selects: a minute from now, because the clocks of two hosts may differ by
 /// seconds. What lies later was recorded while a clock was wrong, and is within no span before now.
 pub(crate) fn end_of_span() -> i64 {
-    now_ns().saturating_add(60 * NS_PER_SECOND)
+    end_of_span_at(now_ns())
+}
+
+/// Returns [`end_of_span`] as of this time.
+pub(crate) fn end_of_span_at(now_ns: i64) -> i64 {
+    now_ns.saturating_add(60 * NS_PER_SECOND)
 }
 
 /// Converts a duration to ns, the store's unit.

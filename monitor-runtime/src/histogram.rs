@@ -110,9 +110,17 @@ pub(crate) fn place(ns: u64) -> usize {
     (bucket(ns) - FIRST) as usize
 }
 
-/// A number of durations or values for each bucket, from the first bucket on.
+/// A number of durations or values for each bucket.
+///
+/// The buckets from the lowest to the highest that is not empty are kept, because the durations of a function lie close
+/// together: a window of a fast function fills some ten buckets, far above the first one.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Histogram(Vec<u64>);
+pub struct Histogram {
+    /// The position of the first bucket in `counts`, which is not empty.
+    start: usize,
+    /// The counts from there on; the last one is not 0.
+    counts: Vec<u64>,
+}
 
 impl Histogram {
     /// Builds a histogram from pairs of a bucket's index and its count.
@@ -143,18 +151,23 @@ impl Histogram {
     /// Decodes bytes that [`Histogram::to_bytes`] wrote. Decoding ends without an error at the first bytes that the
     /// function cannot have written, because a store may have been tampered with.
     #[must_use]
-    pub fn from_bytes(mut bytes: &[u8]) -> Self {
+    pub fn from_bytes(bytes: &[u8]) -> Self {
         let mut histogram = Self::default();
-        let mut next = 0;
-        while let (Some(gap), Some(count)) = (pull(&mut bytes), pull(&mut bytes)) {
-            let place = usize::try_from(gap).unwrap_or(BUCKETS_MAX).saturating_add(next);
-            if place >= BUCKETS_MAX {
-                break;
-            }
-            histogram.add_at(place, count);
-            next = place + 1;
-        }
+        histogram.merge_bytes(bytes);
         histogram
+    }
+
+    /// Adds the counts of a histogram in the bytes that [`Histogram::to_bytes`] wrote, as [`Histogram::from_bytes`] decodes
+    /// them.
+    pub fn merge_bytes(&mut self, bytes: &[u8]) {
+        // The bytes are decoded three times, because the list is then extended once.
+        let filled = || places(bytes).filter(|(_, count)| *count > 0);
+        let (Some((first, _)), Some((last, _))) = (filled().next(), filled().last()) else { return };
+        self.extend_over(first, last);
+        for (place, count) in filled() {
+            let own = &mut self.counts[place - self.start];
+            *own = own.saturating_add(count);
+        }
     }
 
     /// Counts a duration `count` times.
@@ -166,37 +179,50 @@ impl Histogram {
     /// Counts durations whose bucket is known by its position.
     #[inline]
     pub(crate) fn add_at(&mut self, place: usize, count: u64) {
-        self.extend_to(place + 1);
-        self.0[place] += count;
+        if count > 0 {
+            self.extend_over(place, place);
+            let own = &mut self.counts[place - self.start];
+            *own = own.saturating_add(count);
+        }
     }
 
-    /// Extends the list to this many buckets, without spare capacity: the buckets for durations of up to three
-    /// centuries fit into 4 KiB.
+    /// Extends the list over the buckets from `first` to `last`, without spare capacity: the buckets for durations of
+    /// up to three centuries fit into 4 KiB.
     #[inline]
-    fn extend_to(&mut self, buckets: usize) {
-        if buckets > self.0.len() {
-            self.0.reserve_exact(buckets - self.0.len());
-            self.0.resize(buckets, 0);
+    fn extend_over(&mut self, first: usize, last: usize) {
+        if self.counts.is_empty() {
+            self.start = first;
+        }
+        let below = self.start.saturating_sub(first);
+        let above = (last + 1).saturating_sub(self.start + self.counts.len());
+        if below + above > 0 {
+            self.counts.reserve_exact(below + above);
+            self.counts.resize(self.counts.len() + above, 0);
+            self.counts.splice(..0, std::iter::repeat_n(0, below));
+            self.start -= below;
         }
     }
 
     /// Adds the counts of another histogram.
     pub fn merge(&mut self, other: &Self) {
-        self.extend_to(other.0.len());
-        for (own, other) in self.0.iter_mut().zip(&other.0) {
+        let Some(last) = other.counts.len().checked_sub(1) else { return };
+        self.extend_over(other.start, other.start + last);
+        let at = other.start - self.start;
+        for (own, other) in self.counts[at..].iter_mut().zip(&other.counts) {
             *own = own.saturating_add(*other);
         }
     }
 
     /// Returns index and count of each bucket that is not empty.
     pub fn iter(&self) -> impl Iterator<Item = (i32, u64)> + '_ {
-        (FIRST..).zip(self.0.iter().copied()).filter(|(_, count)| *count > 0)
+        let first = FIRST + i32::try_from(self.start).unwrap_or(0);
+        (first..).zip(self.counts.iter().copied()).filter(|(_, count)| *count > 0)
     }
 
     /// Returns the number of counted durations.
     #[must_use]
     pub fn total(&self) -> u64 {
-        self.0.iter().fold(0, |sum, count| sum.saturating_add(*count))
+        self.counts.iter().fold(0, |sum, count| sum.saturating_add(*count))
     }
 
     /// Returns the duration in ns that this share of the calls, from 0 to 1, did not exceed; 0 without calls. The
@@ -257,6 +283,17 @@ fn pull(bytes: &mut &[u8]) -> Option<u64> {
     None
 }
 
+/// Returns the buckets in the bytes of a histogram, each as its position and its count.
+fn places(mut bytes: &[u8]) -> impl Iterator<Item = (usize, u64)> + '_ {
+    let mut next = 0_usize;
+    std::iter::from_fn(move || {
+        let (gap, count) = (pull(&mut bytes)?, pull(&mut bytes)?);
+        let place = usize::try_from(gap).unwrap_or(BUCKETS_MAX).saturating_add(next);
+        next = place.saturating_add(1);
+        (place < BUCKETS_MAX).then_some((place, count))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
@@ -306,8 +343,32 @@ mod tests {
         }
 
         #[test]
+        fn histograms_add_up_bucket_by_bucket_in_whichever_form(
+            own in prop::collection::vec((0_usize..BUCKETS_MAX, 0_u64..9), 0..9),
+            other in prop::collection::vec((0_usize..BUCKETS_MAX, 0_u64..9), 0..9),
+        ) {
+            let build = |buckets: &[(usize, u64)]| {
+                let mut histogram = Histogram::default();
+                buckets.iter().for_each(|(place, count)| histogram.add_at(*place, *count));
+                histogram
+            };
+            let both = build(&[own.clone(), other.clone()].concat());
+            let (mut merged, mut decoded) = (build(&own), build(&own));
+            merged.merge(&build(&other));
+            decoded.merge_bytes(&build(&other).to_bytes());
+            prop_assert_eq!(&merged, &both);
+            prop_assert_eq!(&decoded, &both);
+            let mut expected = std::collections::BTreeMap::new();
+            for (place, count) in own.iter().chain(&other).filter(|(_, count)| *count > 0) {
+                *expected.entry(*place as i32 + FIRST).or_insert(0) += count;
+            }
+            prop_assert_eq!(both.iter().collect::<Vec<_>>(), expected.into_iter().collect::<Vec<_>>());
+        }
+
+        #[test]
         fn any_bytes_are_some_histogram(bytes: Vec<u8>) {
             let histogram = Histogram::from_bytes(&bytes);
+            prop_assert_eq!(&Histogram::from_bytes(&histogram.to_bytes()), &histogram);
             prop_assert!(histogram.percentile(0.5, 1 << 40) <= 1 << 40);
             prop_assert!(histogram.quantile(0.5, (0.0, 1e6)).is_none_or(|value| (0.0..=1e6).contains(&value)));
         }

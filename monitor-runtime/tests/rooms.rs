@@ -4,6 +4,9 @@
 //! import that leads upwards, of siblings that import each other in a circle, and of a file that callers run
 //! and that names the cold side's rows. Code under `#[cfg(test)]` is exempt: a test may build the pipeline
 //! around the room that it tests.
+//!
+//! Takes the source files of `monitor-console/src/command` too; fails with the file and the line of each text that
+//! is an SQL statement, because every face of the console rests on the queries of `monitor-console/src/model`.
 
 #![allow(clippy::disallowed_methods, reason = "reads the source, not a store")]
 
@@ -107,6 +110,119 @@ fn files_that_callers_run_name_no_rows() {
         .map(|import| format!("{}:{}", import.file.display(), import.line))
         .collect();
     assert!(named.is_empty(), "the hot side names `batch`:\n{}", named.join("\n"));
+}
+
+/// Files of `monitor-console/src/command` that may contain SQL statements, each with its reason.
+const FILES_WITH_SQL: [(&str, &str); 4] = [
+    ("demo.rs", "suggests a statement to try"),
+    ("serve/pages/sql/mod.rs", "runs the statement of a person, and says which ones are run"),
+    ("sql.rs", "runs the statement of a person, and says which ones are run"),
+    ("tui/tests.rs", "a test: its findings have statements as evidence"),
+];
+
+/// Words that begin or join SQL statements, in the case in which the source writes them.
+const SQL_WORDS: [&str; 5] = ["SELECT", "INSERT", "UPDATE", "DELETE", "PRAGMA"];
+
+#[test]
+fn no_command_of_the_console_contains_an_sql_statement() {
+    // The package of the runtime is published without the console beside it.
+    let commands = Path::new(env!("CARGO_MANIFEST_DIR")).join("../monitor-console/src/command");
+    if !commands.is_dir() {
+        return;
+    }
+    let mut files = Vec::new();
+    find_files(&commands, &mut files);
+    let (mut found, mut exempt) = (Vec::new(), BTreeSet::new());
+    for file in &files {
+        let shown = file.strip_prefix(&commands).expect("below the folder");
+        let text = std::fs::read_to_string(file).expect("a source file is text");
+        let mut reader = TextReader::default();
+        reader.visit_file(&syn::parse_file(&text).expect("a source file parses"));
+        let statements: Vec<usize> =
+            reader.texts.iter().filter(|(text, _)| is_statement(text)).map(|(_, line)| *line).collect();
+        match FILES_WITH_SQL.iter().find(|(name, _)| shown == Path::new(name)) {
+            Some((name, _)) if !statements.is_empty() => _ = exempt.insert(*name),
+            Some(_) => {}
+            None => found.extend(statements.iter().map(|line| format!("{}:{line}", shown.display()))),
+        }
+    }
+    assert!(files.len() > 80, "only {} files of commands were found", files.len());
+    assert!(
+        found.is_empty(),
+        "{} texts are SQL statements, which belong to `monitor-console/src/model`:\n{}",
+        found.len(),
+        found.join("\n")
+    );
+    let needless: Vec<&str> =
+        FILES_WITH_SQL.iter().map(|(name, _)| *name).filter(|name| !exempt.contains(name)).collect();
+    assert!(needless.is_empty(), "files that contain no SQL statement need no exception: {needless:?}");
+}
+
+#[test]
+fn a_text_is_a_statement_if_a_word_of_sql_stands_in_it_or_begins_it() {
+    for text in
+        ["SELECT 1", "\nWITH a AS (SELECT 1)", "COALESCE((SELECT MIN(id)", "select id from call", "pragma x"]
+    {
+        assert!(is_statement(text), "{text}");
+    }
+    for text in
+        ["UPDATE_SCREENS", "SELECTED", "select less, for example with --since", "an update", "deleted"]
+    {
+        assert!(!is_statement(text), "{text}");
+    }
+}
+
+/// Returns true if a text contains a word of SQL in capitals, or begins like a statement in small letters.
+fn is_statement(text: &str) -> bool {
+    let mut words = text.split(|c: char| !c.is_alphanumeric() && c != '_');
+    let small = text.trim_start().to_ascii_lowercase();
+    let begins = ["insert into ", "delete from ", "pragma "].iter().any(|start| small.starts_with(start));
+    let selects = small.starts_with("select ") && small.contains(" from ");
+    words.any(|word| SQL_WORDS.contains(&word)) || begins || selects
+}
+
+/// Collects the texts of a file with the line of each, without documentation and the code of tests.
+#[derive(Default)]
+struct TextReader {
+    texts: Vec<(String, usize)>,
+}
+
+impl TextReader {
+    /// Reads the tokens of a macro's arguments, which the parser leaves as they are.
+    fn add_tokens(&mut self, tokens: TokenStream) {
+        for token in tokens {
+            match token {
+                TokenTree::Literal(literal) => {
+                    let line = literal.span().start().line;
+                    if let syn::Lit::Str(text) = syn::Lit::new(literal) {
+                        self.texts.push((text.value(), line));
+                    }
+                }
+                TokenTree::Group(group) => self.add_tokens(group.stream()),
+                _ => {}
+            }
+        }
+    }
+}
+
+impl<'ast> Visit<'ast> for TextReader {
+    fn visit_item(&mut self, item: &'ast syn::Item) {
+        if !is_of_tests(item) {
+            syn::visit::visit_item(self, item);
+        }
+    }
+
+    fn visit_lit_str(&mut self, text: &'ast syn::LitStr) {
+        self.texts.push((text.value(), text.span().start().line));
+    }
+
+    fn visit_macro(&mut self, item: &'ast syn::Macro) {
+        self.add_tokens(item.tokens.clone());
+    }
+
+    fn visit_attribute(&mut self, _: &'ast syn::Attribute) {
+        // Documentation is an attribute, and may name statements.
+    }
 }
 
 /// Returns the first segment of a module's path.

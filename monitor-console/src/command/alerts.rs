@@ -7,16 +7,13 @@ use super::follow::{self, Feed};
 use super::{open_store, print_heading};
 use crate::arguments::{Alerts, Common};
 use crate::format::{self, Format};
-use crate::model::alerts;
-use crate::report::{self, Column, Unit};
+use crate::model::alerts::{self, Alert};
+use crate::report::{Cell, Column, Report, Unit};
 use crate::store::Store;
 use crate::units::{self, format_quantity};
 
 /// The alerts that a table shows without `--limit`.
 const SHOWN: u32 = 20;
-
-const COLUMNS: &str = "level, state, since_ns, until_ns, function, sentence, rule, value, peak, service, processes, \
-                       process_id, alert_id, change";
 
 pub(super) fn run(common: &Common, arguments: &Alerts) -> Result<()> {
     if arguments.watch {
@@ -24,18 +21,12 @@ pub(super) fn run(common: &Common, arguments: &Alerts) -> Result<()> {
     }
     let store = open_store(common)?;
     alerts::require(&store)?;
-    let firing = "SELECT count(*) FROM alerts WHERE state IN ('firing', 'recovering')";
-    let firing = format_quantity(store.read_integer(firing, [])?.unwrap_or(0), "alert fires", "alerts fire");
-    let sql = format!(
-        "SELECT {COLUMNS} FROM alerts WHERE COALESCE(until_ns, {}) >= ?1
-         ORDER BY until_ns IS NOT NULL, CASE level WHEN 'critical' THEN 0 WHEN 'warning' THEN 1 ELSE 2 END, change DESC
-         LIMIT ?2",
-        i64::MAX
-    );
-    let since = units::start_of_span(common.since);
-    let rows = store.read_report(columns(), &sql, [since, i64::from(arguments.limit.unwrap_or(SHOWN))])?;
-    print_heading(common, &store, &firing);
-    format::print(&rows, common.style())
+    let (firing, _) = alerts::count_live(&store)?;
+    let since_ns = units::start_of_span(common.since);
+    let found = alerts::read_since(&store, since_ns, arguments.limit.unwrap_or(SHOWN))?;
+    print_heading(common, &store, &format_quantity(firing, "alert fires", "alerts fire"));
+    let report = Report { columns: columns(), rows: found.into_iter().map(to_row).collect() };
+    format::print(&report, common.style())
 }
 
 fn columns() -> Vec<Column> {
@@ -57,6 +48,26 @@ fn columns() -> Vec<Column> {
     ]
 }
 
+/// Returns an alert as a row with [`columns`]. The service is NULL if retention has deleted the run.
+fn to_row(alert: Alert) -> Vec<Cell> {
+    vec![
+        alert.level.into(),
+        alert.state.into(),
+        alert.since_ns.into(),
+        alert.until_ns.into(),
+        alert.function.into(),
+        alert.sentence.into(),
+        alert.rule.into(),
+        alert.value.into(),
+        alert.peak.into(),
+        Some(alert.service).filter(|service| !service.is_empty()).into(),
+        alert.processes.into(),
+        alert.process_id.into(),
+        alert.id.into(),
+        alert.change.into(),
+    ]
+}
+
 /// A feed of the changes of alerts.
 struct Changes;
 
@@ -75,16 +86,15 @@ impl Feed for Changes {
 
     fn newest_id(&self, store: &Store) -> Result<i64> {
         alerts::require(store)?;
-        Ok(store.read_integer("SELECT max(change) FROM alerts", [])?.unwrap_or(0))
+        alerts::find_newest_change(store)
     }
 
     fn find_start(&self, _: &Store, newest: i64) -> Result<i64> {
         Ok(newest)
     }
 
-    fn print(&self, store: &Store, (last, newest): (i64, i64), format: &mut dyn Format) -> Result<()> {
-        let sql = format!("SELECT {COLUMNS} FROM alerts WHERE change > ?1 AND change <= ?2 ORDER BY change");
-        let columns = columns().len();
-        store.read_rows(&sql, [last, newest], |row| format.write_row(&report::read_cells(row, columns)?))
+    fn print(&self, store: &Store, numbers: (i64, i64), format: &mut dyn Format) -> Result<()> {
+        let changed = alerts::read_changed(store, numbers)?;
+        changed.into_iter().try_for_each(|alert| format.write_row(&to_row(alert)))
     }
 }

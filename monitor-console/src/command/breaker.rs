@@ -14,7 +14,9 @@ use super::{
 };
 use crate::arguments::{Breaker, BreakerAction, Common, FormatName, HoldOptions};
 use crate::format;
+use crate::model::breakers;
 use crate::model::guards::{self, GuardState, NewHold};
+use crate::model::processes;
 use crate::report::{Column, Report, Unit};
 use crate::store::Store;
 use crate::{terminal, units};
@@ -30,19 +32,6 @@ pub(super) fn run(common: &Common, arguments: &Breaker) -> Result<()> {
         Some(BreakerAction::Auto(options)) => hold(common, "auto", options),
     }
 }
-
-const BREAKERS: &str = "
-SELECT p.process_id, p.service, p.pid, h.breaker, h.breaker_since_ns, h.breaker_openings, h.writer_errors,
-  h.breaker_held, COALESCE(own.hold, everyone.hold) AS hold,
-  CASE WHEN own.hold IS NULL THEN everyone.reason ELSE own.reason END AS reason,
-  CASE WHEN own.hold IS NULL THEN everyone.set_by ELSE own.set_by END AS set_by,
-  CASE WHEN own.hold IS NULL THEN everyone.set_ns ELSE own.set_ns END AS set_ns
-FROM processes p
-LEFT JOIN health h ON h.process_id = p.process_id
-LEFT JOIN breaker own ON own.process_id = p.process_id
-LEFT JOIN breaker everyone ON everyone.process_id = 0
-WHERE p.ending = 'running'
-ORDER BY p.process_id";
 
 fn show(common: &Common) -> Result<()> {
     let store = open_store(common)?;
@@ -60,7 +49,23 @@ fn show(common: &Common) -> Result<()> {
         Column::titled("set_by", "BY", Unit::Text),
         Column::titled("set_ns", "SET", Unit::Age),
     ];
-    let report = store.read_report(columns, BREAKERS, [])?;
+    let to_row = |breaker: breakers::Breaker| {
+        vec![
+            breaker.process_id.into(),
+            breaker.service.into(),
+            breaker.pid.into(),
+            breaker.state.into(),
+            breaker.since_ns.into(),
+            breaker.openings.into(),
+            breaker.failures.into(),
+            breaker.held.into(),
+            breaker.hold.into(),
+            breaker.reason.into(),
+            breaker.set_by.into(),
+            breaker.set_ns.into(),
+        ]
+    };
+    let report = Report { columns, rows: breakers::read(&store)?.into_iter().map(to_row).collect() };
     let title = match report.rows.len() {
         0 => "no process is running",
         _ => "the breakers of running processes, and what holds them",
@@ -165,17 +170,9 @@ pub(super) fn write_hold(path: &Path, hold: &str, reason: &str) -> Result<String
 }
 
 fn insert_hold(store: &Store, run: i64, hold: &str, reason: &str) -> Result<String> {
-    // A row stays when its hold ends, because processes read from it who ended the hold and why.
-    store.execute(
-        "INSERT INTO breaker (process_id, hold, reason, set_ns, set_by) VALUES (?1, ?2, ?3, ?4, ?5)
-         ON CONFLICT (process_id) DO UPDATE SET hold = excluded.hold, reason = excluded.reason,
-           set_ns = excluded.set_ns, set_by = excluded.set_by",
-        (run, hold, reason, units::now_ns(), describe_user()),
-    )?;
-    if hold == "auto" && run == EVERY_RUN {
-        // A hold on every process also ends the holds on single runs.
-        store.execute("DELETE FROM breaker WHERE process_id <> 0", [])?;
-    }
+    let single_run = Some(run).filter(|run| *run != EVERY_RUN);
+    let new = breakers::NewHold { run: single_run, hold, reason, by: &describe_user() };
+    breakers::write_hold(store, new, units::now_ns())?;
     let effect = match hold {
         "open" => "held open: nothing is written, records wait in memory",
         "closed" => "held closed: every write is tried",
@@ -187,7 +184,7 @@ fn insert_hold(store: &Store, run: i64, hold: &str, reason: &str) -> Result<Stri
 /// Returns the run whose breaker is held.
 fn require_run(store: &Store, options: &HoldOptions) -> Result<i64> {
     let run = options.process.map_or(EVERY_RUN, i64::from);
-    if run != EVERY_RUN && !has_run(store, run)? {
+    if run != EVERY_RUN && !processes::has_run(store, run)? {
         bail!("there is no run {run} in {}: `monitor health` lists the runs", store.path().display());
     }
     Ok(run)
@@ -200,8 +197,4 @@ fn require_reason(hold: &str, options: &HoldOptions) -> Result<String> {
         None if hold == "auto" => Ok("no reason given".to_owned()),
         _ => bail!("holding a breaker needs a reason, such as --reason 'the disk is being replaced'"),
     }
-}
-
-fn has_run(store: &Store, run: i64) -> Result<bool> {
-    Ok(store.read_first_row("SELECT 1 FROM processes WHERE process_id = ?1", [run])?.is_some())
 }

@@ -3,74 +3,24 @@
 //! calls before. The ring files of dead processes are recovered into the store
 //! first.
 
+use std::cmp::Reverse;
 use std::fmt::Write as _;
 
 use anyhow::Result;
+use monitor_runtime::store::schema::WINDOW_NS;
 
 use super::in_flight::{self, InFlightCall};
 use super::{open_store, print_heading, print_lines};
-use crate::arguments::{Common, Crash, FormatName};
+use crate::arguments::{Common, Crash as Crashes, FormatName};
 use crate::format;
-use crate::model::metrics;
+use crate::model::crashes::{self, Crash, Flight};
+use crate::model::period::Period;
+use crate::model::resources::{self, Figure};
+use crate::model::{events, metrics};
 use crate::report::{Cell, Column, Report};
 use crate::store::Store;
 use crate::terminal;
 use crate::units::{self, format_quantity};
-
-const CRASHES: &str = "
-SELECT p.process_id, p.run_uuid, p.service, p.host, p.pid, p.started_ns, p.ended_ns AS died_ns,
-  (SELECT e.detail FROM events e WHERE e.process_id = p.process_id AND e.kind = 'crash'
-   ORDER BY e.at_ns DESC LIMIT 1) AS how
-FROM processes p
-WHERE p.ending = 'crash' AND coalesce(p.ended_ns, p.started_ns) >= ?1
-ORDER BY coalesce(p.ended_ns, p.started_ns) DESC, p.process_id DESC
-LIMIT ?2";
-
-/// Selects the panics of a process before its death, the latest first.
-const PANICS: &str = "
-SELECT at_ns, detail FROM events WHERE process_id = ?1 AND kind = 'panic' ORDER BY at_ns DESC LIMIT 5";
-
-const IN_FLIGHT: &str = "
-SELECT thread, thread_id, depth, function, start_ns, elapsed_ms, span_id, parent_id, waiting_since_ns, args
-FROM in_flight WHERE process_id = ?1
-ORDER BY thread IS NULL, thread, thread_id, depth, start_ns";
-
-const IN_FLIGHT_COLUMNS: [&str; 10] = [
-    "thread",
-    "thread_id",
-    "depth",
-    "function",
-    "start_ns",
-    "elapsed_ms",
-    "span_id",
-    "parent_id",
-    "waiting_since_ns",
-    "args",
-];
-
-/// Selects the calls that ended in each window of the last minute. A window is 10 s.
-const LAST_MINUTE: &str = "
-SELECT \"window\" * 10000000000, sum(calls), sum(errors + panics + cancelled) FROM latency_window
-WHERE process_id = ?1 AND \"window\" >= ?2 / 10000000000 AND \"window\" <= ?3 / 10000000000
-GROUP BY 1 ORDER BY 1";
-
-const RESOURCES: &str = "
-SELECT at_ns, cpu_pct, rss_bytes FROM resources WHERE process_id = ?1 AND at_ns BETWEEN ?2 AND ?3 ORDER BY at_ns";
-
-/// Selects the latest calls of a process. Only the latest 100 000 calls of the store are searched, so none is found
-/// if other processes have written more than that since.
-const LAST: &str = "
-SELECT call_id, start_ns + duration_ns AS ended_ns, duration_ms, outcome, function, thread FROM calls
-WHERE process_id = ?1 AND call_id > (SELECT max(id) FROM call) - 100000
-ORDER BY ended_ns DESC LIMIT ?2";
-
-/// Selects a row for each call in flight, and one row for a process that had none.
-const DATA: &str = "
-SELECT c.*, f.thread, f.depth, f.function, f.start_ns, f.elapsed_ms, f.span_id, f.thread_id, f.parent_id,
-  f.waiting_since_ns, f.args
-FROM (CRASHES) c LEFT JOIN in_flight f ON f.process_id = c.process_id
-ORDER BY c.died_ns DESC, c.process_id DESC, f.thread IS NULL, f.thread, f.thread_id, f.depth,
-  f.start_ns";
 
 const DATA_COLUMNS: [&str; 18] = [
     "process_id",
@@ -111,47 +61,80 @@ fn write_metrics(store: &Store, process: i64, died: i64, text: &mut String) -> R
     Ok(())
 }
 
-pub(super) fn run(common: &Common, arguments: &Crash) -> Result<()> {
+pub(super) fn run(common: &Common, arguments: &Crashes) -> Result<()> {
     let store = open_store(common)?;
     let since = units::start_of_span(common.since);
     let limit = i64::from(arguments.limit);
+    let crashes = crashes::read(&store, since, limit)?;
     if common.format != FormatName::Table {
-        let columns = DATA_COLUMNS.into_iter().map(Column::data).collect();
-        let report = store.read_report(columns, &DATA.replace("CRASHES", CRASHES), (since, limit))?;
-        return format::print(&report, common.style());
+        return format::print(&build_report(&store, crashes)?, common.style());
     }
-    let columns = DATA_COLUMNS[..8].iter().map(|name| Column::data(name)).collect();
-    let crashes = store.read_report(columns, CRASHES, (since, limit))?;
-    let title = match crashes.rows.len() {
+    let title = match crashes.len() {
         0 => "no process died".to_owned(),
         number => format_quantity(number, "process died", "processes died"),
     };
     print_heading(common, &store, &title);
     let mut text = String::new();
-    for row in &crashes.rows {
-        write_process(&store, row, arguments, &mut text)?;
+    for crash in &crashes {
+        write_process(&store, crash, arguments, &mut text)?;
     }
     print_lines(common, &text)
 }
 
-fn write_process(store: &Store, row: &[Cell], arguments: &Crash, text: &mut String) -> Result<()> {
+/// Builds a row for each call in flight, and one row for a process that had none.
+fn build_report(store: &Store, mut crashes: Vec<Crash>) -> Result<Report> {
+    crashes.sort_by_key(|crash| Reverse((crash.died_ns, crash.process_id)));
+    let mut rows = Vec::new();
+    for crash in &crashes {
+        let flights = crashes::read_flights(store, crash.process_id)?;
+        if flights.is_empty() {
+            rows.push(to_row(crash, Flight::default()));
+        }
+        rows.extend(flights.into_iter().map(|flight| to_row(crash, flight)));
+    }
+    Ok(Report { columns: DATA_COLUMNS.into_iter().map(Column::data).collect(), rows })
+}
+
+/// Returns a process and a call in flight as a row with [`DATA_COLUMNS`].
+fn to_row(crash: &Crash, flight: Flight) -> Vec<Cell> {
+    vec![
+        crash.process_id.into(),
+        crash.run_uuid.clone().into(),
+        crash.service.clone().into(),
+        crash.host.clone().into(),
+        crash.pid.into(),
+        crash.started_ns.into(),
+        crash.died_ns.into(),
+        crash.how.clone().into(),
+        flight.thread.into(),
+        flight.depth.into(),
+        flight.function.into(),
+        flight.start_ns.into(),
+        flight.elapsed_ms.into(),
+        flight.span_id.into(),
+        flight.thread_id.into(),
+        flight.parent_id.into(),
+        flight.waiting_since_ns.into(),
+        flight.args.into(),
+    ]
+}
+
+fn write_process(store: &Store, crash: &Crash, arguments: &Crashes, text: &mut String) -> Result<()> {
     let now = units::now_ns();
-    let started = row[5].to_integer().unwrap_or(0);
-    let died = row[6].to_integer().unwrap_or(started);
+    let (process, started) = (crash.process_id, crash.started_ns);
+    let died = crash.died_ns.unwrap_or(started);
     let title = format!(
-        "{} · pid {} on {} · run {} · ✗ died {} ({}), after {}",
-        row[2].to_plain_text(),
-        row[4].to_plain_text(),
-        row[3].to_plain_text(),
-        row[0].to_plain_text(),
+        "{} · pid {} on {} · run {process} · ✗ died {} ({}), after {}",
+        crash.service,
+        crash.pid,
+        crash.host,
         units::format_age(died, now),
         units::format_time(died, now),
         units::format_nanoseconds(died.saturating_sub(started).max(0)),
     );
     writeln!(text, "{}", terminal::escape(&title))?;
-    let how = row[7].as_text().unwrap_or("it left no ring file: what it was doing is not known");
+    let how = crash.how.as_deref().unwrap_or("it left no ring file: what it was doing is not known");
     writeln!(text, "  {:<10} {}", "how", terminal::escape(how))?;
-    let process = row[0].to_integer().unwrap_or(0);
     write_panics(store, process, died, text)?;
     write_calls_in_flight(store, process, died, text)?;
     write_last_minute(store, process, (started, died), text)?;
@@ -161,12 +144,13 @@ fn write_process(store: &Store, row: &[Cell], arguments: &Crash, text: &mut Stri
     Ok(())
 }
 
+/// The latest panics that are shown.
+const PANICS_SHOWN: i64 = 5;
+
 fn write_panics(store: &Store, process: i64, died: i64, text: &mut String) -> Result<()> {
-    let columns = ["at_ns", "detail"].map(Column::data).to_vec();
-    let Report { rows, .. } = store.read_report(columns, PANICS, [process])?;
-    for (at, row) in rows.iter().enumerate() {
-        let before = died.saturating_sub(row[0].to_integer().unwrap_or(died)).max(0);
-        let line = format!("{} before: {}", units::format_nanoseconds(before), row[1].to_plain_text());
+    for (at, panic) in events::read_latest_kind(store, process, "panic", PANICS_SHOWN)?.iter().enumerate() {
+        let before = died.saturating_sub(panic.at_ns).max(0);
+        let line = format!("{} before: {}", units::format_nanoseconds(before), panic.detail);
         writeln!(text, "  {:<10} {}", if at == 0 { "panics" } else { "" }, terminal::escape(&line))?;
     }
     Ok(())
@@ -174,12 +158,11 @@ fn write_panics(store: &Store, process: i64, died: i64, text: &mut String) -> Re
 
 /// Writes the stack of each thread and the suspended calls of each task, with arguments.
 fn write_calls_in_flight(store: &Store, process: i64, died: i64, text: &mut String) -> Result<()> {
-    let columns = IN_FLIGHT_COLUMNS.map(Column::data).to_vec();
-    let Report { rows, .. } = store.read_report(columns, IN_FLIGHT, [process])?;
-    if rows.is_empty() {
+    let flights = crashes::read_flights(store, process)?;
+    if flights.is_empty() {
         writeln!(text, "  {:<10} no call that is known", "running")?;
     }
-    let calls: Vec<InFlightCall> = rows.iter().map(|row| to_in_flight(row)).collect();
+    let calls: Vec<InFlightCall> = flights.iter().map(to_in_flight).collect();
     let names = in_flight::name_threads(&calls);
     let mut places = in_flight::arrange(&calls);
     // Stacks come first, then the tasks that wait.
@@ -193,31 +176,32 @@ fn write_calls_in_flight(store: &Store, process: i64, died: i64, text: &mut Stri
             writeln!(text, "  {:<10} {}", "running", terminal::escape(thread))?;
             heading = Some(thread);
         }
-        let line = describe_call(&rows[place.call], died);
+        let line = describe_call(&flights[place.call], died);
         let indent = "  ".repeat(place.depth.min(DEPTH_SHOWN_MAX));
         writeln!(text, "             {indent}{}", terminal::escape(&line))?;
     }
     Ok(())
 }
 
-fn to_in_flight(row: &[Cell]) -> InFlightCall {
+fn to_in_flight(flight: &Flight) -> InFlightCall {
     InFlightCall {
-        thread: row[0].as_text().map(|name| (row[1].to_integer(), name.to_owned())),
-        depth: row[2].to_integer().unwrap_or(0),
-        start_ns: row[4].to_integer().unwrap_or(0),
-        span_id: row[6].to_integer().unwrap_or(0),
-        parent_id: row[7].to_integer(),
+        thread: flight.thread.clone().map(|name| (flight.thread_id, name)),
+        depth: flight.depth.unwrap_or(0),
+        start_ns: flight.start_ns.unwrap_or(0),
+        span_id: flight.span_id.unwrap_or(0),
+        parent_id: flight.parent_id,
     }
 }
 
 /// Describes a call: function, time, how long it has waited for its next poll, and arguments.
-fn describe_call(row: &[Cell], died: i64) -> String {
-    let mut line = format!("{} for {}", row[3].to_plain_text(), format_milliseconds(&row[5]));
-    if let Some(since) = row[8].to_integer() {
+fn describe_call(flight: &Flight, died: i64) -> String {
+    let function = flight.function.as_deref().unwrap_or("-");
+    let mut line = format!("{function} for {}", format_milliseconds(flight.elapsed_ms));
+    if let Some(since) = flight.waiting_since_ns {
         let waited = units::format_nanoseconds(died.saturating_sub(since).max(0));
         let _ = write!(line, ", last polled {waited} before");
     }
-    if let Some(arguments) = row[9].as_text() {
+    if let Some(arguments) = &flight.args {
         let _ = write!(line, "  {arguments}");
     }
     line
@@ -231,19 +215,18 @@ fn write_last_minute(
     (started, died): (i64, i64),
     text: &mut String,
 ) -> Result<()> {
-    let span = (process, died.saturating_sub(MINUTE_NS).max(0), died);
-    let columns = ["at_ns", "calls", "failed"].map(Column::data).to_vec();
-    let windows = store.read_report(columns, LAST_MINUTE, span)?.rows;
-    let columns = ["at_ns", "cpu_pct", "rss_bytes"].map(Column::data).to_vec();
-    let resources = store.read_report(columns, RESOURCES, span)?.rows;
-    let first = windows.iter().chain(&resources).filter_map(|row| row[0].to_integer()).min();
-    let first = first.unwrap_or(i64::MAX).max(span.1);
+    let period = Period { from_ns: died.saturating_sub(MINUTE_NS).max(0), until_ns: died };
+    let windows = crashes::count_calls(store, process, period)?;
+    let mut resources = resources::read_points(store, period)?;
+    resources.retain(|point| point.process_id == process);
+    let starts = windows.iter().map(|window| window.start_ns);
+    let first = starts.chain(resources.iter().map(|point| point.at_ns)).min();
+    let first = first.unwrap_or(i64::MAX).max(period.from_ns);
     // A window without calls has no row.
     let begins = (first / WINDOW_NS..=died / WINDOW_NS).map(|window| window * WINDOW_NS);
     for (at, begin) in begins.take(WINDOWS_SHOWN_MAX).enumerate() {
-        let row = windows.iter().find(|row| row[0].to_integer() == Some(begin));
-        let figure = |at: usize| row.and_then(|row| row[at].to_number()).unwrap_or(0.0);
-        let (calls, failed) = (figure(1), figure(2));
+        let counts = windows.iter().find(|window| window.start_ns == begin);
+        let (calls, failed) = counts.map_or((0.0, 0.0), |counts| (counts.calls as f64, counts.failed as f64));
         let (from, to) = (begin.max(started).min(died), begin.saturating_add(WINDOW_NS).min(died));
         let seconds = to.saturating_sub(from).max(MILLISECOND_NS) as f64 / 1e9;
         let mut line = format!(
@@ -252,13 +235,11 @@ fn write_last_minute(
             units::format_count((calls / seconds).round()),
             units::format_count(failed),
         );
-        let sample = resources.iter().rfind(|row| {
-            row[0].to_integer().is_some_and(|at| (begin..begin.saturating_add(WINDOW_NS)).contains(&at))
-        });
-        if let Some(sample) = sample {
-            let (cpu, memory) = (sample[1].to_number(), sample[2].to_number());
-            let memory = units::format_bytes(memory.unwrap_or(0.0));
-            let _ = write!(line, ", memory {memory}, CPU {}", units::format_percent(cpu.unwrap_or(0.0)));
+        let window = begin..begin.saturating_add(WINDOW_NS);
+        if let Some(sample) = resources.iter().rfind(|sample| window.contains(&sample.at_ns)) {
+            let memory = units::format_bytes(sample.figure(Figure::Memory));
+            let cpu = units::format_percent(sample.figure(Figure::Cpu));
+            let _ = write!(line, ", memory {memory}, CPU {cpu}");
         }
         writeln!(text, "  {:<10} {}", if at == 0 { "minute" } else { "" }, terminal::escape(&line))?;
     }
@@ -269,8 +250,6 @@ fn write_last_minute(
 const MINUTE_NS: i64 = 60_000_000_000;
 /// The number of windows that a minute touches.
 const WINDOWS_SHOWN_MAX: usize = 7;
-/// The length of a window of figures.
-const WINDOW_NS: i64 = 10_000_000_000;
 /// The shortest time that calls are related to: a process that dies at once has no rate.
 const MILLISECOND_NS: i64 = 1_000_000;
 
@@ -278,26 +257,23 @@ fn write_last_calls(
     store: &Store,
     process: i64,
     died: i64,
-    arguments: &Crash,
+    arguments: &Crashes,
     text: &mut String,
 ) -> Result<()> {
-    let columns =
-        ["call_id", "ended_ns", "duration_ms", "outcome", "function", "thread"].map(Column::data).to_vec();
-    let Report { rows, .. } = store.read_report(columns, LAST, (process, i64::from(arguments.calls)))?;
-    for (at, row) in rows.iter().enumerate() {
-        let before = died.saturating_sub(row[1].to_integer().unwrap_or(died)).max(0);
+    let calls = crashes::read_last_calls(store, process, i64::from(arguments.calls))?;
+    for (at, call) in calls.iter().enumerate() {
         let line = format!(
             "call {}: {} {} on {}, took {}, ended {} before",
-            row[0].to_plain_text(),
-            row[4].to_plain_text(),
-            row[3].to_plain_text(),
-            row[5].to_plain_text(),
-            format_milliseconds(&row[2]),
-            units::format_nanoseconds(before),
+            call.call_id,
+            call.function,
+            call.outcome,
+            call.thread,
+            format_milliseconds(call.duration_ms),
+            units::format_nanoseconds(died.saturating_sub(call.ended_ns).max(0)),
         );
         writeln!(text, "  {:<10} {}", if at == 0 { "last calls" } else { "" }, terminal::escape(&line))?;
     }
-    if rows.is_empty() {
+    if calls.is_empty() {
         writeln!(text, "  {:<10} no call of it is in the store", "last calls")?;
     }
     Ok(())
@@ -306,6 +282,6 @@ fn write_last_calls(
 /// The deepest level that is indented further than its caller.
 const DEPTH_SHOWN_MAX: usize = 20;
 
-fn format_milliseconds(cell: &Cell) -> String {
-    cell.to_number().map_or_else(|| "-".to_owned(), |ms| units::format_duration(ms.max(0.0) * 1e6))
+fn format_milliseconds(ms: Option<f64>) -> String {
+    ms.map_or_else(|| "-".to_owned(), |ms| units::format_duration(ms.max(0.0) * 1e6))
 }

@@ -9,11 +9,17 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Error, Result, bail};
 use monitored::{CaptureMode, Config};
 
-use super::{errors, health, serve, top};
+use super::{errors, serve, top};
 use crate::arguments::{Common, Demo, FormatName, ServeOptions};
+use crate::model::calls::{self, Order, Query};
+use crate::model::processes;
+use crate::model::scope::Scope;
+use crate::model::sums::{self, Span};
+use crate::pattern::Pattern;
+use crate::report::Cell;
 use crate::shop::{self, Day, ledger};
 use crate::store::Store;
 use crate::stores::Stores;
@@ -88,7 +94,8 @@ fn prepare_fresh_path(folder: &Path) -> Result<PathBuf> {
         if !path.exists() {
             return Ok(path);
         }
-        let is_running = Store::open(&path).and_then(|store| health::has_running_process(&store));
+        let is_running =
+            Store::open(&path).and_then(|store| processes::is_any_running(&store, units::now_ns()));
         if matches!(is_running, Ok(false)) {
             remove_store(&path)
                 .with_context(|| format!("cannot remove the store of an earlier demo, {}", path.display()))?;
@@ -118,12 +125,13 @@ fn remove_store(path: &Path) -> std::io::Result<()> {
 type Figures = BTreeMap<String, [i64; 4]>;
 
 fn read_figures(store: &Store) -> Result<Figures> {
-    let sql = "SELECT function, SUM(calls), SUM(errors), SUM(panics), SUM(cancelled) FROM functions GROUP BY function";
     let mut figures = Figures::new();
-    store.read_rows(sql, [], |row| {
-        figures.insert(row.get(0)?, [row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?]);
-        Ok(())
-    })?;
+    for sums in sums::read(store, None, Span::Whole)? {
+        let sum: &mut [i64; 4] = figures.entry(sums.function).or_default();
+        for (sum, part) in sum.iter_mut().zip([sums.calls, sums.errors, sums.panics, sums.cancelled]) {
+            *sum += part;
+        }
+    }
     Ok(figures)
 }
 
@@ -168,16 +176,34 @@ fn describe_password(store: &Store) -> Result<String> {
 }
 
 fn read_arguments(store: &Store, function: &str) -> Result<String> {
-    let sql = "SELECT args FROM calls WHERE function GLOB ?1 ORDER BY call_id DESC LIMIT 1";
-    let row = store.read_first_row(sql, [format!("*::{function}")])?;
-    let arguments = row.as_ref().and_then(|row| row.first()?.as_text());
+    let newest = read_newest(store, &format!("*::{function}"), false)?;
+    let arguments = newest.calls.first().map(|call| newest.cell(call, "args"));
+    let arguments = arguments.as_ref().and_then(Cell::as_text);
     Ok(arguments.with_context(|| format!("the store has no arguments of a call of {function}"))?.to_owned())
+}
+
+/// Reads the newest call of the functions that a pattern selects, or the newest of their failed calls.
+fn read_newest(store: &Store, pattern: &str, is_failed: bool) -> Result<calls::Page> {
+    let pattern: Pattern = pattern.parse().map_err(Error::msg)?;
+    let query = Query {
+        scope: &Scope::WHOLE,
+        pattern: Some(&pattern),
+        is_failed,
+        is_slow: false,
+        min_ns: None,
+        max_ns: None,
+        before: None,
+        order: Order::Newest,
+        limit: 1,
+    };
+    calls::find(store, &query)
 }
 
 /// Suggests commands to try next. They name the store unless it is the default.
 fn suggest_commands(store: &Store, is_default: bool) -> Result<String> {
-    let sql = "SELECT MAX(call_id) FROM errors WHERE function GLOB '*::place'";
-    let example = store.read_integer(sql, [])?.unwrap_or(1);
+    let failed = read_newest(store, "*::place", true)?;
+    let example =
+        failed.calls.first().and_then(|call| failed.cell(call, "call_id").to_integer()).unwrap_or(1);
     let path = store.path().display();
     let named = if is_default { String::new() } else { format!(" --db '{path}'") };
     Ok(format!(

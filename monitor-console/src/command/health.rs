@@ -16,8 +16,11 @@ use super::{is_closed_pipe, open_store, print_heading, print_lines, print_note};
 use crate::arguments::{Common, FormatName, Health};
 use crate::find;
 use crate::format;
+use crate::model::events;
+use crate::model::guards::{self, GuardState};
 use crate::model::health::{self, Overall, Part};
 use crate::model::period::Period;
+use crate::model::recorders::{self, Recorders};
 use crate::report::{Cell, Column, Report, Unit};
 use crate::store::Store;
 use crate::terminal;
@@ -29,19 +32,6 @@ const EVENTS_SHOWN: i64 = 5;
 const RUNS_SHOWN: usize = 10;
 /// The columns that the name of a service may take, because names of executables may have 250 characters.
 const SERVICE_COLUMNS: usize = 40;
-const PROCESS_COLUMNS: [&str; 10] = [
-    "process_id",
-    "run_uuid",
-    "service",
-    "version",
-    "host",
-    "pid",
-    "started_ns",
-    "last_seen_ns",
-    "ended_ns",
-    "ending",
-];
-
 pub(super) fn run(common: &Common, arguments: &Health) -> Result<()> {
     let store = open_store(common)?;
     let mut report = build_report(&store, Period::select(common.since, None, None))?;
@@ -124,33 +114,13 @@ fn print_parts(common: &Common, overall: &Overall) -> Result<()> {
     }
 }
 
-/// Returns true if a process that writes to this store is running.
-pub(super) fn has_running_process(store: &Store) -> Result<bool> {
-    let columns: Vec<_> = PROCESS_COLUMNS.into_iter().map(Column::data).collect();
-    let sql = format!("SELECT {} FROM processes", PROCESS_COLUMNS.join(", "));
-    let report = store.read_report(columns, &sql, [])?;
-    let now = units::now_ns();
-    let is_running = |row: &Vec<Cell>| {
-        judge_state(&Process { columns: &report.columns, row, is_wide: false }, now) == "running"
-    };
-    Ok(report.rows.iter().any(is_running))
-}
-
-/// Joins the processes that ran within the span with their latest report, the one seen last first. The columns of the view determine which reasons
-/// for drops there are.
+/// Joins the processes that ran within the span with their latest report, the one seen last first. The columns of the
+/// view determine which reasons for drops there are.
 pub(super) fn build_report(store: &Store, period: Period) -> Result<Report> {
-    let known = store.read_column_names("SELECT * FROM health LIMIT 0")?;
-    let figures: Vec<_> = known.iter().map(String::as_str).filter(|name| *name != "process_id").collect();
-    let quoted: Vec<_> = figures.iter().map(|name| format!("h.\"{}\"", name.replace('"', "\"\""))).collect();
-    let sql = format!(
-        "SELECT p.{}, {} FROM processes p LEFT JOIN health h ON h.process_id = p.process_id
-         WHERE p.last_seen_ns >= ?1 AND p.started_ns <= ?2 ORDER BY p.last_seen_ns DESC, p.process_id DESC",
-        PROCESS_COLUMNS.join(", p."),
-        quoted.join(", ")
-    );
-    let columns: Vec<_> = PROCESS_COLUMNS.into_iter().chain(figures).map(Column::data).collect();
+    let Recorders { columns, rows } = recorders::read_within(store, period)?;
+    let columns = columns.iter().map(|name| Column::data(name)).collect();
+    let mut report = Report { columns, rows };
     let now = units::now_ns();
-    let mut report = store.read_report(columns, &sql, [period.from_ns, period.until_ns])?;
     for row in &mut report.rows {
         let state = judge_state(&Process { columns: &report.columns, row, is_wide: false }, now);
         row.push(state.to_owned().into());
@@ -405,88 +375,50 @@ fn format_times(process: &Process<'_>, name: &str) -> String {
 /// Writes a line for each guard of the process, the worst level first: `rates: unavailable, open, entered 12 s ago · 120 calls,
 /// 3 failed, 40 not made · …`.
 fn write_guards(store: &Store, process: &Process<'_>, now: i64, text: &mut String) -> Result<()> {
-    if !store.has_span_blocks()? {
-        return Ok(());
-    }
-    let names = [
-        "name",
-        "level",
-        "state",
-        "since_ns",
-        "calls",
-        "failures",
-        "rejected",
-        "retries",
-        "fallbacks_cached",
-        "fallbacks_function",
-        "fallbacks_value",
-        "held",
-        "last_failure",
-    ];
-    let columns: Vec<_> = names.into_iter().map(Column::data).collect();
-    let sql = format!(
-        "SELECT {} FROM guards WHERE process_id = ?1 ORDER BY CASE level WHEN 'unavailable' THEN 0
-         WHEN 'minimal' THEN 1 WHEN 'degraded' THEN 2 ELSE 3 END, name",
-        names.join(", ")
-    );
-    let report = store.read_report(columns, &sql, [process.read_time("process_id")])?;
-    for row in &report.rows {
-        let guard = Process { columns: &report.columns, row, is_wide: process.is_wide };
+    for guard in guards::read_reported(store, process.read_time("process_id"))? {
         writeln!(text, "  {:<10} {}", "guard", terminal::escape(&describe_guard(&guard, now)))?;
     }
     Ok(())
 }
 
-fn describe_guard(guard: &Process<'_>, now: i64) -> String {
-    let mut text = format!(
-        "{}: {}, {}",
-        guard.read_text("name"),
-        guard.read_text("level"),
-        guard.read_text("state").replace('_', " ")
-    );
-    if guard.read_text("state") != "closed" {
-        let _ = write!(text, ", entered {}", units::format_age(guard.read_time("since_ns"), now));
+fn describe_guard(guard: &GuardState, now: i64) -> String {
+    let GuardState { name, level, state, figures, .. } = guard;
+    let mut text = format!("{name}: {level}, {}", state.replace('_', " "));
+    if state != "closed" {
+        let _ = write!(text, ", entered {}", units::format_age(guard.since_ns, now));
     }
-    if guard.find_cell("held").is_some() {
-        let _ = write!(text, ", held: {}", guard.read_text("held"));
+    if let Some(held) = &guard.held {
+        let _ = write!(text, ", held: {held}");
     }
+    #[expect(clippy::cast_precision_loss, reason = "figures are shown with three digits")]
+    let count = |number: i64| units::format_count(number as f64);
     let _ = write!(
         text,
         " · {}, {} failed, {} not made",
-        guard.format_counted("calls", "call", "calls"),
-        guard.format_number("failures"),
-        guard.format_number("rejected"),
+        format_quantity(count(figures.calls), "call", "calls"),
+        count(figures.failures),
+        count(figures.rejected),
     );
     let others = [
-        ("retries", "retried"),
-        ("fallbacks_cached", "answered from the cache"),
-        ("fallbacks_function", "by another function"),
-        ("fallbacks_value", "by a fixed value"),
+        (figures.retries, "retried"),
+        (figures.by_cache, "answered from the cache"),
+        (figures.by_function, "by another function"),
+        (figures.by_value, "by a fixed value"),
     ];
-    for (name, what) in others.iter().filter(|(name, _)| guard.read_time(name) > 0) {
-        let _ = write!(text, ", {} {what}", guard.format_number(name));
+    for (number, what) in others.into_iter().filter(|(number, _)| *number > 0) {
+        let _ = write!(text, ", {} {what}", count(number));
     }
-    if guard.find_cell("last_failure").is_some() {
-        let _ = write!(text, " · last failure: {}", guard.read_text("last_failure"));
+    if let Some(failure) = &guard.last_failure {
+        let _ = write!(text, " · last failure: {failure}");
     }
     text
 }
 
 fn write_events(store: &Store, process: &Process<'_>, now: i64, text: &mut String) -> Result<()> {
-    let columns = ["at_ns", "kind", "detail"].into_iter().map(Column::data).collect();
-    let sql = "SELECT at_ns, kind, detail FROM events WHERE process_id = ?1 ORDER BY at_ns DESC LIMIT ?2";
-    let report = store.read_report(columns, sql, (process.read_time("process_id"), EVENTS_SHOWN))?;
-    for row in report.rows.iter().rev() {
-        if let (Some(at), Some(kind), Some(detail)) =
-            (row[0].to_integer(), row[1].as_text(), row[2].as_text())
-        {
-            writeln!(
-                text,
-                "  {:<10} {}",
-                units::format_age(at, now),
-                terminal::escape(&format!("{kind}: {detail}"))
-            )?;
-        }
+    let latest = events::read_latest(store, process.read_time("process_id"), i64::MAX, EVENTS_SHOWN)?;
+    for event in latest.iter().rev() {
+        let told = format!("{}: {}", event.kind, event.detail);
+        writeln!(text, "  {:<10} {}", units::format_age(event.at_ns, now), terminal::escape(&told))?;
     }
     Ok(())
 }

@@ -15,6 +15,7 @@ use super::in_flight::{self, InFlightCall};
 use super::{print_note, require_known};
 use crate::arguments::{Common, Live};
 use crate::format;
+use crate::model::span_ids;
 use crate::model::sums::{self, Span};
 use crate::report::{Cell, Column, Report, Unit};
 use crate::store::Store;
@@ -78,11 +79,7 @@ fn map_spans(store: &Path, report: &mut Report) -> Result<()> {
         for place in &places {
             let Some(own) = row[*place].to_integer() else { continue };
             let stored = match &store {
-                Some(store) => store.read_integer(
-                    "SELECT b.id << 20 | (:own & 1048575) FROM span_block b JOIN process p ON p.id = b.process_id
-                     WHERE p.run_uuid = :uuid AND b.block = :own >> 20",
-                    &[(":own", &own as &dyn rusqlite::ToSql), (":uuid", &uuid)],
-                )?,
+                Some(store) => span_ids::find_in_run(store, &uuid, own)?,
                 None => None,
             };
             row[*place] = stored.map_or(Value::Null, Value::Integer).into();

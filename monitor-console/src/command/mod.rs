@@ -1,7 +1,7 @@
 //! The commands, one file each: each takes its arguments and prints a report.
 //!
-//! A command decides which statements it runs on the store and which columns it shows. It does not know how the report
-//! is printed: the format does.
+//! A command decides which queries of the model it runs on the store and which columns it shows. It holds no SQL, save
+//! what a person typed, and it does not know how the report is printed: the format does.
 
 mod top;
 mod calls;
@@ -43,7 +43,7 @@ use monitor_runtime::config::process_variable;
 use monitor_runtime::recover;
 
 use crate::arguments::{Arguments, Command, Common, ExportKind, FormatName, Health, TopOptions, Tui};
-use crate::model::ranges;
+use crate::model::{functions, ranges};
 use crate::pattern::Pattern;
 use crate::store::Store;
 use crate::stores::Stores;
@@ -281,8 +281,7 @@ fn require_known_in(stores: &Stores, pattern: Option<&Pattern>) -> Result<()> {
 
 /// Explains that no function of the store has a name that the pattern selects; `None` if one has.
 fn explain_unknown(store: &Store, pattern: &Pattern) -> Result<Option<String>> {
-    let sql = "SELECT COUNT(DISTINCT name) FROM function WHERE name GLOB ?1 OR name GLOB ?2";
-    let count = |globs: [String; 2]| store.read_integer(sql, globs).map(Option::unwrap_or_default);
+    let count = |globs: [String; 2]| functions::count_names(store, globs);
     if count(pattern.to_globs())? > 0 {
         return Ok(None);
     }
@@ -334,8 +333,7 @@ const EVERY_RUN: i64 = 0;
 
 /// Describes when a change to a run takes effect: `2 running processes read it within two seconds`.
 fn describe_effect(store: &Store, run: i64) -> Result<String> {
-    let sql = "SELECT COUNT(*) FROM processes WHERE ending = 'running' AND ?1 IN (0, process_id)";
-    Ok(match store.read_integer(sql, [run])?.unwrap_or(0) {
+    Ok(match crate::model::processes::count_running(store, Some(run).filter(|run| *run != EVERY_RUN))? {
         0 if run != EVERY_RUN => format!("run {run} has ended, so nothing changes"),
         0 => "no process is running, the next one reads it when it starts".to_owned(),
         1 => "1 running process reads it within two seconds".to_owned(),

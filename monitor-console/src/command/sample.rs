@@ -7,14 +7,18 @@
 use std::path::Path;
 
 use anyhow::{Result, bail};
+use rusqlite::types::Value;
 
 use super::{
     EVERY_RUN, describe_effect, describe_user, open_store, open_store_for_control, print_heading, print_note,
 };
 use crate::arguments::{Common, Sample};
 use crate::format;
+use crate::model::functions;
+use crate::model::rates::{self, Rate, Setting};
+use crate::model::scope::Scope;
 use crate::pattern::Pattern;
-use crate::report::{Column, Unit};
+use crate::report::{Cell, Column, Report, Unit};
 use crate::store::Store;
 use crate::units::{self, format_quantity};
 
@@ -27,23 +31,6 @@ pub(super) fn run(common: &Common, arguments: &Sample) -> Result<()> {
     }
     show(common)
 }
-
-/// Selects the patterns first, in the order in which they were set, because the last match wins. The
-/// functions follow, as each running process samples them, or, if none is running, as the last one did.
-const RATES: &str = "
-WITH shown AS (
-  SELECT process_id FROM processes WHERE ending = 'running'
-  UNION SELECT MAX(process_id) FROM processes WHERE NOT EXISTS (SELECT 1 FROM processes WHERE ending = 'running')
-)
-SELECT 'pattern' AS kind, pattern AS name, rate AS asked, NULL AS rate, NULL AS fidelity, NULL AS calls_per_s,
-  NULL AS rows_per_s, NULL AS ns_per_call, NULL AS cpu_pct, NULL AS saved_pct, NULL AS why, NULL AS process_id, set_ns, set_by, 0 AS part
-FROM sampling
-UNION ALL
-SELECT 'function', f.name, r.asked, COALESCE(r.rate, f.sample_rate), r.fidelity, r.calls_per_s, r.rows_per_s,
-  r.ns_per_call, r.cpu_pct, r.saved_pct, r.why, r.process_id, NULL, NULL, 1
-FROM function f
-LEFT JOIN rates r ON r.function = f.name AND r.process_id IN (SELECT process_id FROM shown)
-ORDER BY part, set_ns, name, process_id";
 
 fn show(common: &Common) -> Result<()> {
     let store = open_store(common)?;
@@ -63,9 +50,43 @@ fn show(common: &Common) -> Result<()> {
         Column::titled("set_ns", "SET", Unit::Age),
         Column::titled("set_by", "BY", Unit::Text),
     ];
-    let report = store.read_report(columns, RATES, [])?;
+    let rows = list_rows(rates::read_settings(&store)?, rates::read(&store, &Scope::WHOLE, None)?);
+    let report = Report { columns, rows };
     print_heading(common, &store, "rates set with `monitor sample`, then the rate of each function and why");
     format::print(&report, common.style())
+}
+
+/// Lists the patterns first, in the order in which they were set, because the last match wins. The functions follow, as
+/// each running process samples them, or, if none is running, as the last one did.
+fn list_rows(mut settings: Vec<Setting>, mut rates: Vec<Rate>) -> Vec<Vec<Cell>> {
+    settings.sort_by(|one, other| (one.set_ns, &one.pattern).cmp(&(other.set_ns, &other.pattern)));
+    rates.sort_by(|one, other| (&one.function, one.process_id).cmp(&(&other.function, other.process_id)));
+    let null = || Cell::from(Value::Null);
+    let of_pattern = |setting: Setting| {
+        let mut row = vec!["pattern".to_owned().into(), setting.pattern.into(), setting.rate.into()];
+        row.resize_with(12, null);
+        row.extend([setting.set_ns.into(), setting.set_by.into()]);
+        row
+    };
+    let of_function = |rate: Rate| {
+        vec![
+            "function".to_owned().into(),
+            rate.function.into(),
+            rate.asked.into(),
+            rate.rate.into(),
+            rate.fidelity.into(),
+            rate.calls_per_s.into(),
+            rate.rows_per_s.into(),
+            rate.ns_per_call.into(),
+            rate.cpu_pct.into(),
+            rate.saved_pct.into(),
+            rate.why.into(),
+            rate.process_id.into(),
+            null(),
+            null(),
+        ]
+    };
+    settings.into_iter().map(of_pattern).chain(rates.into_iter().map(of_function)).collect()
 }
 
 fn set(common: &Common, pattern: &Pattern, rate: f64) -> Result<()> {
@@ -79,23 +100,16 @@ pub(super) fn write_rate(path: &Path, pattern: &Pattern, rate: f64) -> Result<St
 }
 
 fn insert_rate(store: &Store, pattern: &Pattern, rate: f64) -> Result<String> {
-    store.execute(
-        "INSERT INTO sampling (pattern, rate, set_ns, set_by) VALUES (?1, ?2, ?3, ?4)
-         ON CONFLICT (pattern) DO UPDATE SET rate = excluded.rate, set_ns = excluded.set_ns, set_by = excluded.set_by",
-        (pattern.as_str(), rate, units::now_ns(), describe_user()),
-    )?;
+    rates::write_setting(store, pattern, rate, &describe_user(), units::now_ns())?;
     let (effect, advice) = (describe_match(store, pattern)?, suggest_whole_names(store, pattern)?);
     Ok(format!("set {} to {rate}: {effect}{advice}", pattern.as_str()))
 }
 
 fn reset(common: &Common, pattern: &Pattern) -> Result<()> {
     let store = open_store_for_control(common)?;
-    // A deleted row does not show who deleted it, so the reset is written as an event.
-    let event = "INSERT INTO event (at_ns, process_id, kind, detail)
-         SELECT ?1, 0, 'rate', pattern || ' reset by ' || ?2 FROM sampling WHERE pattern = ?3";
-    store.execute(event, (units::now_ns(), describe_user(), pattern.as_str()))?;
-    if store.execute("DELETE FROM sampling WHERE pattern = ?1", [pattern.as_str()])? == 0 {
-        let set = read_names(&store, "SELECT pattern FROM sampling ORDER BY set_ns")?;
+    if !rates::reset(&store, pattern, &describe_user(), units::now_ns())? {
+        let settings = rates::read_settings(&store)?;
+        let set: Vec<&str> = settings.iter().map(|setting| setting.pattern.as_str()).collect();
         let set = match set.as_slice() {
             [] => "no pattern has one".to_owned(),
             set => format!("the patterns with a rate are {}", set.join(", ")),
@@ -129,12 +143,6 @@ fn suggest_whole_names(store: &Store, pattern: &Pattern) -> Result<String> {
 }
 
 fn count_names(store: &Store, is_counted: impl Fn(&str) -> bool) -> Result<usize> {
-    let names = read_names(store, "SELECT DISTINCT name FROM function")?;
+    let names = functions::read_names(store)?;
     Ok(names.iter().filter(|name| is_counted(name)).count())
-}
-
-fn read_names(store: &Store, sql: &str) -> Result<Vec<String>> {
-    let report = store.read_report(vec![Column::data("name")], sql, [])?;
-    let texts = report.rows.iter().filter_map(|row| row.first()?.as_text());
-    Ok(texts.map(str::to_owned).collect())
 }

@@ -28,7 +28,7 @@ pub(super) fn run(common: &Common, arguments: &Sql) -> Result<()> {
     let columns: Vec<_> = names.iter().map(|name| Column::titled(name, name, Unit::Text)).collect();
     let mut format = format::create_for_stdout(common.style(), Pace::Whole);
     format.write_columns(&columns)?;
-    store.read_rows(&statement, [], |row| format.write_row(&report::read_cells(row, columns.len())?))?;
+    store.stream_rows(&statement, [], |row| format.write_row(&report::read_cells(row, columns.len())?))?;
     format.finish()
 }
 

@@ -83,6 +83,7 @@ impl Sums {
     fn end_part(&mut self, next: usize) {
         if self.part.total() > 0 {
             self.p95_parts[self.part_at] = Some(to_f64(self.part.percentile(0.95, self.max_ns)));
+            self.whole.merge(&self.part);
             self.part = Histogram::default();
         }
         self.part_at = next;
@@ -120,9 +121,7 @@ pub(crate) fn read(store: &Store, period: Period, parts: usize) -> Result<Vec<Ac
         sum.self_ns = sum.self_ns.saturating_add(number(5));
         sum.max_ns = sum.max_ns.max(number(6));
         sum.is_estimated |= number(7) != 0;
-        let histogram = Histogram::from_bytes(row.get_ref(8)?.as_blob().unwrap_or_default());
-        sum.whole.merge(&histogram);
-        sum.part.merge(&histogram);
+        sum.part.merge_bytes(row.get_ref(8)?.as_blob().unwrap_or_default());
         Ok(())
     })?;
     name_sums(store, sums)

@@ -10,7 +10,7 @@ use anyhow::Result;
 
 use super::logs::{self, Line as LogLine};
 use super::number::to_f64;
-use super::ranges::{self, IdKind};
+use super::traces;
 use super::waterfall;
 use crate::report::{self, Cell};
 use crate::store::Store;
@@ -78,19 +78,7 @@ pub(crate) fn load(store: &Store, call_id: i64, limit: usize) -> Result<Option<T
     let sql = "SELECT process_id, trace_id FROM calls WHERE call_id = ?1";
     let Some(found) = store.read_first_row(sql, [call_id])? else { return Ok(None) };
     let [process_id, trace_id] = [0, 1].map(|at| found[at].to_integer().unwrap_or(0));
-    let is_new = store.has_span_blocks()?;
-    let selected = if is_new {
-        format!(
-            "SELECT c.id FROM call c CROSS JOIN thread t ON t.id = c.thread_id
-             WHERE c.id IN ({}) AND t.process_id = :process",
-            ranges::select_calls_with(IdKind::Trace, ":trace")
-        )
-    } else {
-        "SELECT c.id FROM call c CROSS JOIN thread t ON t.id = c.thread_id
-         WHERE t.span_base + c.span - c.parent - c.trace = :trace AND t.process_id = :process"
-            .to_owned()
-    };
-    let shared = if is_new {
+    let shared = if store.has_span_blocks()? {
         "COALESCE(folded, 1), (SELECT last_ns FROM folds f WHERE f.call_id = calls.call_id)"
     } else {
         "1, NULL"
@@ -98,7 +86,8 @@ pub(crate) fn load(store: &Store, call_id: i64, limit: usize) -> Result<Option<T
     let sql = format!(
         "SELECT call_id, span_id, parent_id, function, outcome, failed, start_ns, duration_ns, busy_ns, thread,
            SUBSTR(args, 1, 4000), SUBSTR(result, 1, 4000), SUBSTR(error, 1, 4000), {shared}
-         FROM calls WHERE call_id IN ({selected}) ORDER BY start_ns, duration_ns DESC, call_id LIMIT :limit"
+         FROM calls WHERE call_id IN ({}) ORDER BY start_ns, duration_ns DESC, call_id LIMIT :limit",
+        traces::select_calls(store)?
     );
     let wanted = i64::try_from(limit).unwrap_or(i64::MAX - 1) + 1;
     let mut tree = Tree { trace_id, process_id, ..Tree::default() };

@@ -1,18 +1,25 @@
 //! Recorded calls, found by function, outcome, duration, time and process, a page at a time.
 //!
 //! Takes conditions and the id before which a page ends; gives rows of the view `calls`. The next page is found by the last
-//! id of this one, never by counting rows, so that each page costs the same. The search reads the narrow base table in the
-//! ranges that can hold such calls, and the view for the ids found alone.
+//! id of this one, never by counting rows, so that each page costs the same.
+//!
+//! A store may hold ten million calls, so the search reads only the narrow table `call`: ids descend from the newest,
+//! partial indexes lead to failed and slow calls, `call_range` maps a point in time to an id, and the zones of a range,
+//! or a function's windows, show where its calls can lie. The view is read only for the ids found.
 
 use anyhow::Result;
 use rusqlite::types::Value;
 
+use super::call_row;
 use super::longest::Longest;
-use super::ranges;
+use super::ranges::{self, FIRST_SINCE};
 use super::scope::Scope;
 use crate::pattern::Pattern;
 use crate::report::{self, Cell};
 use crate::store::Store;
+
+/// The number of ids that are looked for at once. It is small, so that the first calls are found soon.
+pub(crate) const IDS_AT_ONCE: usize = 1_000;
 
 /// The order of the calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,22 +74,20 @@ impl Page {
 
 /// Finds a page of calls.
 pub(crate) fn find(store: &Store, query: &Query<'_>) -> Result<Page> {
-    let mut ids = match query.order {
-        Order::Newest => find_newest(store, query)?,
-        Order::Longest => find_longest(store, query)?,
-    };
+    let mut ids = Vec::new();
+    visit_ids(store, query, query.limit.saturating_add(1), |id| {
+        ids.push(id);
+        Ok(())
+    })?;
     let has_more = ids.len() > query.limit;
     ids.truncate(query.limit);
-    let order = if query.order == Order::Newest { "call_id" } else { "duration_ns DESC, call_id" };
-    Ok(Page { has_more, ..read(store, &ids, order)? })
+    Ok(Page { has_more, ..read(store, &ids, query.order)? })
 }
 
 /// Reads the calls with these ids.
-pub(crate) fn read(store: &Store, ids: &[i64], order: &str) -> Result<Page> {
+pub(crate) fn read(store: &Store, ids: &[i64], order: Order) -> Result<Page> {
     let columns = store.read_column_names("SELECT * FROM calls")?;
-    let sql = format!(
-        "SELECT * FROM calls WHERE call_id IN (SELECT value FROM json_each(?1)) ORDER BY {order} DESC"
-    );
+    let sql = select_rows("*", order);
     let mut calls = Vec::new();
     store.read_rows(&sql, [serde_json::to_string(ids)?], |row| {
         calls.push(report::read_cells(row, columns.len())?);
@@ -91,43 +96,89 @@ pub(crate) fn read(store: &Store, ids: &[i64], order: &str) -> Result<Page> {
     Ok(Page { columns, calls, has_more: false })
 }
 
-/// Returns the ids of one call more than a page has.
-fn find_newest(store: &Store, query: &Query<'_>) -> Result<Vec<i64>> {
+/// Hands the calls with these ids to a closure, each as cells with [`call_row::COLUMNS`].
+pub(crate) fn visit_rows(
+    store: &Store,
+    ids: &[i64],
+    order: Order,
+    mut found: impl FnMut(Vec<Cell>) -> Result<()>,
+) -> Result<()> {
+    let sql = select_rows(&call_row::select_columns(store)?, order);
+    store.stream_rows(&sql, [serde_json::to_string(ids)?], |row| found(call_row::read(row)?))
+}
+
+/// Returns the statement that reads columns of the calls whose ids are given as a JSON array.
+fn select_rows(columns: &str, order: Order) -> String {
+    let order = match order {
+        Order::Newest => "call_id",
+        Order::Longest => "duration_ns DESC, call_id",
+    };
+    format!(
+        "SELECT {columns} FROM calls WHERE call_id IN (SELECT value FROM json_each(?1)) ORDER BY {order} DESC"
+    )
+}
+
+/// Hands the ids of at most `limit` calls to a closure, in the order of the query. The newest calls are handed on as
+/// they are found, a thousand at a time, so that the memory does not grow with the limit.
+pub(crate) fn visit_ids(
+    store: &Store,
+    query: &Query<'_>,
+    limit: usize,
+    found: impl FnMut(i64) -> Result<()>,
+) -> Result<()> {
+    match query.order {
+        Order::Newest => visit_newest(store, query, limit, found),
+        Order::Longest => visit_longest(store, query, limit, found),
+    }
+}
+
+fn visit_newest(
+    store: &Store,
+    query: &Query<'_>,
+    limit: usize,
+    mut found: impl FnMut(i64) -> Result<()>,
+) -> Result<()> {
     let whole = vec![ranges::Range { first: i64::MIN, last: i64::MAX }];
     let ranges =
         query.pattern.map_or(Ok(whole), |pattern| ranges::find_ranges(store, &pattern.to_globs()))?;
     let mut search = Search::new(query);
-    let mut ids = Vec::new();
+    let mut wanted = limit;
     for mut range in ranges {
         if let Some(before) = query.before {
             range.last = range.last.min(before.saturating_sub(1));
         }
-        if range.first > range.last {
-            continue;
-        }
-        let wanted = query.limit + 1 - ids.len();
-        ids.extend(search.find(store, range, wanted)?.into_iter().map(|(id, _)| id));
-        if ids.len() > query.limit {
-            break;
+        while wanted > 0 && range.first <= range.last {
+            let count = wanted.min(IDS_AT_ONCE);
+            let calls = search.find(store, range, count)?;
+            calls.iter().try_for_each(|(id, _)| found(*id))?;
+            wanted -= calls.len();
+            match calls.last() {
+                Some((last, _)) if calls.len() == count => range.last = last - 1,
+                _ => break,
+            }
         }
     }
-    Ok(ids)
+    Ok(())
 }
 
-/// Returns the ids of the longest calls, one more than a page has. Ranges come with the longest call that each can have, so
-/// the search ends at the first range that cannot add a call.
-fn find_longest(store: &Store, query: &Query<'_>) -> Result<Vec<i64>> {
+/// Ranges come with the longest call that each can have, so the search ends at the first range that cannot add a call.
+fn visit_longest(
+    store: &Store,
+    query: &Query<'_>,
+    limit: usize,
+    found: impl FnMut(i64) -> Result<()>,
+) -> Result<()> {
     let mut search = Search::new(query);
-    let mut longest = Longest::new(query.limit + 1);
+    let mut longest = Longest::new(limit);
     for range in ranges::find_longest(store, query.pattern)? {
         if longest.exceeds(range.longest_ns) {
             break;
         }
-        for (id, duration) in search.find(store, range.ids, query.limit + 1)? {
+        for (id, duration) in search.find(store, range.ids, limit)? {
             longest.add(id, duration);
         }
     }
-    Ok(longest.into_ids().collect())
+    longest.into_ids().try_for_each(found)
 }
 
 /// A search over the narrow table `call`: its conditions and the values bound to their names.
@@ -167,12 +218,11 @@ impl Search {
         }
         let period = query.scope.period;
         if !period.is_whole() {
-            search.add(
-                "c.id >= COALESCE((SELECT MIN(first_call) FROM call_range WHERE max_start_ns >= :since),
-                                  (SELECT MAX(last_call) + 1 FROM call_range), 0)
-                 AND (SELECT base_ns FROM thread WHERE id = c.thread_id) + c.start BETWEEN :since AND :until",
-                [(":since", period.from_ns.into()), (":until", period.until_ns.into())],
+            let condition = format!(
+                "c.id >= {FIRST_SINCE}
+                 AND (SELECT base_ns FROM thread WHERE id = c.thread_id) + c.start BETWEEN :since AND :until"
             );
+            search.add(&condition, [(":since", period.from_ns.into()), (":until", period.until_ns.into())]);
         }
         search
     }

@@ -1,6 +1,6 @@
 //! Edges: which function calls which, how often under one parent call, and for how long.
 
-use std::collections::HashMap;
+use foldhash::{HashMap, HashMapExt as _};
 
 use anyhow::Result;
 
@@ -147,6 +147,43 @@ pub(crate) fn read_pairs(store: &Store) -> Result<Vec<(String, String)>> {
         })?;
     }
     Ok(pairs)
+}
+
+/// A function that another one calls, and that does not have a row for every call.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Unrecorded {
+    /// The caller.
+    pub(crate) caller: String,
+    /// The function.
+    pub(crate) callee: String,
+    /// The detail in which its calls are recorded: `timed` or `counted`.
+    pub(crate) fidelity: String,
+    /// Calls a second.
+    pub(crate) calls_per_s: f64,
+    /// The share of calls that get a row, 0 to 1.
+    pub(crate) rate: f64,
+}
+
+/// Reads the functions that do not have a row for every call in a process, once for each caller; nothing in a store of
+/// an older version, which does not know who calls whom.
+pub(crate) fn read_unrecorded(store: &Store, process_id: i64) -> Result<Vec<Unrecorded>> {
+    let mut found = Vec::new();
+    if !store.has_span_blocks()? {
+        return Ok(found);
+    }
+    let sql = "SELECT e.caller, e.callee, r.fidelity, r.calls_per_s, r.rate
+               FROM call_edges e JOIN rates r ON r.function = e.callee
+               WHERE r.process_id = ?1 AND r.fidelity <> 'recorded'
+               ORDER BY e.caller, e.callee";
+    store.read_rows(sql, [process_id], |row| {
+        let cells = report::read_cells(row, 5)?;
+        let [caller, callee, fidelity] =
+            [0, 1, 2].map(|at| cells[at].as_text().unwrap_or_default().to_owned());
+        let (calls_per_s, rate) = (cells[3].to_number().unwrap_or(0.0), cells[4].to_number().unwrap_or(1.0));
+        found.push(Unrecorded { caller, callee, fidelity, calls_per_s, rate });
+        Ok(())
+    })?;
+    Ok(found)
 }
 
 /// Returns the time of all calls of each function, in ns.

@@ -3,7 +3,7 @@
 //! A store may be tampered with, so spans may occur twice and parents may form a circle. A circle is cut: one of its rows
 //! counts as a root.
 
-use std::collections::HashMap;
+use foldhash::HashMap;
 
 use super::rows::Row;
 

@@ -1,11 +1,12 @@
 //! The guards of programs, circuit breakers around their own parts: their figures, and the holds that people set on them.
 //!
-//! Takes an open store; gives the guards of processes that have not ended. A change of a hold is an event that says who did it. A
+//! Takes an open store; gives the guards of processes. A change of a hold is an event that says who did it. A
 //! store that an older version wrote has no guards.
 
 use anyhow::{Result, bail};
+use rusqlite::Params;
 
-use super::rates::write_event;
+use super::events;
 use crate::report::{self, Cell};
 use crate::store::Store;
 
@@ -22,6 +23,8 @@ pub(crate) struct GuardState {
     /// The service level of the part: `full`, `degraded`, `minimal` or `unavailable`.
     pub(crate) level: String,
     pub(crate) figures: GuardFigures,
+    /// The hold that the process reported last.
+    pub(crate) held: Option<String>,
     /// The hold that a person set: `open`, `closed` or `auto`.
     pub(crate) hold: Option<String>,
     pub(crate) reason: Option<String>,
@@ -53,22 +56,37 @@ pub(crate) fn read(store: &Store, name: Option<&str>) -> Result<Vec<GuardState>>
     if !are_known(store)? {
         return Ok(Vec::new());
     }
-    let sql = "
+    read_guards(store, "p.ending = 'running' AND (?1 IS NULL OR g.name = ?1)", [name])
+}
+
+/// Reads the guards of a process, which may have ended, as it reported them last. The worst level comes first.
+pub(crate) fn read_reported(store: &Store, process_id: i64) -> Result<Vec<GuardState>> {
+    if !are_known(store)? {
+        return Ok(Vec::new());
+    }
+    read_guards(store, "p.process_id = ?1", [process_id])
+}
+
+/// Reads the guards `g` of processes `p` for which a condition holds.
+fn read_guards(store: &Store, condition: &str, parameters: impl Params) -> Result<Vec<GuardState>> {
+    let sql = format!(
+        "
 SELECT p.process_id, p.service, g.name, g.state, g.since_ns, g.level, g.calls, g.failures, g.rejected, g.retries,
   g.openings, g.fallbacks_value, g.fallbacks_cached, g.fallbacks_function, g.last_failure,
   COALESCE(own.hold, everyone.hold),
   CASE WHEN own.hold IS NULL THEN everyone.reason ELSE own.reason END,
   CASE WHEN own.hold IS NULL THEN everyone.set_by ELSE own.set_by END,
-  CASE WHEN own.hold IS NULL THEN everyone.set_ns ELSE own.set_ns END
+  CASE WHEN own.hold IS NULL THEN everyone.set_ns ELSE own.set_ns END, g.held
 FROM guards g JOIN processes p ON p.process_id = g.process_id
 LEFT JOIN guard_hold own ON own.name = g.name AND own.process_id = g.process_id
 LEFT JOIN guard_hold everyone ON everyone.name = g.name AND everyone.process_id = 0
-WHERE p.ending = 'running' AND (?1 IS NULL OR g.name = ?1)
+WHERE {condition}
 ORDER BY CASE g.level WHEN 'unavailable' THEN 0 WHEN 'minimal' THEN 1 WHEN 'degraded' THEN 2 ELSE 3 END, g.name,
-  p.process_id";
+  p.process_id"
+    );
     let mut guards = Vec::new();
-    store.read_rows(sql, [name], |row| {
-        guards.push(to_guard(&report::read_cells(row, 19)?));
+    store.read_rows(&sql, parameters, |row| {
+        guards.push(to_guard(&report::read_cells(row, 20)?));
         Ok(())
     })?;
     Ok(guards)
@@ -99,6 +117,7 @@ fn to_guard(cells: &[Cell]) -> GuardState {
         reason: text(16),
         set_by: text(17),
         set_ns: cells[18].to_integer(),
+        held: text(19),
     }
 }
 
@@ -135,6 +154,6 @@ pub(crate) fn hold(store: &Store, new: NewHold<'_>, now_ns: i64) -> Result<()> {
             // A hold on every process also ends the holds on single runs.
             store.execute("DELETE FROM guard_hold WHERE name = ?1 AND process_id <> 0", [name])?;
         }
-        write_event(store, "guard", &format!("{name}: hold {hold} set by {by}: {reason}"), now_ns)
+        events::write(store, "guard", &format!("{name}: hold {hold} set by {by}: {reason}"), now_ns)
     })
 }

@@ -9,6 +9,7 @@ use rusqlite::types::Value;
 
 use super::failures::message_kind;
 use super::period::Period;
+use super::ranges;
 use super::rows;
 use crate::pattern::Pattern;
 use crate::report::{self, Cell};
@@ -84,7 +85,7 @@ const COLUMNS: &str = "call_id, start_ns, duration_ns, function, outcome, failed
 /// Finds the newest calls of a span.
 pub(crate) fn find(store: &Store, period: Period, wanted: &Wanted) -> Result<FoundCalls> {
     let (first, last) = rows::find_ids(store, period)?;
-    let newest = store.read_integer("SELECT MAX(id) FROM call", [])?.unwrap_or(0);
+    let newest = ranges::find_newest_id(store)?;
     let last = last.min(newest);
     let bounded = first.max(last.saturating_sub(SCANNED_MAX));
     let mut conditions = vec![

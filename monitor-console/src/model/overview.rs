@@ -8,6 +8,7 @@ use std::collections::HashMap;
 
 use anyhow::Result;
 
+use super::events::{self, Event};
 use super::health;
 use super::period::Period;
 use super::processes::{self, Process, State};
@@ -39,8 +40,8 @@ pub(crate) struct Recorder {
     pub(crate) figures: HashMap<String, Cell>,
     /// The hold of its breaker and the reason; `None` if nothing holds it.
     pub(crate) hold: Option<(String, String)>,
-    /// The latest events, the newest first: time, kind, detail.
-    pub(crate) events: Vec<(i64, String, String)>,
+    /// The latest events, the newest first.
+    pub(crate) events: Vec<Event>,
 }
 
 impl Recorder {
@@ -90,7 +91,7 @@ pub(crate) fn read(store: &Store, period: Period, has_ended: bool, now_ns: i64) 
         recorders.push(Recorder {
             figures: reports.get(&id).cloned().unwrap_or_default(),
             hold: holds.get(&id).or_else(|| holds.get(&0)).filter(|(hold, _)| hold != "auto").cloned(),
-            events: read_events(store, id, period)?,
+            events: events::read_latest(store, id, period.until_ns, EVENTS_SHOWN)?,
             process,
         });
     }
@@ -124,16 +125,4 @@ fn read_holds(store: &Store) -> Result<HashMap<i64, (String, String)>> {
         Ok(())
     })?;
     Ok(holds)
-}
-
-fn read_events(store: &Store, process: i64, period: Period) -> Result<Vec<(i64, String, String)>> {
-    let sql = "SELECT at_ns, kind, detail FROM events WHERE process_id = ?1 AND at_ns <= ?2 ORDER BY at_ns DESC LIMIT ?3";
-    let mut events = Vec::new();
-    store.read_rows(sql, (process, period.until_ns, EVENTS_SHOWN), |row| {
-        let cells = report::read_cells(row, 3)?;
-        let text = |at: usize| cells[at].as_text().unwrap_or_default().to_owned();
-        events.push((cells[0].to_integer().unwrap_or(0), text(1), text(2)));
-        Ok(())
-    })?;
-    Ok(events)
 }

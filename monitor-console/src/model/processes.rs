@@ -125,6 +125,34 @@ pub(crate) fn read_identities(store: &Store) -> Result<Vec<Process>> {
     read_rows(store, Period::WHOLE, 0)
 }
 
+/// Counts the processes that were seen at this moment or later.
+pub(crate) fn count_seen_since(store: &Store, since_ns: i64) -> Result<i64> {
+    let sql = "SELECT COUNT(*) FROM processes WHERE last_seen_ns >= ?1";
+    Ok(store.read_integer(sql, [since_ns])?.unwrap_or(0))
+}
+
+/// Counts the running processes: all, or 1 or 0 for a single run.
+pub(crate) fn count_running(store: &Store, run: Option<i64>) -> Result<i64> {
+    let sql = "SELECT COUNT(*) FROM processes WHERE ending = 'running' AND (?1 IS NULL OR process_id = ?1)";
+    Ok(store.read_integer(sql, [run])?.unwrap_or(0))
+}
+
+/// Returns true if the store has this run.
+pub(crate) fn has_run(store: &Store, run: i64) -> Result<bool> {
+    Ok(store.read_integer("SELECT 1 FROM processes WHERE process_id = ?1", [run])?.is_some())
+}
+
+/// Returns true if a process has ended, or was seen after this moment.
+pub(crate) fn has_outlived(store: &Store, run: i64, moment_ns: i64) -> Result<bool> {
+    let sql = "SELECT 1 FROM processes WHERE process_id = ?1 AND (ending <> 'running' OR last_seen_ns > ?2)";
+    Ok(store.read_integer(sql, [run, moment_ns])?.is_some())
+}
+
+/// Returns true if a process that writes to the store is running.
+pub(crate) fn is_any_running(store: &Store, now_ns: i64) -> Result<bool> {
+    Ok(read_rows(store, Period::WHOLE, now_ns)?.iter().any(|process| process.state == State::Running))
+}
+
 /// Returns the moments from which a service ran another build than before, with a name of the build: the version that the program
 /// gave itself, else the start of the build's id.
 pub(crate) fn find_build_changes(processes: &[Process]) -> Vec<(i64, String)> {
@@ -141,41 +169,6 @@ pub(crate) fn find_build_changes(processes: &[Process]) -> Vec<(i64, String)> {
         }
     }
     changes
-}
-
-/// A call that was in flight when its process died.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Flight {
-    /// The function.
-    pub(crate) function: String,
-    /// The name of the thread; `None` for a call of a task that waited.
-    pub(crate) thread: Option<String>,
-    /// The time for which it had been running, in ms.
-    pub(crate) elapsed_ms: f64,
-    /// The captured arguments.
-    pub(crate) args: Option<String>,
-}
-
-/// The most calls in flight that are read.
-const FLIGHTS_MAX: i64 = 200;
-
-/// Reads the calls that were in flight when a process died, the oldest first.
-pub(crate) fn read_flights(store: &Store, process_id: i64) -> Result<Vec<Flight>> {
-    let sql = "SELECT function, thread, elapsed_ms, args FROM in_flight WHERE process_id = ?1
-               ORDER BY start_ns LIMIT ?2";
-    let mut flights = Vec::new();
-    store.read_rows(sql, [process_id, FLIGHTS_MAX], |row| {
-        let cells = report::read_cells(row, 4)?;
-        let text = |at: usize| cells[at].as_text().map(str::to_owned);
-        flights.push(Flight {
-            function: text(0).unwrap_or_default(),
-            thread: text(1),
-            elapsed_ms: cells[2].to_number().unwrap_or(0.0),
-            args: text(3),
-        });
-        Ok(())
-    })?;
-    Ok(flights)
 }
 
 fn read_rows(store: &Store, period: Period, now_ns: i64) -> Result<Vec<Process>> {

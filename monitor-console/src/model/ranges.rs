@@ -14,10 +14,16 @@ use anyhow::Result;
 use monitor_runtime::store::schema::WINDOW_NS;
 
 use crate::pattern::{self, Pattern};
+use crate::report::Cell;
 use crate::store::Store;
 
 /// Selects the ids of the functions that a pattern matches.
 pub(crate) const FUNCTIONS: &str = "SELECT id FROM function WHERE name GLOB :whole OR name GLOB :ending";
+
+/// The lowest id that a call which started at `:since` or later can have.
+pub(crate) const FIRST_SINCE: &str = "
+COALESCE((SELECT MIN(first_call) FROM call_range WHERE max_start_ns >= :since),
+         (SELECT MAX(last_call) + 1 FROM call_range), 0)";
 
 /// A condition on a row `r` of `call_range`: it holds if the zones do not cover all calls of the range, so that its
 /// spans and its longest duration are unknown. The row of function 0 counts calls of so many functions that they have
@@ -114,6 +120,18 @@ pub(crate) fn find_longest(store: &Store, pattern: Option<&Pattern>) -> Result<V
         possible.iter().any(|range| range.first <= ids.first && ids.last <= range.last)
     });
     Ok(ranges)
+}
+
+/// Returns the ids of the oldest and the newest call with a row; `None` without calls.
+pub(crate) fn find_bounds(store: &Store) -> Result<Option<Range>> {
+    let bounds = store.read_first_row("SELECT MIN(id), MAX(id) FROM call", [])?.unwrap_or_default();
+    let bounds: Vec<_> = bounds.iter().filter_map(Cell::to_integer).collect();
+    Ok(if let [first, last] = bounds[..] { Some(Range { first, last }) } else { None })
+}
+
+/// Returns the id of the newest call with a row; 0 without calls.
+pub(crate) fn find_newest_id(store: &Store) -> Result<i64> {
+    Ok(store.read_integer("SELECT MAX(id) FROM call", [])?.unwrap_or(0))
 }
 
 /// Returns the start of the newest call with a row, ns since the Unix epoch; `None` without calls.

@@ -1,10 +1,11 @@
 //! Sampling rates: those that are in force, those that were set, and what another rate would mean.
 //!
-//! Takes a store; gives rates by function and process, and writes the control tables. A process reads a rate that is
+//! Takes a store; gives rates by function and process, and writes the table `sampling`. A process reads a rate that is
 //! set here within two seconds, an idle process within five. The caller writes the sentences about an effect.
 
 use anyhow::Result;
 
+use super::events;
 use super::scope::Scope;
 use crate::pattern::Pattern;
 use crate::report;
@@ -28,6 +29,8 @@ pub(crate) struct Rate {
     pub(crate) calls_per_s: Option<f64>,
     /// Rows a second.
     pub(crate) rows_per_s: Option<f64>,
+    /// The cost of recording a call, in ns.
+    pub(crate) ns_per_call: Option<f64>,
     /// The cost of recording, in percent of one core.
     pub(crate) cpu_pct: Option<f64>,
     /// The saving because less is recorded than requested, in percent of one core.
@@ -58,12 +61,12 @@ WITH shown AS (
   UNION SELECT MAX(process_id) FROM processes WHERE NOT EXISTS (SELECT 1 FROM processes WHERE ending = 'running')
 )
 SELECT r.process_id, f.name, r.asked, COALESCE(r.rate, f.sample_rate), r.fidelity, r.calls_per_s, r.rows_per_s,
-  r.cpu_pct, r.saved_pct, r.why
+  r.cpu_pct, r.saved_pct, r.why, r.ns_per_call
 FROM function f LEFT JOIN rates r ON r.function = f.name AND r.process_id IN (SELECT process_id FROM shown)
 ORDER BY COALESCE(r.calls_per_s, -1) DESC, f.name, r.process_id";
     let mut rates = Vec::new();
     store.read_rows(sql, [], |row| {
-        let cells = report::read_cells(row, 10)?;
+        let cells = report::read_cells(row, 11)?;
         let number = |at: usize| cells[at].to_number().filter(|number| number.is_finite());
         let text = |at: usize| cells[at].as_text().map(str::to_owned);
         let rate = Rate {
@@ -77,6 +80,7 @@ ORDER BY COALESCE(r.calls_per_s, -1) DESC, f.name, r.process_id";
             cpu_pct: number(7),
             saved_pct: number(8),
             why: text(9),
+            ns_per_call: number(10),
         };
         let is_wanted = pattern.is_none_or(|pattern| pattern.is_match(&rate.function))
             && rate.process_id.is_none_or(|process| scope.has_process(process));
@@ -86,6 +90,12 @@ ORDER BY COALESCE(r.calls_per_s, -1) DESC, f.name, r.process_id";
         Ok(())
     })?;
     Ok(rates)
+}
+
+/// Returns true if a process has reported a rate below 1.
+pub(crate) fn is_any_sampled(store: &Store, process_id: i64) -> Result<bool> {
+    let sql = "SELECT 1 FROM rates WHERE process_id = ?1 AND rate < 1 LIMIT 1";
+    Ok(store.read_integer(sql, [process_id])?.is_some())
 }
 
 /// Reads the rates that were set, in the order in which they were set: the last one that matches a function wins.
@@ -134,130 +144,37 @@ pub(crate) fn preview(rates: &[Rate], pattern: &Pattern, rate: f64) -> Preview {
 /// Sets the rate of a pattern, and writes an event that says so.
 pub(crate) fn set(store: &Store, pattern: &Pattern, rate: f64, by: &str, now_ns: i64) -> Result<()> {
     store.write_together(|| {
-        store.execute(
+        write_setting(store, pattern, rate, by, now_ns)?;
+        events::write(store, "rate", &format!("{} set to {rate} by {by}", pattern.as_str()), now_ns)
+    })
+}
+
+/// Sets the rate of a pattern without an event: the row itself says who set the rate, and when.
+pub(crate) fn write_setting(
+    store: &Store,
+    pattern: &Pattern,
+    rate: f64,
+    by: &str,
+    now_ns: i64,
+) -> Result<()> {
+    store.execute(
         "INSERT INTO sampling (pattern, rate, set_ns, set_by) VALUES (?1, ?2, ?3, ?4)
          ON CONFLICT (pattern) DO UPDATE SET rate = excluded.rate, set_ns = excluded.set_ns, set_by = excluded.set_by",
         (pattern.as_str(), rate, now_ns, by),
     )?;
-        write_event(store, "rate", &format!("{} set to {rate} by {by}", pattern.as_str()), now_ns)
-    })
+    Ok(())
 }
 
-/// Removes the rate of a pattern, and writes an event that says so. Returns false if none was set.
+/// Removes the rate of a pattern, and writes an event that says so, because a deleted row does not show who deleted it.
+/// Returns false if none was set.
 pub(crate) fn reset(store: &Store, pattern: &Pattern, by: &str, now_ns: i64) -> Result<bool> {
     store.write_together(|| {
         let is_removed = store.execute("DELETE FROM sampling WHERE pattern = ?1", [pattern.as_str()])? > 0;
         if is_removed {
-            write_event(store, "rate", &format!("{} reset by {by}", pattern.as_str()), now_ns)?;
+            events::write(store, "rate", &format!("{} reset by {by}", pattern.as_str()), now_ns)?;
         }
         Ok(is_removed)
     })
-}
-
-/// The state of the breaker of a running process, and what holds it.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) struct Breaker {
-    /// The run of the program.
-    pub(crate) process_id: i64,
-    /// The service.
-    pub(crate) service: String,
-    /// The state that the process reported last: `closed`, `open` or `half_open`.
-    pub(crate) state: Option<String>,
-    /// The number of times that the breaker opened.
-    pub(crate) openings: Option<i64>,
-    /// The hold that a person set: `open`, `closed` or `auto`.
-    pub(crate) hold: Option<String>,
-    /// The reason for the hold.
-    pub(crate) reason: Option<String>,
-    /// The name of whoever set the hold.
-    pub(crate) set_by: Option<String>,
-}
-
-/// Reads the breakers of running processes.
-pub(crate) fn read_breakers(store: &Store) -> Result<Vec<Breaker>> {
-    let sql = "
-SELECT p.process_id, p.service, h.breaker, h.breaker_openings, COALESCE(own.hold, everyone.hold),
-  CASE WHEN own.hold IS NULL THEN everyone.reason ELSE own.reason END,
-  CASE WHEN own.hold IS NULL THEN everyone.set_by ELSE own.set_by END
-FROM processes p
-LEFT JOIN health h ON h.process_id = p.process_id
-LEFT JOIN breaker own ON own.process_id = p.process_id
-LEFT JOIN breaker everyone ON everyone.process_id = 0
-WHERE p.ending = 'running' ORDER BY p.process_id";
-    let mut breakers = Vec::new();
-    store.read_rows(sql, [], |row| {
-        let cells = report::read_cells(row, 7)?;
-        let text = |at: usize| cells[at].as_text().map(str::to_owned);
-        breakers.push(Breaker {
-            process_id: cells[0].to_integer().unwrap_or(0),
-            service: text(1).unwrap_or_default(),
-            state: text(2),
-            openings: cells[3].to_integer(),
-            hold: text(4),
-            reason: text(5),
-            set_by: text(6),
-        });
-        Ok(())
-    })?;
-    Ok(breakers)
-}
-
-/// Holds the breakers of all processes `open` or `closed`, or ends all holds with `auto`, and writes an event that says so.
-/// The row stays when the hold ends, because processes read from it who ended it and why.
-pub(crate) fn hold(store: &Store, hold: &str, reason: &str, by: &str, now_ns: i64) -> Result<()> {
-    store.write_together(|| {
-        store.execute(
-            "INSERT INTO breaker (process_id, hold, reason, set_ns, set_by) VALUES (0, ?1, ?2, ?3, ?4)
-         ON CONFLICT (process_id) DO UPDATE SET hold = excluded.hold, reason = excluded.reason,
-           set_ns = excluded.set_ns, set_by = excluded.set_by",
-            (hold, reason, now_ns, by),
-        )?;
-        if hold == "auto" {
-            store.execute("DELETE FROM breaker WHERE process_id <> 0", [])?;
-        }
-        write_event(store, "breaker", &format!("hold {hold} set by {by}: {reason}"), now_ns)
-    })
-}
-
-/// Writes an event of the command `monitor`, whose number of a process is 0.
-pub(super) fn write_event(store: &Store, kind: &str, detail: &str, now_ns: i64) -> Result<()> {
-    let sql = "INSERT INTO event (at_ns, process_id, kind, detail) VALUES (?1, 0, ?2, ?3)";
-    store.execute(sql, (now_ns, kind, detail))?;
-    Ok(())
-}
-
-/// An event of a recorder.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Event {
-    /// The time, ns since the Unix epoch.
-    pub(crate) at_ns: i64,
-    /// The run of the program; 0 for the command `monitor`.
-    pub(crate) process_id: i64,
-    /// The kind.
-    pub(crate) kind: String,
-    /// The description.
-    pub(crate) detail: String,
-}
-
-/// Reads the latest events of the processes of a scope, at most `limit`.
-pub(crate) fn read_events(store: &Store, scope: &Scope, limit: i64) -> Result<Vec<Event>> {
-    let sql = "SELECT at_ns, process_id, kind, detail FROM events
-               WHERE at_ns BETWEEN ?1 AND ?2
-                 AND (?3 IS NULL OR process_id = 0 OR process_id IN (SELECT value FROM json_each(?3)))
-               ORDER BY at_ns DESC LIMIT ?4";
-    let mut events = Vec::new();
-    let bound = (scope.period.from_ns, scope.period.until_ns, scope.processes_json(), limit);
-    store.read_rows(sql, bound, |row| {
-        let cells = report::read_cells(row, 4)?;
-        events.push(Event {
-            at_ns: cells[0].to_integer().unwrap_or(0),
-            process_id: cells[1].to_integer().unwrap_or(0),
-            kind: cells[2].as_text().unwrap_or_default().to_owned(),
-            detail: cells[3].to_plain_text(),
-        });
-        Ok(())
-    })?;
-    Ok(events)
 }
 
 #[cfg(test)]

@@ -40,6 +40,13 @@ impl Recent {
         }
         Some((self.time_ns[0] / calls / (self.time_ns[1] / self.calls_before) - 1.0) * 100.0)
     }
+
+    /// Adds the figures of a function of the same name.
+    fn merge(&mut self, other: &Self) {
+        self.calls.iter_mut().zip(other.calls).for_each(|(own, other)| *own += other);
+        self.calls_before += other.calls_before;
+        self.time_ns.iter_mut().zip(other.time_ns).for_each(|(own, other)| *own += other);
+    }
 }
 
 /// Reads the last ten minutes, and the hour before, of each function by name.
@@ -52,18 +59,17 @@ pub(crate) fn read(stores: &[&Store], now_ns: i64) -> Result<HashMap<String, Rec
             continue;
         }
         let other = if store.has_span_blocks()? { " + nested_ns + cancelled_ns" } else { "" };
+        // Summed here and not by SQLite, which would sort a row for each function and window.
         let sql = format!(
-            "SELECT f.name, s.minute, s.calls, s.time_ns FROM
-               (SELECT function_id, CASE WHEN \"window\" < ?2 THEN -1 ELSE (\"window\" - ?2) / {WINDOWS_OF_A_MINUTE} END AS minute,
-                  SUM(calls) AS calls, SUM(total_ns{other}) AS time_ns
-                FROM latency_window WHERE \"window\" BETWEEN ?1 AND ?3 AND shown = 1 GROUP BY 1, 2) s
-             JOIN function f ON f.id = s.function_id"
+            "SELECT function_id, \"window\", calls, total_ns{other} FROM latency_window
+             WHERE \"window\" BETWEEN ?1 AND ?2 AND shown = 1"
         );
-        store.read_rows(&sql, [first - WINDOWS_OF_AN_HOUR, first, last], |row| {
-            let recent =
-                found.entry(String::from_utf8_lossy(row.get_ref(0)?.as_bytes()?).into_owned()).or_default();
+        let mut by_id: HashMap<i64, Recent> = HashMap::new();
+        store.read_rows(&sql, [first - WINDOWS_OF_AN_HOUR, last], |row| {
+            let recent = by_id.entry(row.get(0)?).or_default();
             let (calls, time_ns) = (row.get::<_, f64>(2)?, row.get::<_, f64>(3)?);
-            match usize::try_from(row.get::<_, i64>(1)?) {
+            let minute = (row.get::<_, i64>(1)? - first).div_euclid(WINDOWS_OF_A_MINUTE);
+            match usize::try_from(minute) {
                 Ok(minute) => {
                     recent.calls[minute.min(MINUTES - 1)] += calls;
                     recent.time_ns[0] += time_ns;
@@ -75,6 +81,13 @@ pub(crate) fn read(stores: &[&Store], now_ns: i64) -> Result<HashMap<String, Rec
             }
             Ok(())
         })?;
+        store.read_rows("SELECT id, name FROM function", [], |row| {
+            if let Some(recent) = by_id.remove(&row.get(0)?) {
+                let name = String::from_utf8_lossy(row.get_ref(1)?.as_bytes()?);
+                found.entry(name.into_owned()).or_default().merge(&recent);
+            }
+            Ok(())
+        })?;
     }
     Ok(found)
 }
@@ -82,7 +95,7 @@ pub(crate) fn read(stores: &[&Store], now_ns: i64) -> Result<HashMap<String, Rec
 /// Returns false for a store of the first version, whose windows lack what the figures rest on.
 fn has_shown_windows(store: &Store) -> Result<bool> {
     const FIRST_VERSION: i64 = 2;
-    Ok(store.read_integer("PRAGMA user_version", [])?.unwrap_or(0) >= FIRST_VERSION)
+    Ok(store.read_version()? >= FIRST_VERSION)
 }
 
 /// The rates of a function over the last ten seconds.

@@ -4,7 +4,7 @@
 //! that are tried again after failures, recursion, work at the start of a process, and a caller that was handed the
 //! list.
 
-use std::collections::{HashMap, HashSet};
+use foldhash::{HashMap, HashMapExt as _, HashSet, HashSetExt as _};
 
 use anyhow::Result;
 use serde_json::Value;
@@ -341,7 +341,7 @@ mod tests {
             pairs.into_iter().filter(|(caller, callee)| components[caller] == components[callee]).collect();
         assert_eq!(recursive, [(1, 2), (2, 3), (3, 1), (5, 5), (4, 7), (7, 4)]);
         // A chain that is far longer than a stack of calls could be.
-        let chain = (0..200_000).map(|at| (at, HashSet::from([at + 1]))).collect();
+        let chain = (0..200_000).map(|at| (at, HashSet::from_iter([at + 1]))).collect();
         assert_eq!(find_components(&chain).values().collect::<HashSet<_>>().len(), 200_001);
     }
 
@@ -432,8 +432,8 @@ mod tests {
         let rows =
             Rows { rows: vec![Row { duration_ns: 160 * MS, ..row(1, None) }, shared], ..Rows::default() };
         let forest = Forest::plant(&rows.rows);
-        assert_eq!(collect(&rows, &forest, &HashMap::from([(1, -MS)])), []);
-        assert_eq!(collect(&rows, &forest, &HashMap::from([(1, -2 * START_NS)])).len(), 1);
+        assert_eq!(collect(&rows, &forest, &HashMap::from_iter([(1, -MS)])), []);
+        assert_eq!(collect(&rows, &forest, &HashMap::from_iter([(1, -2 * START_NS)])).len(), 1);
     }
 
     #[test]

@@ -4,11 +4,12 @@
 //! the first row that was read are left out as a whole: children are written before their parent, so a parent beside the
 //! cut may lack children.
 
-use std::collections::HashMap;
+use std::ops::ControlFlow;
 
 use anyhow::Result;
+use foldhash::HashMap;
 use monitor_runtime::store::schema;
-use rusqlite::{Params, Row as SqlRow};
+use rusqlite::{Params, Row as SqlRow, params_from_iter};
 
 use super::basis::Basis;
 use super::forest::Forest;
@@ -98,7 +99,7 @@ pub(crate) struct Rows {
     pub(crate) is_cut: bool,
 }
 
-/// The columns that are read, in the order of [`Source::read_row`]. A column that an older store lacks is NULL.
+/// The columns of the view that are read, in the order of [`read_viewed`]. A column that an older store lacks is NULL.
 const COLUMNS: [&str; 12] = [
     "call_id",
     "process_id",
@@ -155,11 +156,7 @@ impl Rows {
         period: Period,
         limit: usize,
     ) -> Result<Self> {
-        let asked = i64::try_from(limit).unwrap_or(i64::MAX - 1) + 1;
-        let condition =
-            "call_id BETWEEN ?1 AND ?2 AND start_ns BETWEEN ?3 AND ?4 ORDER BY call_id DESC LIMIT ?5";
-        let mut loaded =
-            Self::select(store, condition, (first, last, period.from_ns, period.until_ns, asked))?;
+        let mut loaded = Self::select(store, &Wanted::Range(first, last), period, limit.saturating_add(1))?;
         if loaded.rows.len() > limit {
             loaded.rows.truncate(limit);
             loaded.is_cut = true;
@@ -170,19 +167,21 @@ impl Rows {
 
     /// Loads the rows of these calls, the latest first.
     pub(crate) fn load_calls(store: &Store, calls: &[i64]) -> Result<Self> {
-        let condition = "call_id IN (SELECT value FROM json_each(?1)) ORDER BY call_id DESC";
-        Self::select(store, condition, [serde_json::to_string(calls)?])
+        let wanted = Wanted::Calls(serde_json::to_string(calls)?);
+        Self::select(store, &wanted, Period::WHOLE, usize::MAX)
     }
 
-    /// Loads the rows for which a condition on columns of `calls` holds.
-    fn select(store: &Store, condition: &str, bound: impl Params) -> Result<Self> {
+    /// Loads the wanted rows that started within the span, at most `limit`, the latest first.
+    fn select(store: &Store, wanted: &Wanted, period: Period, limit: usize) -> Result<Self> {
         let mut loaded = Self::default();
         let source = Source::find(store, &mut loaded.names)?;
-        store.read_rows(&source.select(store, condition)?, bound, |row| {
-            let row = source.read_row(row, &mut loaded.names)?;
-            loaded.rows.push(row);
-            Ok(())
+        source.read(store, wanted, &mut loaded.names, |row| {
+            if (period.from_ns..=period.until_ns).contains(&row.start_ns) {
+                loaded.rows.push(row);
+            }
+            if loaded.rows.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         })?;
+        source.read_shared(store, wanted, &mut loaded.rows)?;
         Ok(loaded)
     }
 
@@ -239,85 +238,178 @@ pub(crate) fn find_ids(store: &Store, period: Period) -> Result<(i64, i64)> {
     Ok((first, last))
 }
 
-/// The rows as the present version of the schema stores them, with the columns of `calls`, but with the ids of
-/// function and thread instead of their names. The view looks both names up for each row, which takes most of the
-/// time of reading it.
-const TABLES: &str = "(SELECT c.id AS call_id, t.process_id AS process_id, c.function_id AS function, c.thread_id AS thread,
-    c.span AS span_id, CASE WHEN c.parent <> 0 THEN c.span - c.parent END AS parent_id, t.base_ns + c.start AS start_ns,
-    c.duration AS duration_ns, COALESCE(c.busy, c.duration) AS busy_ns, c.weight AS weight,
-    (SELECT f.calls FROM call_fold f WHERE f.id = c.id) AS folded, c.kind > 3 AS failed
-  FROM call c CROSS JOIN thread t ON t.id = c.thread_id)";
+/// The calls whose rows are read, the latest first.
+enum Wanted {
+    /// Those with ids from the first to the second one.
+    Range(i64, i64),
+    /// Those with these ids, as a JSON list.
+    Calls(String),
+}
+
+impl Wanted {
+    /// Returns the condition on the column that holds the id of the call.
+    fn condition(&self, id: &str) -> String {
+        match self {
+            Self::Range(first, last) => format!("{id} BETWEEN {first} AND {last} ORDER BY {id} DESC"),
+            Self::Calls(_) => format!("{id} IN (SELECT value FROM json_each(?1)) ORDER BY {id} DESC"),
+        }
+    }
+
+    /// Returns the parameter of the condition, if it has one.
+    fn parameter(&self) -> impl Params + use<'_> {
+        let list = match self {
+            Self::Range(..) => None,
+            Self::Calls(list) => Some(list),
+        };
+        params_from_iter(list)
+    }
+}
+
+/// A thread of a process, as a table of the present version of the schema has it.
+#[derive(Debug, Clone, Copy)]
+struct Thread {
+    process: i64,
+    name: Name,
+    /// The moment from which the starts of its calls are counted.
+    base_ns: i64,
+}
 
 /// The source of rows.
 enum Source {
     /// The view `calls`, with names; stores of other versions than the present one have different tables below it.
     View,
-    /// [`TABLES`]. Functions and threads are numbered by id.
-    Tables { functions: HashMap<i64, Name>, threads: HashMap<i64, Name> },
+    /// The table `call` alone. The view looks up function, thread and fold for each row, which takes most of the time of
+    /// reading it, so functions and threads are read once.
+    Tables { functions: HashMap<i64, Name>, threads: HashMap<i64, Thread> },
 }
 
 impl Source {
     fn find(store: &Store, names: &mut Names) -> Result<Self> {
-        if store.read_integer("PRAGMA user_version", [])? != Some(schema::VERSION.into()) {
+        if store.read_version()? != i64::from(schema::VERSION) {
             return Ok(Self::View);
         }
-        let mut number = |table: &str| -> Result<HashMap<i64, Name>> {
-            let mut numbers = HashMap::new();
-            store.read_rows(&format!("SELECT id, name FROM {table}"), [], |row| {
-                numbers.insert(row.get(0)?, read_name(row, 1, names)?);
-                Ok(())
-            })?;
-            Ok(numbers)
-        };
-        Ok(Self::Tables { functions: number("function")?, threads: number("thread")? })
+        let (mut functions, mut threads) = (HashMap::default(), HashMap::default());
+        store.read_rows("SELECT id, name FROM function", [], |row| {
+            functions.insert(row.get(0)?, read_name(row, 1, names)?);
+            Ok(())
+        })?;
+        store.read_rows("SELECT id, name, process_id, base_ns FROM thread", [], |row| {
+            let thread =
+                Thread { name: read_name(row, 1, names)?, process: row.get(2)?, base_ns: row.get(3)? };
+            threads.insert(row.get(0)?, thread);
+            Ok(())
+        })?;
+        Ok(Self::Tables { functions, threads })
     }
 
-    /// Returns the statement that reads the rows for which a condition holds.
-    fn select(&self, store: &Store, condition: &str) -> Result<String> {
-        let (source, columns) = match self {
-            Self::Tables { .. } => (TABLES, COLUMNS.join(", ")),
+    /// Hands the wanted rows to `found`, the latest first, until it wants no more. A row of [`Source::Tables`] is handed as
+    /// that of a single call; [`Source::read_shared`] completes it.
+    fn read(
+        &self,
+        store: &Store,
+        wanted: &Wanted,
+        names: &mut Names,
+        mut found: impl FnMut(Row) -> ControlFlow<()>,
+    ) -> Result<()> {
+        let sql = match self {
+            Self::Tables { .. } => format!(
+                "SELECT id, function_id, thread_id, start, duration, COALESCE(busy, duration), span, parent, weight,
+                   kind > 3
+                 FROM call WHERE {}",
+                wanted.condition("id")
+            ),
             Self::View => {
                 let stored = store.read_column_names("SELECT * FROM calls")?;
                 let is_stored = |name: &str| stored.iter().any(|stored| stored == name);
-                ("calls", COLUMNS.map(|name| if is_stored(name) { name } else { "NULL" }).join(", "))
+                let columns = COLUMNS.map(|name| if is_stored(name) { name } else { "NULL" }).join(", ");
+                format!("SELECT {columns} FROM calls WHERE {}", wanted.condition("call_id"))
             }
         };
-        Ok(format!("SELECT {columns} FROM {source} WHERE {condition}"))
-    }
-
-    fn read_row(&self, row: &SqlRow<'_>, names: &mut Names) -> Result<Row> {
-        let number =
-            |at: usize| -> i64 { row.get_ref(at).ok().and_then(|value| value.as_i64().ok()).unwrap_or(0) };
-        let (function, thread) = match self {
-            Self::View => (read_name(row, 2, names)?, read_name(row, 3, names)?),
-            Self::Tables { functions, threads } => {
-                let mut find = |numbers: &HashMap<i64, Name>, id: i64| {
-                    numbers.get(&id).copied().unwrap_or_else(|| names.add(""))
-                };
-                (find(functions, number(2)), find(threads, number(3)))
-            }
-        };
-        let duration_ns = number(7);
-        Ok(Row {
-            call_id: number(0),
-            process: number(1),
-            function,
-            thread,
-            span: number(4),
-            parent: row.get_ref(5)?.as_i64_or_null()?,
-            start_ns: number(6),
-            duration_ns,
-            busy_ns: number(8).clamp(0, duration_ns.max(0)),
-            weight: row
-                .get_ref(9)?
-                .as_f64()
-                .ok()
-                .filter(|weight| *weight >= 1.0 && weight.is_finite())
-                .unwrap_or(1.0),
-            shared: u32::try_from(number(10)).unwrap_or(u32::MAX).max(1),
-            is_failed: number(11) != 0,
+        store.visit_rows(&sql, wanted.parameter(), |row| {
+            let row = match self {
+                Self::Tables { functions, threads } => read_stored(row, functions, threads, names)?,
+                Self::View => read_viewed(row, names)?,
+            };
+            Ok(row.map_or(ControlFlow::Continue(()), &mut found))
         })
     }
+
+    /// Reads how many calls share each row. These rows are few, so they are read at once and not looked up for each row.
+    fn read_shared(&self, store: &Store, wanted: &Wanted, rows: &mut [Row]) -> Result<()> {
+        let (Self::Tables { .. }, Some(earliest)) = (self, rows.last().map(|row| row.call_id)) else {
+            return Ok(());
+        };
+        let sql = format!(
+            "SELECT id, calls FROM (SELECT * FROM call_fold WHERE {}) WHERE id >= {earliest}",
+            wanted.condition("id")
+        );
+        let mut at = 0;
+        store.read_rows(&sql, wanted.parameter(), |fold| {
+            let id: i64 = fold.get(0)?;
+            at += rows[at..].partition_point(|row| row.call_id > id);
+            if let Some(row) = rows.get_mut(at).filter(|row| row.call_id == id) {
+                row.shared = u32::try_from(fold.get::<_, i64>(1)?).unwrap_or(u32::MAX).max(1);
+            }
+            Ok(())
+        })
+    }
+}
+
+/// Returns the integer of a column; 0 for another value.
+fn read_number(row: &SqlRow<'_>, at: usize) -> i64 {
+    row.get_ref(at).ok().and_then(|value| value.as_i64().ok()).unwrap_or(0)
+}
+
+/// Reads a row of the table `call`; `None` if its thread is not known.
+fn read_stored(
+    row: &SqlRow<'_>,
+    functions: &HashMap<i64, Name>,
+    threads: &HashMap<i64, Thread>,
+    names: &mut Names,
+) -> Result<Option<Row>> {
+    let number = |at: usize| read_number(row, at);
+    let Some(thread) = threads.get(&number(2)) else { return Ok(None) };
+    let (span, parent) = (number(6), number(7));
+    Ok(Some(Row {
+        call_id: number(0),
+        process: thread.process,
+        function: functions.get(&number(1)).copied().unwrap_or_else(|| names.add("")),
+        thread: thread.name,
+        span,
+        parent: (parent != 0).then(|| span.wrapping_sub(parent)),
+        start_ns: thread.base_ns.saturating_add(number(3)),
+        duration_ns: number(4),
+        busy_ns: number(5).clamp(0, number(4).max(0)),
+        weight: read_weight(row, 8)?,
+        shared: 1,
+        is_failed: number(9) != 0,
+    }))
+}
+
+/// Reads a row of the view `calls`; `None` if its start is not known.
+fn read_viewed(row: &SqlRow<'_>, names: &mut Names) -> Result<Option<Row>> {
+    let number = |at: usize| read_number(row, at);
+    let Some(start_ns) = row.get_ref(6)?.as_i64_or_null()? else { return Ok(None) };
+    Ok(Some(Row {
+        call_id: number(0),
+        process: number(1),
+        function: read_name(row, 2, names)?,
+        thread: read_name(row, 3, names)?,
+        span: number(4),
+        parent: row.get_ref(5)?.as_i64_or_null()?,
+        start_ns,
+        duration_ns: number(7),
+        busy_ns: number(8).clamp(0, number(7).max(0)),
+        weight: read_weight(row, 9)?,
+        shared: u32::try_from(number(10)).unwrap_or(u32::MAX).max(1),
+        is_failed: number(11) != 0,
+    }))
+}
+
+/// Returns the weight in a column. A row stands for at least one call, whatever a damaged store says.
+fn read_weight(row: &SqlRow<'_>, at: usize) -> Result<f64> {
+    let weight = row.get_ref(at)?.as_f64().ok();
+    Ok(weight.filter(|weight| *weight >= 1.0 && weight.is_finite()).unwrap_or(1.0))
 }
 
 /// Returns the number of a name. A name that is missing is empty.
@@ -348,30 +440,33 @@ mod tests {
     #[test]
     fn rows_of_the_tables_are_those_of_the_view() {
         let (_folder, store) = store_of(CALLS);
-        let read = |is_tables: bool, condition: &str| {
-            let mut loaded = Rows::default();
-            let source =
-                if is_tables { Source::find(&store, &mut loaded.names).unwrap() } else { Source::View };
+        let read = |is_tables: bool, wanted: &Wanted| {
+            let mut names = Names::default();
+            let source = if is_tables { Source::find(&store, &mut names).unwrap() } else { Source::View };
             assert_eq!(matches!(source, Source::Tables { .. }), is_tables);
             let mut rows = Vec::new();
-            store
-                .read_rows(&source.select(&store, condition).unwrap(), [], |row| {
-                    let row = source.read_row(row, &mut loaded.names)?;
-                    let names = [row.function, row.thread].map(|name| loaded.names.text(name).to_owned());
-                    rows.push((Row { function: 0, thread: 0, ..row }, names));
-                    Ok(())
-                })
-                .unwrap();
-            rows
+            let gather = |row| {
+                rows.push(row);
+                ControlFlow::Continue(())
+            };
+            source.read(&store, wanted, &mut names, gather).unwrap();
+            source.read_shared(&store, wanted, &mut rows).unwrap();
+            let texts = |row: &Row| [row.function, row.thread].map(|name| names.text(name).to_owned());
+            rows.iter().map(|row| (Row { function: 0, thread: 0, ..*row }, texts(row))).collect::<Vec<_>>()
         };
-        for (condition, number) in [
-            ("start_ns BETWEEN -1000 AND 9000 ORDER BY call_id DESC LIMIT 4", 4),
-            ("start_ns BETWEEN 1025 AND 2035 ORDER BY call_id", 3),
-            ("call_id IN (1, 3, 7) ORDER BY call_id DESC", 2),
+        for (wanted, number) in [
+            (Wanted::Range(i64::MIN, i64::MAX), 5),
+            (Wanted::Range(2, 4), 3),
+            (Wanted::Calls("[1, 3, 7]".to_owned()), 2),
+            (Wanted::Calls("[6, 2]".to_owned()), 2),
         ] {
-            let rows = read(true, condition);
-            assert_eq!((rows.len(), &rows), (number, &read(false, condition)), "{condition}");
+            let rows = read(true, &wanted);
+            assert_eq!((rows.len(), &rows), (number, &read(false, &wanted)), "{}", wanted.condition("id"));
         }
+        let period = Period { from_ns: 1_025, until_ns: 2_035 };
+        let within = |limit: usize| Rows::select(&store, &Wanted::Range(1, 9), period, limit).unwrap().rows;
+        let ids = |rows: Vec<Row>| rows.iter().map(|row| row.call_id).collect::<Vec<_>>();
+        assert_eq!((ids(within(9)), ids(within(2))), (vec![4, 3, 2], vec![4, 3]));
         let shared = Rows::load_calls(&store, &[6]).unwrap();
         let row = shared.rows[0];
         assert_eq!((row.shared, row.process, row.parent, row.start_ns), (12, 71, Some(101), 2_060));

@@ -73,6 +73,14 @@ pub(crate) const EXAMPLES: [(&str, &str); 9] = [
     ),
 ];
 
+/// The statement that reads the explanations.
+pub(crate) const EXPLANATIONS: &str = "SELECT * FROM schema_doc";
+
+/// Returns the statement that selects the first rows of a view or table.
+pub(crate) fn select_first_rows(name: &str) -> String {
+    format!("SELECT * FROM {name} LIMIT 50")
+}
+
 /// Returns a text for SQL: in single quotes, with those inside doubled.
 pub(crate) fn quote(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))

@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 
 use anyhow::{Result, bail};
 use monitor_runtime::histogram::Histogram;
-use monitor_runtime::store::schema::WINDOW_NS;
+use monitor_runtime::store::schema::{SLICE_NS, WINDOW_NS};
 
 use super::number::to_f64;
 use super::period::Period;
@@ -118,16 +118,22 @@ impl Sums {
 
 /// Returns true if the store has the figures of windows, which a span needs.
 pub(crate) fn has_windows(store: &Store) -> Result<bool> {
-    Ok(read_version(store)? >= FIRST_VERSION_WITH_HISTOGRAMS)
+    Ok(store.read_version()? >= FIRST_VERSION_WITH_HISTOGRAMS)
 }
 
-fn read_version(store: &Store) -> Result<i64> {
-    Ok(store.read_integer("PRAGMA user_version", [])?.unwrap_or(0))
+/// Returns the start of the earliest half hour that has calls, or, if it is later, the start of the earliest process,
+/// in ns since the Unix epoch; `None` without calls.
+pub(crate) fn find_first_counted(store: &Store) -> Result<Option<i64>> {
+    let sql = format!(
+        "SELECT MAX(MIN(slice) * {SLICE_NS}, COALESCE((SELECT MIN(started_ns) FROM process), 0)) FROM slice
+         HAVING COUNT(*) > 0"
+    );
+    store.read_integer(&sql, [])
 }
 
 /// Reads the figures of the functions that a pattern selects, a row for each function.
 pub(crate) fn read(store: &Store, pattern: Option<&Pattern>, span: Span) -> Result<Vec<Sums>> {
-    let version = read_version(store)?;
+    let version = store.read_version()?;
     if version < FIRST_VERSION_WITH_HISTOGRAMS && span != Span::Whole {
         bail!(
             "{} has schema version {version}, whose windows have no histograms, so --since cannot give percentiles: \
@@ -135,65 +141,106 @@ pub(crate) fn read(store: &Store, pattern: Option<&Pattern>, span: Span) -> Resu
             store.path().display()
         );
     }
-    let mut histograms = read_histograms(store, pattern, span)?;
-    let newer = if store.has_span_blocks()? {
-        "SUM(w.self_ns), SUM(w.busy_ns), SUM(w.cancelled_ns), SUM(w.nested_ns), SUM(w.roots)"
-    } else {
-        "NULL, NULL, NULL, 0, NULL"
+    let newer = store.has_span_blocks()?;
+    let mut sums = match span {
+        Span::Windows(first, last) => read_windows(store, (first, last), newer)?,
+        Span::Whole => read_slices(store, pattern, newer)?,
     };
-    let (rows, source, first, last) = match span {
-        Span::Windows(first, last) => (
-            "NULL, NULL",
-            "latency_window w JOIN function f ON f.id = w.function_id AND w.shown = 1",
-            first,
-            last,
-        ),
-        Span::Whole => (
-            "SUM(w.recorded), SUM(w.dropped)",
-            "slice w JOIN function f ON f.id = w.function_id",
-            i64::MIN,
-            i64::MAX,
-        ),
-    };
-    let time = if span == Span::Whole { "slice" } else { "window" };
-    let sql = format!(
-        "SELECT f.id, f.name, f.file, f.line, f.group_name, SUM(w.calls), SUM(w.errors), SUM(w.panics),
-           SUM(w.cancelled), {rows}, SUM(w.total_ns), MAX(w.max_ns), f.sample_rate, MAX(w.estimated), {newer}
-         FROM {source}
-         WHERE w.\"{time}\" BETWEEN ?1 AND ?2 AND (?3 IS NULL OR f.name GLOB ?3 OR f.name GLOB ?4)
-         GROUP BY f.id"
-    );
-    let [whole, ending] = pattern::to_optional_globs(pattern);
-    let mut sums = Vec::new();
-    store.read_rows(&sql, (first, last, whole, ending), |row| {
-        let cells = report::read_cells(row, 20)?;
-        let optional = |at: usize| cells[at].to_integer();
-        let number = |at: usize| optional(at).unwrap_or(0);
-        let text = |at: usize| cells[at].as_text().map(str::to_owned);
-        sums.push(Sums {
-            function: text(1).unwrap_or_default(),
-            file: text(2).unwrap_or_default(),
-            line: number(3),
-            group_name: text(4),
-            calls: number(5),
-            errors: number(6),
-            panics: number(7),
-            cancelled: number(8),
-            recorded: optional(9),
-            dropped: optional(10),
-            total_ns: number(11),
-            max_ns: number(12),
-            sample_rate: cells[13].to_number(),
-            is_estimated: number(14) != 0,
-            self_ns: optional(15),
-            busy_ns: optional(16),
-            cancelled_ns: optional(17),
-            nested_ns: number(18),
-            roots: optional(19),
-            histogram: histograms.remove(&number(0)).unwrap_or_default(),
-        });
+    let mut found = Vec::new();
+    let sql = "SELECT id, name, file, line, group_name, sample_rate FROM function
+               WHERE ?1 IS NULL OR name GLOB ?1 OR name GLOB ?2 ORDER BY id";
+    store.read_rows(sql, pattern::to_optional_globs(pattern), |row| {
+        let cells = report::read_cells(row, 6)?;
+        if let Some(sums) = sums.remove(&cells[0].to_integer().unwrap_or(0)) {
+            let text = |at: usize| cells[at].as_text().map(str::to_owned);
+            found.push(Sums {
+                function: text(1).unwrap_or_default(),
+                file: text(2).unwrap_or_default(),
+                line: cells[3].to_integer().unwrap_or(0),
+                group_name: text(4),
+                sample_rate: cells[5].to_number(),
+                ..sums
+            });
+        }
         Ok(())
     })?;
+    Ok(found)
+}
+
+/// The columns that windows and half hours share, behind the function's id. The last ones are in newer stores.
+const FIGURES: [&str; 7] = ["calls", "errors", "panics", "cancelled", "total_ns", "max_ns", "estimated"];
+const NEWER_FIGURES: [&str; 5] = ["self_ns", "busy_ns", "cancelled_ns", "nested_ns", "roots"];
+
+/// Returns the columns to select, and the number of the first column behind them.
+fn list_figures(newer: bool) -> (String, usize) {
+    let mut columns = vec!["function_id"];
+    columns.extend(FIGURES);
+    if newer {
+        columns.extend(NEWER_FIGURES);
+    }
+    (columns.join(", "), columns.len())
+}
+
+/// Adds the figures of a row of [`list_figures`] to those of its function.
+fn add_row<'a>(sums: &'a mut HashMap<i64, Sums>, row: &rusqlite::Row<'_>, newer: bool) -> &'a mut Sums {
+    let number =
+        |at: usize| -> i64 { row.get_ref(at).ok().and_then(|value| value.as_i64().ok()).unwrap_or(0) };
+    let own = sums.entry(number(0)).or_default();
+    for (at, figure) in
+        [&mut own.calls, &mut own.errors, &mut own.panics, &mut own.cancelled, &mut own.total_ns]
+            .into_iter()
+            .enumerate()
+    {
+        *figure = figure.saturating_add(number(at + 1));
+    }
+    own.max_ns = own.max_ns.max(number(6));
+    own.is_estimated |= number(7) != 0;
+    if newer {
+        let optional = [&mut own.self_ns, &mut own.busy_ns, &mut own.cancelled_ns, &mut own.roots];
+        for (figure, at) in optional.into_iter().zip([8, 9, 10, 12]) {
+            *figure = Some(figure.unwrap_or(0).saturating_add(number(at)));
+        }
+        own.nested_ns = own.nested_ns.saturating_add(number(11));
+    }
+    own
+}
+
+/// Reads the figures of windows by function. They are summed here and not by SQLite, which would sort a row for each
+/// function and window.
+fn read_windows(store: &Store, (first, last): (i64, i64), newer: bool) -> Result<HashMap<i64, Sums>> {
+    let (columns, histogram) = list_figures(newer);
+    let sql = format!(
+        "SELECT {columns}, histogram FROM latency_window WHERE \"window\" BETWEEN ?1 AND ?2 AND shown = 1"
+    );
+    let mut sums = HashMap::new();
+    store.read_rows(&sql, (first, last), |row| {
+        let bytes = row.get_ref(histogram)?.as_blob().unwrap_or_default();
+        add_row(&mut sums, row, newer).histogram.merge_bytes(bytes);
+        Ok(())
+    })?;
+    Ok(sums)
+}
+
+/// Reads the figures of half hours by function.
+fn read_slices(store: &Store, pattern: Option<&Pattern>, newer: bool) -> Result<HashMap<i64, Sums>> {
+    let (columns, recorded) = list_figures(newer);
+    let sql = format!("SELECT {columns}, recorded, dropped FROM slice");
+    let mut sums = HashMap::new();
+    store.read_rows(&sql, [], |row| {
+        let number = |at: usize| row.get::<_, i64>(at).unwrap_or(0);
+        let own = add_row(&mut sums, row, newer);
+        own.recorded = Some(own.recorded.unwrap_or(0).saturating_add(number(recorded)));
+        own.dropped = Some(own.dropped.unwrap_or(0).saturating_add(number(recorded + 1)));
+        Ok(())
+    })?;
+    let mut histograms = HashMap::new();
+    let rest = read_histograms_of_runs(store, pattern, &mut histograms)?;
+    read_histograms_of_slices(store, &rest, &mut histograms)?;
+    for (function, histogram) in histograms {
+        if let Some(own) = sums.get_mut(&function) {
+            own.histogram = histogram;
+        }
+    }
     Ok(sums)
 }
 
@@ -218,32 +265,6 @@ pub(crate) fn merge(parts: Vec<Vec<Sums>>) -> Vec<(Sums, Vec<usize>)> {
         }
     }
     merged
-}
-
-/// Reads a histogram of durations for each function, by the function's id in the store. For a span of windows the pattern
-/// is not used, because the caller takes the histograms of the functions that it has selected.
-fn read_histograms(store: &Store, pattern: Option<&Pattern>, span: Span) -> Result<HashMap<i64, Histogram>> {
-    match span {
-        Span::Windows(first, last) => read_histograms_of_windows(store, (first, last)),
-        Span::Whole => {
-            let mut histograms = HashMap::new();
-            let rest = read_histograms_of_runs(store, pattern, &mut histograms)?;
-            read_histograms_of_slices(store, &rest, &mut histograms)?;
-            Ok(histograms)
-        }
-    }
-}
-
-fn read_histograms_of_windows(store: &Store, windows: (i64, i64)) -> Result<HashMap<i64, Histogram>> {
-    let mut histograms: HashMap<i64, Histogram> = HashMap::new();
-    let sql = "SELECT function_id, histogram FROM latency_window
-               WHERE \"window\" BETWEEN ?1 AND ?2 AND shown = 1";
-    store.read_rows(sql, windows, |row| {
-        let histogram = Histogram::from_bytes(row.get_ref(1)?.as_blob().unwrap_or_default());
-        histograms.entry(row.get(0)?).or_default().merge(&histogram);
-        Ok(())
-    })?;
-    Ok(histograms)
 }
 
 /// A function and a process that called it, by their ids.
@@ -273,7 +294,7 @@ fn read_histograms_of_runs(
     store.read_rows(&sql, pattern::to_optional_globs(pattern), |row| {
         let (function, process) = (row.get(0)?, row.get(1)?);
         match row.get_ref(2)?.as_blob_or_null()? {
-            Some(bytes) => histograms.entry(function).or_default().merge(&Histogram::from_bytes(bytes)),
+            Some(bytes) => histograms.entry(function).or_default().merge_bytes(bytes),
             None => drop(rest.insert((function, process))),
         }
         Ok(())

@@ -1,9 +1,11 @@
 //! The views and tables of a store by name, as a whole or in part.
 
 #[cfg(feature = "parquet")]
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use anyhow::{Result, bail};
+#[cfg(feature = "parquet")]
+use rusqlite::params_from_iter;
 use rusqlite::types::Value;
 
 use super::period::Period;
@@ -199,6 +201,35 @@ pub(crate) fn select(
 /// Returns the column of a view that says when a row happened.
 pub(crate) fn find_time(columns: &[String]) -> Option<&'static str> {
     TIMES.into_iter().find(|time| columns.iter().any(|column| column == time))
+}
+
+/// The parts of time, such as hours, that have rows of a view.
+#[cfg(feature = "parquet")]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Parts {
+    /// The parts, counted from the Unix epoch; `None` stands for rows without a time.
+    pub(crate) numbers: BTreeSet<Option<i64>>,
+    /// The type of a value that is no moment; `None` if there is no such value.
+    pub(crate) other_kind: Option<String>,
+}
+
+/// Finds the parts of this length in which rows of a selection happened, by the column `time`.
+#[cfg(feature = "parquet")]
+pub(crate) fn find_parts(store: &Store, selection: &Selection, time: &str, length_ns: i64) -> Result<Parts> {
+    // SQLite rounds a quotient towards zero, so a time before 1970 lies one part earlier.
+    let sql = format!(
+        "SELECT DISTINCT typeof({time}), {time} / {length_ns} - ({time} % {length_ns} < 0) FROM ({})",
+        selection.sql
+    );
+    let mut parts = Parts::default();
+    store.read_rows(&sql, params_from_iter(&selection.parameters), |row| {
+        match row.get::<_, String>(0)?.as_str() {
+            "integer" | "null" => drop(parts.numbers.insert(row.get(1)?)),
+            kind => parts.other_kind = Some(kind.to_owned()),
+        }
+        Ok(())
+    })?;
+    Ok(parts)
 }
 
 /// Returns the names of the views, and behind them those of the tables, in alphabetical order.

@@ -1,6 +1,7 @@
 //! Figures of functions by windows of 10 s: counts and histograms of all calls, exact whatever was sampled.
 
 use anyhow::{Result, bail};
+use foldhash::HashMap;
 use monitor_runtime::histogram::Histogram;
 use monitor_runtime::store::schema::WINDOW_NS;
 
@@ -89,7 +90,7 @@ pub(crate) fn visit(
     names: &mut Names,
     mut found: impl FnMut(Window),
 ) -> Result<()> {
-    let version = store.read_integer("PRAGMA user_version", [])?.unwrap_or(0);
+    let version = store.read_version()?;
     if version < FIRST_VERSION_WITH_HISTOGRAMS {
         bail!(
             "{} has schema version {version}, whose windows have no histograms: run a program with a newer version of \
@@ -100,7 +101,7 @@ pub(crate) fn visit(
     let Some((first, last)) = find_bounds(store, scope.period)? else { return Ok(()) };
     let self_ns = if store.has_span_blocks()? { "w.self_ns" } else { "0" };
     let columns = format!(
-        "w.window, f.name, w.calls, w.errors + w.panics + w.cancelled, w.total_ns, {self_ns}, w.max_ns, w.estimated,
+        "w.window, w.function_id, w.calls, w.errors + w.panics + w.cancelled, w.total_ns, {self_ns}, w.max_ns, w.estimated,
          w.histogram"
     );
     let who =
@@ -114,18 +115,26 @@ pub(crate) fn visit(
          WHERE f.name = ?4 AND {who} ORDER BY w.window"
     );
     let by_scan = format!(
-        "SELECT {columns} FROM latency_window w JOIN function f ON f.id = w.function_id
-         WHERE w.window BETWEEN ?1 AND ?2 AND (?4 IS NULL OR f.name = ?4) AND {who} ORDER BY w.window"
+        "SELECT {columns} FROM latency_window w
+         WHERE w.window BETWEEN ?1 AND ?2
+           AND (?4 IS NULL OR w.function_id IN (SELECT id FROM function WHERE name = ?4)) AND {who} ORDER BY w.window"
     );
     let is_lookup = function.is_some() && last.saturating_sub(first) < LOOKUPS_MAX;
     let sql = if is_lookup { by_lookup } else { by_scan };
+    // Names are looked up once for each function and not for each window.
+    let mut functions: HashMap<i64, Name> = HashMap::default();
+    store.read_rows("SELECT id, name FROM function WHERE ?1 IS NULL OR name = ?1", [function], |row| {
+        functions.insert(row.get(0)?, names.add(&String::from_utf8_lossy(row.get_ref(1)?.as_bytes()?)));
+        Ok(())
+    })?;
     store.read_rows(&sql, (first, last, scope.processes_json(), function), |row| {
         let number = |at: usize| {
             row.get_ref(at).ok().and_then(|v| v.as_i64().ok()).unwrap_or(0).max(0).cast_unsigned()
         };
+        let Some(function) = functions.get(&row.get(1)?) else { return Ok(()) };
         found(Window {
             at: row.get(0)?,
-            function: names.add(&String::from_utf8_lossy(row.get_ref(1)?.as_bytes()?)),
+            function: *function,
             calls: number(2),
             failed: number(3),
             total_ns: number(4),
@@ -145,6 +154,11 @@ pub(crate) fn find_bounds(store: &Store, period: Period) -> Result<Option<(i64, 
     let last = "SELECT MAX(window) FROM latency_window WHERE window BETWEEN ?1 AND ?2";
     let first = store.read_integer(first, [from, until])?;
     Ok(first.zip(store.read_integer(last, [from, until])?))
+}
+
+/// Returns true if the store has windows later than this one.
+pub(crate) fn has_later(store: &Store, window: i64) -> Result<bool> {
+    Ok(store.read_integer("SELECT 1 FROM latency_window WHERE window > ?1 LIMIT 1", [window])?.is_some())
 }
 
 /// The sum of windows of one function.

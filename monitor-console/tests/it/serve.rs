@@ -416,6 +416,89 @@ fn data_have_the_figures_of_the_command_line() {
     assert_eq!(served["rows"].as_array().unwrap(), &listed);
 }
 
+#[test]
+fn kinds_of_failure_that_a_span_cuts_have_the_figures_of_the_command_line() {
+    let fixture = Fixture::new();
+    let failed = |n: i64, ago: i64, function: i64, outcome: i64, error: Option<&'static str>| Call {
+        function,
+        outcome,
+        error,
+        kept: 2,
+        span: PREFIX + n,
+        ago_ns: ago * SECOND,
+        ..Call::default()
+    };
+    let below = |call: Call, parent: i64| Call { parent: Some(PREFIX + parent), ..call };
+    fixture.calls(&[
+        failed(1, 550, 3, 1, Some("card 4711 declined")),
+        below(failed(3, 40, 3, 1, Some("card 12 declined")), 2),
+        failed(2, 41, 1, 1, Some("card 12 declined")),
+        failed(4, 30, 3, 1, Some("no network")),
+        failed(5, 25, 3, 1, Some("no disk")),
+        failed(6, 20, 2, 3, None),
+        failed(7, 15, 2, 2, Some("no row 7, src/shop.rs:20:5")),
+    ]);
+    fixture.db.execute("INSERT INTO call_cause VALUES (3, 1)", []).unwrap();
+    let group =
+        "INSERT INTO error_group VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 7, NULL, ?8, 9, 'place ← charge')";
+    let ago = |seconds: i64| fixture.now - seconds * SECOND;
+    for (id, function, outcome, message, count, first, last, origins) in [
+        (1, 3, 1, "card # declined", 90, 550, 40, 90),
+        (2, 3, 1, "other", 80, 550, 25, 80),
+        (3, 2, 3, "cancelled", 70, 580, 20, 70),
+        (4, 2, 2, "no row #, src/shop.rs:20", 60, 580, 15, 60),
+        (5, 1, 1, "card # declined", 50, 550, 41, 0),
+        (6, 1, 1, "within the span", 3, 50, 10, 3),
+        (7, 1, 1, "without a row", 40, 400, 10, 40),
+        (8, 1, 1, "before the span", 7, 590, 300, 7),
+    ] {
+        let row = rusqlite::params![id, function, outcome, message, count, ago(first), ago(last), origins];
+        fixture.db.execute(group, row).unwrap();
+    }
+    let names = [
+        "fingerprint",
+        "function",
+        "outcome",
+        "message",
+        "count",
+        "root_count",
+        "origin_count",
+        "first_ns",
+        "last_ns",
+        "example_call_id",
+        "path",
+    ];
+    let figures = |rows: &[Value]| -> Vec<Vec<String>> {
+        let cell =
+            |row: &Value, name| row[name].as_str().map_or_else(|| row[name].to_string(), str::to_owned);
+        rows.iter().map(|row| names.iter().map(|name| cell(row, name)).collect()).collect()
+    };
+    let server = Server::start(&fixture.path, &[]);
+    let compare = || {
+        let since = ["errors", "--since", "100s", "--all", "--format", "json"];
+        let listed = figures(&monitor(&fixture.path, &since).json());
+        let served = server.json("/errors.json?from=-100s&all=1");
+        assert_eq!(figures(served["errors"].as_array().unwrap()), listed);
+        listed.iter().map(|row| format!("{} {} {}", row[3], row[4], row[5])).collect::<Vec<_>>()
+    };
+    let exact = [
+        "within the span 3 9",
+        "other 2 2",
+        "card # declined 1 1",
+        "cancelled 1 1",
+        "no row #, src/shop.rs:20 1 1",
+        "card # declined 1 0",
+    ];
+    let sorted = |mut kinds: Vec<String>| {
+        kinds.sort();
+        kinds
+    };
+    assert_eq!(sorted(compare()), sorted(exact.map(str::to_owned).to_vec()));
+    // If failures may lack rows, a kind whose last failure lies in the span has at least that one.
+    fixture.db.execute("INSERT INTO folded VALUES (1, 1, 5)", []).unwrap();
+    assert!(compare().contains(&"without a row 1 0".to_owned()));
+}
+
 /// Returns the command that a page offers; `None` if it offers none.
 fn offered(server: &Server, target: &str) -> Option<String> {
     let data = server.json(&to_json_target(target));

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use monitor_rules::text::without_secrets;
 use monitor_runtime::capture::dispatch::{Capture as _, Value};
 use monitor_runtime::capture::{Limits, Writer, is_secret, to_json, to_json_value, to_text};
-use monitor_rules::text::without_secrets;
 use proptest::prelude::*;
 use serde::Serialize;
 

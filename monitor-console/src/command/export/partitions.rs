@@ -10,7 +10,6 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
-use rusqlite::params_from_iter;
 
 use super::reserve;
 use super::rows::Rows;
@@ -128,23 +127,10 @@ fn list_parts(stores: &Stores, rows: &Rows<'_>, by: PartName) -> Result<(&'stati
             bail!("`{}` has no column of a time, so its rows have no hour: leave out --by", rows.view);
         };
         found = Some(time);
-        let length = length_ns(by);
-        // SQLite rounds a quotient towards zero, so a time before 1970 lies one part earlier.
-        let sql = format!(
-            "SELECT DISTINCT typeof({time}), {time} / {length} - ({time} % {length} < 0) FROM ({})",
-            selection.sql
-        );
-        let mut other = None;
-        store
-            .read_rows(&sql, params_from_iter(selection.parameters), |row| {
-                match row.get::<_, String>(0)?.as_str() {
-                    "integer" | "null" => drop(parts.insert(Part(row.get(1)?))),
-                    kind => other = Some(kind.to_owned()),
-                }
-                Ok(())
-            })
+        let found_parts = views::find_parts(store, &selection, time, length_ns(by))
             .with_context(|| rows.describe_failure())?;
-        if let Some(kind) = other {
+        parts.extend(found_parts.numbers.into_iter().map(Part));
+        if let Some(kind) = found_parts.other_kind {
             bail!(
                 "the column `{time}` holds moments, but a value of it is a {kind}: leave out such rows with --where"
             );

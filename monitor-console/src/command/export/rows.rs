@@ -73,7 +73,7 @@ impl<'a> Rows<'a> {
             let places: Vec<Option<usize>> =
                 names.iter().map(|name| selection.columns.iter().position(|column| column == name)).collect();
             store
-                .read_rows(&selection.sql, params_from_iter(selection.parameters), |row| {
+                .stream_rows(&selection.sql, params_from_iter(selection.parameters), |row| {
                     let cells = report::read_cells(row, selection.columns.len())?;
                     let cell =
                         |place: &Option<usize>| place.map_or(Value::Null.into(), |at| cells[at].clone());

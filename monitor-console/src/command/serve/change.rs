@@ -20,6 +20,7 @@ use super::address::{Links, Parameters};
 use super::app::{self, App, Refusal};
 use crate::arguments::LevelName;
 use crate::model::alerts::{self, NewRule};
+use crate::model::breakers;
 use crate::model::findings::quote_shell;
 use crate::model::guards::{self, NewHold};
 use crate::model::rates;
@@ -121,7 +122,9 @@ fn apply(store: &Store, change: &Change) -> Result<()> {
             }
             Err(Refusal::missing(format!("no rate is set for `{}`", pattern.as_str())))
         }
-        Change::Hold(hold, reason) => rates::hold(store, hold, reason, CHANGED_BY, now),
+        Change::Hold(hold, reason) => {
+            breakers::hold(store, breakers::NewHold { run: None, hold, reason, by: CHANGED_BY }, now)
+        }
         Change::HoldGuard(name, hold, reason) => {
             guards::hold(store, NewHold { name, process_id: 0, hold, reason, by: CHANGED_BY }, now)
         }

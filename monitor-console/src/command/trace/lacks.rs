@@ -8,37 +8,26 @@ use std::collections::BTreeSet;
 
 use anyhow::Result;
 
-use crate::report;
+use crate::model::edges;
 use crate::store::Store;
 use crate::units;
-
-/// The functions that others call and that do not have a row for every call, in the process of a trace.
-const EDGES: &str = "
-SELECT e.caller, e.callee, r.fidelity, r.calls_per_s, r.rate
-FROM call_edges e JOIN rates r ON r.function = e.callee
-WHERE r.process_id = ?1 AND r.fidelity <> 'recorded'
-ORDER BY e.caller, e.callee";
 
 /// Returns a sentence for each pair of a function in the trace and a function that it calls and that has no rows below
 /// it.
 pub(super) fn describe(store: &Store, process_id: i64, functions: &BTreeSet<&str>) -> Result<Vec<String>> {
     let mut lines = Vec::new();
-    if !store.has_span_blocks()? {
-        // An older store does not know who calls whom.
-        return Ok(lines);
-    }
-    store.read_rows(EDGES, [process_id], |row| {
-        let cells = report::read_cells(row, 5)?;
-        let [above, below, fidelity] = [0, 1, 2].map(|at| cells[at].as_text().unwrap_or_default());
-        let (calls_per_s, rate) = (cells[3].to_number().unwrap_or(0.0), cells[4].to_number().unwrap_or(1.0));
+    for edge in edges::read_unrecorded(store, process_id)? {
+        let (above, below) = (edge.caller.as_str(), edge.callee.as_str());
+        let fidelity = edge.fidelity.as_str();
         // A row of a function that is only counted proves that it was called in this trace, even if the row of its caller
         // is lost.
         let is_shown = functions.contains(above) || fidelity == "counted" && functions.contains(below);
-        if is_shown && let Some(why) = explain(fidelity, calls_per_s, rate, functions.contains(below)) {
+        if is_shown
+            && let Some(why) = explain(fidelity, edge.calls_per_s, edge.rate, functions.contains(below))
+        {
             lines.push(format!("below {above} · {below}: {why}"));
         }
-        Ok(())
-    })?;
+    }
     Ok(lines)
 }
 

@@ -15,9 +15,10 @@ use anyhow::{Result, bail};
 use super::{calls, open_stores, print_heading, print_lines, print_note};
 use crate::arguments::{Common, FormatName, Trace};
 use crate::format;
+use crate::model::call_row::{COLUMNS, find_cell};
 use crate::model::logs::{self, Line};
-use crate::model::ranges::{self, IdKind};
-use crate::model::waterfall;
+use crate::model::traces::{self, FoundTrace, Shared};
+use crate::model::{processes, ranges, rates, waterfall};
 use crate::report::{Cell, Column, Report, Unit};
 use crate::store::Store;
 use crate::stores::Stores;
@@ -37,7 +38,7 @@ const ERROR_COLUMNS: usize = 60;
 pub(super) fn run(common: &Common, arguments: &Trace) -> Result<()> {
     let stores = open_stores(common)?;
     let (store, found) = find_in(&stores, arguments.id)?;
-    let mut calls = load_calls(store, &found, i64::from(arguments.limit) + 1)?;
+    let mut calls = traces::read_calls(store, &found, i64::from(arguments.limit) + 1)?;
     let is_truncated = calls.len() > arguments.limit as usize;
     calls.truncate(arguments.limit as usize);
     let shared = load_shared(store, &calls)?;
@@ -67,8 +68,7 @@ pub(super) fn run(common: &Common, arguments: &Trace) -> Result<()> {
     };
     format::print(&waterfall.build_report(&places), common.style())?;
     if common.format == FormatName::Table {
-        let functions =
-            calls.iter().filter_map(|cells| calls::find_cell(cells, "function").as_text()).collect();
+        let functions = calls.iter().filter_map(|cells| find_cell(cells, "function").as_text()).collect();
         let lines = lacks::describe(store, found.process_id, &functions)?;
         if !lines.is_empty() {
             let lines: Vec<_> = lines.iter().map(|line| terminal::escape(line)).collect();
@@ -104,8 +104,8 @@ pub(super) struct Loaded {
 
 /// Loads the trace of a call, span or trace id, at most `limit` calls. Fails if no call has the id.
 pub(super) fn load(store: &Store, id: i64, limit: usize) -> Result<Option<Loaded>> {
-    let Some(found) = find_trace(store, id)? else { return Ok(None) };
-    let mut calls = load_calls(store, &found, i64::try_from(limit).unwrap_or(i64::MAX - 1) + 1)?;
+    let Some(found) = traces::find(store, id)? else { return Ok(None) };
+    let mut calls = traces::read_calls(store, &found, i64::try_from(limit).unwrap_or(i64::MAX - 1) + 1)?;
     let is_truncated = calls.len() > limit;
     calls.truncate(limit);
     let shared = load_shared(store, &calls)?;
@@ -115,14 +115,14 @@ pub(super) fn load(store: &Store, id: i64, limit: usize) -> Result<Option<Loaded
         parents[place.node] = place.parent;
     }
     let to_call = |((cells, node), parent): ((&Vec<Cell>, &Node), Option<usize>)| waterfall::Call {
-        function: calls::find_cell(cells, "function").as_text().unwrap_or_default().to_owned(),
+        function: find_cell(cells, "function").as_text().unwrap_or_default().to_owned(),
         start_ns: node.start_ns,
         duration_ns: node.duration_ns,
-        is_failed: calls::find_cell(cells, "failed").to_integer() == Some(1),
+        is_failed: find_cell(cells, "failed").to_integer() == Some(1),
         parent,
-        shared: calls::find_cell(cells, "folded").to_integer().unwrap_or(1),
+        shared: find_cell(cells, "folded").to_integer().unwrap_or(1),
     };
-    let functions = calls.iter().filter_map(|cells| calls::find_cell(cells, "function").as_text()).collect();
+    let functions = calls.iter().filter_map(|cells| find_cell(cells, "function").as_text()).collect();
     Ok(Some(Loaded {
         process_id: found.process_id,
         trace_id: found.trace_id,
@@ -135,22 +135,11 @@ pub(super) fn load(store: &Store, id: i64, limit: usize) -> Result<Option<Loaded
     }))
 }
 
-/// A trace, the id by which it was found, and one of its calls.
-struct FoundTrace {
-    by: &'static str,
-    id: i64,
-    process_id: i64,
-    trace_id: i64,
-    call_id: i64,
-    /// Calls of other processes that have the same id.
-    others: usize,
-}
-
 /// Returns the ids of the calls of the trace that this id names, and the store that has it.
 pub(super) fn list_calls(stores: &Stores, id: i64) -> Result<(&Store, Vec<i64>)> {
     let (store, found) = find_in(stores, id)?;
     let limit = i64::try_from(crate::model::rows::ROWS_MAX)?;
-    let calls = load_calls(store, &found, limit)?;
+    let calls = traces::read_calls(store, &found, limit)?;
     Ok((store, calls.iter().filter_map(|cells| find_id(cells)).collect()))
 }
 
@@ -158,7 +147,7 @@ pub(super) fn list_calls(stores: &Stores, id: i64) -> Result<(&Store, Vec<i64>)>
 fn find_in(stores: &Stores, id: i64) -> Result<(&Store, FoundTrace)> {
     let mut found = Vec::new();
     for store in stores.list() {
-        found.extend(find_trace(store, id)?.map(|trace| (store, trace)));
+        found.extend(traces::find(store, id)?.map(|trace| (store, trace)));
     }
     match (found.pop(), found.is_empty()) {
         (Some(found), true) => Ok(found),
@@ -177,75 +166,10 @@ fn find_in(stores: &Stores, id: i64) -> Result<(&Store, FoundTrace)> {
     }
 }
 
-/// A join that starts from the calls: a plan that starts from the threads would read the calls once per
-/// thread.
-const CALLS_WITH_THREADS: &str = "FROM call c CROSS JOIN thread t ON t.id = c.thread_id";
-
-/// Returns the expression of a call's span id. An older store has it relative to its thread's base.
-fn select_span(store: &Store) -> Result<&'static str> {
-    Ok(if store.has_span_blocks()? { "c.span" } else { "(t.span_base + c.span)" })
-}
-
-/// Returns a condition on `call c` that holds for the calls with this span (or trace) id. Only ranges whose zones can
-/// hold the id, or are incomplete, are searched. For an older store, which has no zones, the condition holds for all
-/// calls.
-fn select_zoned(store: &Store, kind: IdKind, id: &str) -> Result<String> {
-    if !store.has_span_blocks()? {
-        return Ok("1".to_owned());
-    }
-    Ok(format!("c.id IN ({})", ranges::select_calls_with(kind, id)))
-}
-
-/// Looks an id up as call id, then as span id, then as trace id. The lookup of a call id costs nothing, and few stores
-/// have so many calls that their ids reach those of spans. An id that no call of the store has may be the span id that
-/// a subscriber saw in the process, which is then mapped to the store's id.
-fn find_trace(store: &Store, id: i64) -> Result<Option<FoundTrace>> {
-    if let Some(found) = find_stored_id(store, id)? {
-        return Ok(Some(found));
-    }
-    if !store.has_span_blocks()? {
-        return Ok(None);
-    }
-    // If several processes have given out this span id, the newest process is meant.
-    let sql =
-        "SELECT id << 20 | (:id & 1048575) FROM span_block WHERE block = :id >> 20 ORDER BY id DESC LIMIT 1";
-    match store.read_integer(sql, &[(":id", &id)])? {
-        Some(stored) => Ok(find_stored_id(store, stored)?.map(|found| FoundTrace { id, ..found })),
-        None => Ok(None),
-    }
-}
-
-fn find_stored_id(store: &Store, id: i64) -> Result<Option<FoundTrace>> {
-    let span = select_span(store)?;
-    let trace = format!("{span} - c.parent - c.trace");
-    let searches = [
-        ("call id", "c.id = :id".to_owned()),
-        ("span id", format!("{span} = :id AND {}", select_zoned(store, IdKind::Span, ":id")?)),
-        ("trace id", format!("{trace} = :id AND {}", select_zoned(store, IdKind::Trace, ":id")?)),
-    ];
-    for (by, condition) in searches {
-        let sql = format!("SELECT t.process_id, {trace}, c.id {CALLS_WITH_THREADS} WHERE {condition}");
-        let mut found = Vec::new();
-        store.read_rows(&sql, &[(":id", &id)], |row| {
-            found.push((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?));
-            Ok(())
-        })?;
-        // If several runs have the id, the latest is shown.
-        if let Some((process_id, trace_id, call_id)) = found.iter().copied().max_by_key(|(_, _, call)| *call)
-        {
-            let by = if by == "span id" && trace_id == id { "trace id" } else { by };
-            let others = found.iter().filter(|(process, ..)| *process != process_id).count();
-            return Ok(Some(FoundTrace { by, id, process_id, trace_id, call_id, others }));
-        }
-    }
-    Ok(None)
-}
-
 pub(super) fn explain_unknown_id(store: &Store, id: i64) -> Result<String> {
-    let range = store.read_first_row("SELECT MIN(id), MAX(id) FROM call", [])?.unwrap_or_default();
-    let kept = match range.iter().map(Cell::to_integer).collect::<Vec<_>>().as_slice() {
-        [Some(first), Some(last)] => format!("it holds calls {first} to {last}"),
-        _ => "it holds no calls".to_owned(),
+    let kept = match ranges::find_bounds(store)? {
+        Some(ranges::Range { first, last }) => format!("it holds calls {first} to {last}"),
+        None => "it holds no calls".to_owned(),
     };
     Ok(format!(
         "no call, span or trace has the id {id} in {}: {kept}, without the unsampled ones and those past retention",
@@ -253,88 +177,19 @@ pub(super) fn explain_unknown_id(store: &Store, id: i64) -> Result<String> {
     ))
 }
 
-/// Loads the calls of a trace by start. The search has a lower bound, because no call starts before the root;
-/// it has no upper bound, because a spawned task may outlive the root.
-fn load_calls(store: &Store, found: &FoundTrace, limit: i64) -> Result<Vec<Vec<Cell>>> {
-    let sql = format!(
-        "SELECT {} FROM calls
-         WHERE call_id IN (
-           SELECT c.id {CALLS_WITH_THREADS}
-           WHERE c.id >= :first AND {} - c.parent - c.trace = :trace AND {} AND t.process_id = :process)
-         ORDER BY start_ns, duration_ns DESC, call_id
-         LIMIT :limit",
-        calls::select_columns(store)?,
-        select_span(store)?,
-        select_zoned(store, IdKind::Trace, ":trace")?
-    );
-    let first = find_first_call(store, found)?;
-    let bound: [(&str, &dyn rusqlite::ToSql); 4] = [
-        (":first", &first),
-        (":process", &found.process_id),
-        (":trace", &found.trace_id),
-        (":limit", &limit),
-    ];
-    let mut calls = Vec::new();
-    store.read_rows(&sql, &bound, |row| {
-        calls.push(calls::read_row(row)?);
-        Ok(())
-    })?;
-    Ok(calls)
-}
-
-/// Returns an id below which no call of the trace lies: the lowest id of a call that can have started after
-/// the root. The root usually ends last, so it is searched from the found call upwards first, then downwards.
-fn find_first_call(store: &Store, found: &FoundTrace) -> Result<i64> {
-    let span = format!("{} = :id AND {}", select_span(store)?, select_zoned(store, IdKind::Span, ":id")?);
-    for reach in ["c.id >= :near ORDER BY c.id", "c.id < :near ORDER BY c.id DESC"] {
-        let sql = format!(
-            "SELECT COALESCE((SELECT MIN(first_call) FROM call_range WHERE max_start_ns >= t.base_ns + c.start), 0)
-             {CALLS_WITH_THREADS}
-             WHERE {span} AND t.process_id = :process AND {reach}
-             LIMIT 1"
-        );
-        let bound = [(":id", &found.trace_id), (":process", &found.process_id), (":near", &found.call_id)];
-        if let Some(first) = store.read_integer(&sql, &bound)? {
-            return Ok(first);
-        }
-    }
-    Ok(0)
-}
-
-/// The sums of calls that share a row.
-#[derive(Debug, Clone, Copy)]
-struct Shared {
-    calls: i64,
-    total_ms: f64,
-    max_ms: f64,
-    last_ns: i64,
-}
-
 /// Loads the sums of the rows that several calls share, by call id.
 fn load_shared(store: &Store, calls: &[Vec<Cell>]) -> Result<BTreeMap<i64, Shared>> {
-    let is_shared = |cells: &&Vec<Cell>| !calls::find_cell(cells, "folded").is_null();
+    let is_shared = |cells: &&Vec<Cell>| !find_cell(cells, "folded").is_null();
     let ids: Vec<i64> = calls.iter().filter(is_shared).filter_map(|cells| find_id(cells)).collect();
-    let mut shared = BTreeMap::new();
-    if ids.is_empty() {
-        return Ok(shared);
-    }
-    let sql = "SELECT call_id, calls, total_ms, max_ms, last_ns FROM folds
-               WHERE call_id IN (SELECT value FROM json_each(?1))";
-    store.read_rows(sql, [serde_json::to_string(&ids)?], |row| {
-        let sums =
-            Shared { calls: row.get(1)?, total_ms: row.get(2)?, max_ms: row.get(3)?, last_ns: row.get(4)? };
-        shared.insert(row.get(0)?, sums);
-        Ok(())
-    })?;
-    Ok(shared)
+    traces::read_shared(store, &ids)
 }
 
 fn find_id(cells: &[Cell]) -> Option<i64> {
-    calls::find_cell(cells, "call_id").to_integer()
+    find_cell(cells, "call_id").to_integer()
 }
 
 fn to_node(cells: &[Cell], shared: &BTreeMap<i64, Shared>) -> Node {
-    let number = |name: &str| calls::find_cell(cells, name).to_integer();
+    let number = |name: &str| find_cell(cells, name).to_integer();
     let start_ns = number("start_ns").unwrap_or_default();
     let sums = find_id(cells).and_then(|id| shared.get(&id));
     let own = || number("duration_ns").unwrap_or_default();
@@ -353,16 +208,13 @@ fn is_root_sampled_out(store: &Store, found: &FoundTrace, nodes: &[Node]) -> Res
         return Ok(false);
     }
     let (_, end) = tree::measure_extent(nodes);
-    let sql = "SELECT EXISTS (SELECT 1 FROM rates WHERE process_id = :process AND rate < 1)
-      AND EXISTS (SELECT 1 FROM processes
-        WHERE process_id = :process AND (ending <> 'running' OR last_seen_ns > :end))";
-    let end = end.saturating_add(ROW_DELAY_NS);
-    let bound: [(&str, &dyn rusqlite::ToSql); 2] = [(":process", &found.process_id), (":end", &end)];
-    Ok(store.read_integer(sql, &bound)? == Some(1))
+    let written_ns = end.saturating_add(ROW_DELAY_NS);
+    Ok(rates::is_any_sampled(store, found.process_id)?
+        && processes::has_outlived(store, found.process_id, written_ns)?)
 }
 
 fn write_heading(common: &Common, found: &FoundTrace, calls: &[Vec<Cell>], nodes: &[Node]) -> Result<()> {
-    let first = |name: &str| calls.first().map(|cells| calls::find_cell(cells, name));
+    let first = |name: &str| calls.first().map(|cells| find_cell(cells, name));
     let text = |name: &str| first(name).map_or_else(String::new, Cell::to_plain_text);
     let threads: BTreeSet<_> = nodes.iter().map(Node::thread_key).collect();
     let (start, end) = tree::measure_extent(nodes);
@@ -386,7 +238,7 @@ fn write_heading(common: &Common, found: &FoundTrace, calls: &[Vec<Cell>], nodes
 
 /// Returns the number of calls in these rows.
 fn count_calls(calls: &[Vec<Cell>]) -> String {
-    let in_row = |cells: &Vec<Cell>| calls::find_cell(cells, "folded").to_integer().unwrap_or(1);
+    let in_row = |cells: &Vec<Cell>| find_cell(cells, "folded").to_integer().unwrap_or(1);
     units::format_exact(calls.iter().map(in_row).fold(0, i64::saturating_add))
 }
 
@@ -395,7 +247,7 @@ fn name_threads(calls: &[Vec<Cell>], nodes: &[Node]) -> BTreeMap<i64, String> {
     let mut names = BTreeMap::new();
     let mut namesakes: BTreeMap<&str, Vec<i64>> = BTreeMap::new();
     for (cells, node) in calls.iter().zip(nodes) {
-        let Some(name) = calls::find_cell(cells, "thread").as_text() else { continue };
+        let Some(name) = find_cell(cells, "thread").as_text() else { continue };
         let same = namesakes.entry(name).or_default();
         if names.insert(node.thread_key(), name.to_owned()).is_none() {
             same.push(node.thread_key());
@@ -456,7 +308,7 @@ impl Waterfall<'_> {
             Column::table("OUTCOME", Unit::Outcome),
             Column::table("FUNCTION", Unit::Text),
         ];
-        let data = ["depth", "offset_ns"].into_iter().chain(calls::COLUMNS).map(Column::data);
+        let data = ["depth", "offset_ns"].into_iter().chain(COLUMNS).map(Column::data);
         let (start, end) = tree::measure_extent(self.nodes);
         let rows = places.iter().map(|place| {
             let at = match self.items[place.node] {
@@ -467,12 +319,12 @@ impl Waterfall<'_> {
             let offset = node.start_ns.saturating_sub(start);
             let depth = i64::try_from(place.depth).unwrap_or(i64::MAX);
             let mut row = vec![Cell::from(depth), Cell::from(offset)];
-            row.extend(call[..calls::COLUMNS.len()].iter().cloned());
-            row.push(calls::find_cell(call, "call_id").clone());
+            row.extend(call[..COLUMNS.len()].iter().cloned());
+            row.push(find_cell(call, "call_id").clone());
             row.push(offset.into());
             row.push(node.duration_ns.into());
             row.push(draw_bar(offset, node.duration_ns, end.saturating_sub(start)).into());
-            row.push(calls::find_cell(call, "outcome").clone());
+            row.push(find_cell(call, "outcome").clone());
             row.push(self.describe_call(place, at).into());
             row
         });
@@ -491,7 +343,7 @@ impl Waterfall<'_> {
             terminal::truncate_end(&text, self.error_columns)
         );
         let empty = || Cell::from(String::new());
-        let mut row: Vec<Cell> = (0..calls::COLUMNS.len() + 2).map(|_| empty()).collect();
+        let mut row: Vec<Cell> = (0..COLUMNS.len() + 2).map(|_| empty()).collect();
         row.extend([empty(), offset.into(), empty(), mark.into(), empty(), text.into()]);
         row
     }
@@ -500,7 +352,7 @@ impl Waterfall<'_> {
     /// differs from the caller's, its error.
     fn describe_call(&self, place: &Place, at: usize) -> String {
         let call = &self.calls[at];
-        let text = |name: &str| calls::find_cell(call, name).as_text().unwrap_or_default();
+        let text = |name: &str| find_cell(call, name).as_text().unwrap_or_default();
         let mut parts = vec![format!("{}{}", draw_branch(place), text("function"))];
         if let Some(shared) = find_id(call).and_then(|id| self.shared.get(&id)) {
             parts[0].push_str(&describe_shared(shared));
@@ -509,7 +361,7 @@ impl Waterfall<'_> {
         if place.is_orphan && self.is_root_sampled_out && has_row_anyway {
             parts.push("(tree not kept: its root was sampled out)".to_owned());
         } else if place.is_orphan {
-            let caller = calls::find_cell(call, "parent_id").to_integer().unwrap_or(0);
+            let caller = find_cell(call, "parent_id").to_integer().unwrap_or(0);
             parts.push(format!("(its caller {caller} has no row)"));
         }
         let thread = self.nodes[at].thread_key();

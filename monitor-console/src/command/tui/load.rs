@@ -21,12 +21,14 @@ use super::heat;
 use crate::arguments::Live;
 use crate::command::{diff, live};
 use crate::model::compare::{self, Side, SideName};
+use crate::model::failures::{self, Bounds, Question as KindsQuestion};
+use crate::model::findings::{self, Evidence};
 use crate::model::heat::Grid;
 use crate::model::names::Names;
 use crate::model::period::Period;
 use crate::model::scope::Scope;
 use crate::model::windows::{self, Selection};
-use crate::model::{activity, call_tree, edges, failures, findings, latest_calls, overview};
+use crate::model::{activity, call_tree, edges, latest_calls, overview};
 use crate::report::{Column, Report};
 use crate::store::Store;
 use crate::{find, units};
@@ -138,7 +140,7 @@ impl Loader {
         self.open()?;
         let store = self.store.as_ref().context("the store is closed")?;
         let now_ns = units::now_ns();
-        let version = store.read_integer("PRAGMA data_version", [])?.unwrap_or(0);
+        let version = store.read_data_version()?;
         let window = question.span.end_ns.unwrap_or(now_ns).div_euclid(WINDOW_NS);
         // The calls under way lie in ring files and change without the store.
         let is_changed =
@@ -223,7 +225,9 @@ fn read_page(store: &Store, question: &Question, now_ns: i64) -> Result<Page> {
         Wanted::Trace(call) => Page::Trace(call_tree::load(store, *call, TRACE_CALLS_MAX)?),
         Wanted::Kinds => {
             let scope = Scope { period, processes: None };
-            Page::Kinds(failures::read(store, &scope, None, PARTS, now_ns)?.kinds)
+            let bounds = Bounds::PAGE;
+            let question = KindsQuestion { scope: &scope, pattern: None, parts: PARTS, bounds, now_ns };
+            Page::Kinds(failures::read(store, question)?.kinds)
         }
         Wanted::Examples(kind) => {
             let kind = kind.each_ref().map(String::as_str);
@@ -270,9 +274,8 @@ fn compare_with_past(store: &Store, shown: Period) -> Result<Changes> {
 
 /// Reads the first rows of the statement behind a finding.
 fn read_evidence(store: &Store, sql: &str) -> Result<Report> {
-    let names = store.read_column_names(sql)?;
-    let columns = names.iter().map(|name| Column::data(name)).collect();
-    store.read_report(columns, &format!("SELECT * FROM ({sql}) LIMIT ?1"), [EVIDENCE_ROWS_MAX])
+    let Evidence { columns, rows } = findings::read_evidence(store, sql, EVIDENCE_ROWS_MAX)?;
+    Ok(Report { columns: columns.iter().map(|name| Column::data(name)).collect(), rows })
 }
 
 fn read_detail(store: &Store, function: &str, question: &Question, now_ns: i64) -> Result<Detail> {

@@ -22,6 +22,7 @@ use crate::command::export::Picture;
 use crate::model::activity::{Activity, RateReport};
 use crate::model::call_tree::{Tree, TreeCall};
 use crate::model::compare::{Change, Verdict};
+use crate::model::events::Event;
 use crate::model::failures::Kind;
 use crate::model::findings::{Finding, Findings, Level};
 use crate::model::heat::Grid;
@@ -190,10 +191,10 @@ fn kinds() -> Page {
         is_lower_bound: !is_origin,
         course: (0..PARTS).map(|part| if part > 6 { 5.0 } else { 0.0 }).collect(),
         first_ns: NOW - 7_000 * SECOND,
-        last_ns: NOW - 12 * SECOND,
+        last_ns: Some(NOW - 12 * SECOND),
         example: Some(17_420),
         path: Some("place ← charge".to_owned()),
-        origins: Some(if is_origin { count } else { 0 }),
+        origins: if is_origin { count } else { 0 },
         ..Kind::default()
     };
     let new =
@@ -294,7 +295,8 @@ fn overview() -> Overview {
         ("memory_bytes", Cell::from(10_i64 << 20)),
     ];
     let figures = figures.map(|(name, cell)| (name.to_owned(), cell)).into_iter().collect();
-    let events = vec![(NOW - 5 * SECOND, "breaker".to_owned(), format!("closed {HOSTILE}"))];
+    let detail = format!("closed {HOSTILE}");
+    let events = vec![Event { at_ns: NOW - 5 * SECOND, process_id: 1, kind: "breaker".to_owned(), detail }];
     let running = Recorder { process: process(1, Life::Running, 600_000), figures, hold: None, events };
     let hold = Some(("open".to_owned(), "the disk is being replaced".to_owned()));
     let dead = Recorder { process: process(2, Life::Crash, 0), figures: [].into(), hold, events: Vec::new() };

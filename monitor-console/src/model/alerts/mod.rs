@@ -93,6 +93,29 @@ pub(crate) fn read(store: &Store, scope: &Scope, is_live: bool, limit: usize) ->
     read_alerts(store, &sql, (is_live, from_ns, until_ns, scope.processes_json(), limit))
 }
 
+/// Reads the alerts that fired at this moment or later: those that fire now first, the worst first, then those that
+/// have ended, the latest change first.
+pub(crate) fn read_since(store: &Store, since_ns: i64, limit: u32) -> Result<Vec<Alert>> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM alerts WHERE COALESCE(until_ns, {max}) >= ?1
+         ORDER BY until_ns IS NOT NULL, CASE level WHEN 'critical' THEN 0 WHEN 'warning' THEN 1 ELSE 2 END, change DESC
+         LIMIT ?2",
+        max = i64::MAX
+    );
+    read_alerts(store, &sql, (since_ns, i64::from(limit)))
+}
+
+/// Returns the number of the latest change of any alert; 0 without alerts.
+pub(crate) fn find_newest_change(store: &Store) -> Result<i64> {
+    Ok(store.read_integer("SELECT max(change) FROM alerts", [])?.unwrap_or(0))
+}
+
+/// Reads the alerts whose latest change is above the first number, up to the second, in the order of their changes.
+pub(crate) fn read_changed(store: &Store, (last, newest): (i64, i64)) -> Result<Vec<Alert>> {
+    let sql = format!("SELECT {COLUMNS} FROM alerts WHERE change > ?1 AND change <= ?2 ORDER BY change");
+    read_alerts(store, &sql, [last, newest])
+}
+
 /// Counts the alerts that fire: all of them, and the critical ones.
 pub(crate) fn count_live(store: &Store) -> Result<(i64, i64)> {
     if !are_known(store)? {

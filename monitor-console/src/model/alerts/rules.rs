@@ -9,7 +9,7 @@ use monitor_runtime::alert::{
 };
 use rusqlite::types::Value;
 
-use super::super::rates::write_event;
+use super::super::events;
 use crate::pattern::Pattern;
 use crate::report;
 use crate::store::Store;
@@ -193,7 +193,7 @@ pub(crate) fn set_rule(store: &Store, rule: &NewRule, by: &str, now_ns: i64) -> 
         )?;
         let (name, level) = (&rule.name, rule.level.as_str());
         let detail = format!("rule {name} ({level}) on {} set to {} by {by}", rule.pattern, rule.condition());
-        write_event(store, "alert_rule", &detail, now_ns)
+        events::write(store, "alert_rule", &detail, now_ns)
     })
 }
 
@@ -210,7 +210,7 @@ pub(crate) fn switch_rule(
         let is_there = store.execute(sql, (name, level, is_enabled, now_ns, by))? > 0;
         if is_there {
             let switched = if is_enabled { "on" } else { "off" };
-            write_event(store, "alert_rule", &format!("rule {name} switched {switched} by {by}"), now_ns)?;
+            events::write(store, "alert_rule", &format!("rule {name} switched {switched} by {by}"), now_ns)?;
         }
         Ok(is_there)
     })
@@ -227,7 +227,7 @@ pub(crate) fn remove_rule(
         let sql = "DELETE FROM alert_rule WHERE name = ?1 AND (?2 IS NULL OR level = ?2)";
         let is_there = store.execute(sql, (name, level))? > 0;
         if is_there {
-            write_event(store, "alert_rule", &format!("rule {name} removed by {by}"), now_ns)?;
+            events::write(store, "alert_rule", &format!("rule {name} removed by {by}"), now_ns)?;
         }
         Ok(is_there)
     })

@@ -16,7 +16,7 @@ const OUTSIDE: f64 = 0.025;
 /// Returns the 95 % interval of the ratio of the typical durations, after to before.
 pub(super) fn estimate(samples: [&Sample; 2], bounds: [i32; 2]) -> (f64, f64) {
     let mut random = Rng::with_seed(SEED);
-    // The sums of a window are computed once; a draw only adds them.
+    // The sums of a window are computed once, and those of a stretch of windows are a difference of two sums from the start.
     let sums = samples.map(|sample| {
         let window_value = |window| {
             let pooled = Pooled::from_windows(std::iter::once(window), bounds);
@@ -28,14 +28,17 @@ pub(super) fn estimate(samples: [&Sample; 2], bounds: [i32; 2]) -> (f64, f64) {
     let means: Vec<f64> = sums[0].iter().map(|(sum, calls)| sum / calls).collect();
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a few windows")]
     let block = (4.0 * measure_autocorrelation(&means)).ceil() as usize;
+    let lengths = sums.each_ref().map(Vec::len);
+    let upto = sums.map(add_up);
     let mut ratios: Vec<f64> = (0..DRAWS)
         .map(|_| {
             let [before, after] = [0, 1].map(|side: usize| {
-                let block = block.min(sums[side].len().div_ceil(4));
-                let drawn = draw_blocks(sums[side].len(), block, &mut random);
-                let (sum, calls) = drawn
-                    .into_iter()
-                    .fold((0.0, 0.0), |all, at| (all.0 + sums[side][at].0, all.1 + sums[side][at].1));
+                let block = block.min(lengths[side].div_ceil(4));
+                let drawn = draw_blocks(lengths[side], block, &mut random);
+                let (sum, calls) = drawn.fold((0.0, 0.0), |all, stretch| {
+                    let (start, end) = (upto[side][stretch.start], upto[side][stretch.end]);
+                    (all.0 + (end.0 - start.0), all.1 + (end.1 - start.1))
+                });
                 if calls > 0.0 { sum / calls } else { 0.0 }
             });
             (after - before).exp2()
@@ -50,4 +53,17 @@ pub(super) fn estimate(samples: [&Sample; 2], bounds: [i32; 2]) -> (f64, f64) {
     )]
     let outside = (DRAWS as f64 * OUTSIDE) as usize;
     (ratios[outside], ratios[DRAWS - 1 - outside])
+}
+
+/// Returns the sums of the figures before each position, and behind the last one.
+fn add_up(figures: Vec<(f64, f64)>) -> Vec<(f64, f64)> {
+    let mut sum = (0.0, 0.0);
+    let before = figures.into_iter().map(|figure| {
+        let before = sum;
+        sum = (sum.0 + figure.0, sum.1 + figure.1);
+        before
+    });
+    let mut upto: Vec<_> = before.collect();
+    upto.push(sum);
+    upto
 }

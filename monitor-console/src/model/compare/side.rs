@@ -1,11 +1,11 @@
 //! A side of a comparison: the windows of a span of time, of processes, or of another store.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use anyhow::{Result, bail};
+use foldhash::HashMap;
 
 use super::sample::Sample;
 use crate::model::names::{Name, Names};
@@ -118,21 +118,32 @@ impl Side {
     /// Gathers windows by function; windows of several processes at the same time are merged.
     fn gather(found: Vec<Window>, names: &Names, pattern: Option<&Pattern>) -> Self {
         use monitor_runtime::store::schema::WINDOW_NS;
-        let mut merged: BTreeMap<(Name, i64), Window> = BTreeMap::new();
-        let is_wanted = |name: &str| pattern.is_none_or(|pattern| pattern.is_match(name));
-        for window in found.into_iter().filter(|window| is_wanted(names.text(window.function))) {
-            match merged.entry((window.function, window.at)) {
-                Entry::Occupied(mut known) => known.get_mut().merge(&window),
-                Entry::Vacant(free) => drop(free.insert(window)),
-            }
+        let mut by_function: HashMap<Name, Vec<Window>> = HashMap::default();
+        for window in found {
+            by_function.entry(window.function).or_default().push(window);
         }
         let mut side = Self::default();
-        for ((function, at), window) in merged {
-            side.windows += 1;
-            let (start, end) = (at.saturating_mul(WINDOW_NS), at.saturating_add(1).saturating_mul(WINDOW_NS));
-            let (first, last) = side.range_ns.unwrap_or((start, end));
-            side.range_ns = Some((first.min(start), last.max(end)));
-            side.samples.entry(names.text(function).to_owned()).or_default().windows.push(window);
+        for (function, mut windows) in by_function {
+            let name = names.text(function);
+            if pattern.is_some_and(|pattern| !pattern.is_match(name)) {
+                continue;
+            }
+            windows.sort_by_key(|window| window.at);
+            windows.dedup_by(|next, kept| {
+                let is_same = next.at == kept.at;
+                if is_same {
+                    kept.merge(next);
+                }
+                is_same
+            });
+            side.windows += windows.len() as u64;
+            let [first, last] =
+                [windows.first(), windows.last()].map(|window| window.map_or(0, |window| window.at));
+            let (start, end) =
+                (first.saturating_mul(WINDOW_NS), last.saturating_add(1).saturating_mul(WINDOW_NS));
+            let (earliest, latest) = side.range_ns.unwrap_or((start, end));
+            side.range_ns = Some((earliest.min(start), latest.max(end)));
+            side.samples.insert(name.to_owned(), Sample { windows });
         }
         side
     }

@@ -27,7 +27,7 @@ pub(super) fn find(facts: &Facts) -> Vec<Finding> {
 /// without rows the store knows only the first and the last, so the burst has to hold all failures of the kind.
 fn find_burst(facts: &Facts, kind: &Kind) -> Option<Finding> {
     let history = facts.history_since_ns?;
-    let length = kind.last_ns.saturating_sub(kind.first_ns).max(0);
+    let length = kind.last_ns.unwrap_or(kind.first_ns).saturating_sub(kind.first_ns).max(0);
     let before = kind.first_ns.saturating_sub(history);
     if length > BURST_NS_MAX || before < ABSENT_NS / 6 || kind.count < BURST_MIN {
         return None;

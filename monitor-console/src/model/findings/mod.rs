@@ -15,6 +15,11 @@ mod store;
 
 use std::cmp::Ordering;
 
+use anyhow::Result;
+
+use crate::report::{self, Cell};
+use crate::store::Store;
+
 pub(crate) use facts::{Facts, gather};
 
 /// The kinds of findings.
@@ -44,6 +49,26 @@ pub(crate) const KINDS: [&str; 24] = [
     "exporter_behind",
     "nearly_full",
 ];
+
+/// The rows behind a finding.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Evidence {
+    /// The names of the columns.
+    pub(crate) columns: Vec<String>,
+    /// The rows.
+    pub(crate) rows: Vec<Vec<Cell>>,
+}
+
+/// Reads the first rows, at most `limit`, of the statement behind a finding.
+pub(crate) fn read_evidence(store: &Store, statement: &str, limit: i64) -> Result<Evidence> {
+    let columns = store.read_column_names(statement)?;
+    let mut rows = Vec::new();
+    store.read_rows(&format!("SELECT * FROM ({statement}) LIMIT ?1"), [limit], |row| {
+        rows.push(report::read_cells(row, columns.len())?);
+        Ok(())
+    })?;
+    Ok(Evidence { columns, rows })
+}
 
 /// The severity of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -158,9 +158,9 @@ fn bursts_and_new_kinds_of_failure_are_told_and_steady_ones_are_not() {
         message: "card declined".to_owned(),
         count,
         first_ns,
-        last_ns,
+        last_ns: Some(last_ns),
         example: Some(7),
-        origins: Some(count),
+        origins: count,
         ..Kind::default()
     };
     let facts = |kind| Facts {
@@ -175,7 +175,7 @@ fn bursts_and_new_kinds_of_failure_are_told_and_steady_ones_are_not() {
     assert!(burst[0].sentence.contains("“card declined”: 212 failures in 4 min, none in the"), "{burst:?}");
     assert_eq!(kinds(&facts(kind(3, now - 6 * MINUTE, now - 2 * MINUTE))), ["new_failure"]);
     assert_eq!(kinds(&facts(kind(900, MINUTE, now))), [""; 0]);
-    let passed_on = Kind { origins: Some(0), ..kind(212, now - 6 * MINUTE, now - 2 * MINUTE) };
+    let passed_on = Kind { origins: 0, ..kind(212, now - 6 * MINUTE, now - 2 * MINUTE) };
     assert_eq!(kinds(&facts(passed_on)), [""; 0]);
     let young = Facts {
         history_since_ns: Some(now - 7 * MINUTE),

@@ -161,7 +161,7 @@ fn read_totals(store: &Store, facts: &mut Facts) -> Result<()> {
         ] {
             *sum = sum.saturating_add(number(row, at));
         }
-        total.histogram.merge(&Histogram::from_bytes(row.get_ref(9)?.as_blob().unwrap_or_default()));
+        total.histogram.merge_bytes(row.get_ref(9)?.as_blob().unwrap_or_default());
         Ok(())
     })
 }

@@ -1,6 +1,8 @@
 //! Series of figures whose neighbours resemble each other: how many independent figures they are worth, and draws of
 //! whole stretches.
 
+use std::ops::Range;
+
 use fastrand::Rng;
 
 use crate::model::number::to_f64;
@@ -29,16 +31,18 @@ pub(crate) fn measure_autocorrelation(series: &[f64]) -> f64 {
     1.0 + 2.0 * lags.sum::<f64>()
 }
 
-/// Returns positions of a series of this length, drawn as stretches of `block` neighbours, as many as the series has.
-pub(crate) fn draw_blocks(length: usize, block: usize, random: &mut Rng) -> Vec<usize> {
+/// Draws stretches of `block` neighbours from a series of this length, together as long as the series; the last one is
+/// shorter if need be.
+pub(crate) fn draw_blocks(
+    length: usize,
+    block: usize,
+    random: &mut Rng,
+) -> impl Iterator<Item = Range<usize>> + '_ {
     let block = block.clamp(1, length.max(1));
-    let mut drawn = Vec::with_capacity(length + block);
-    while drawn.len() < length {
+    (0..length).step_by(block).map(move |drawn| {
         let start = random.usize(0..=length - block);
-        drawn.extend(start..start + block);
-    }
-    drawn.truncate(length);
-    drawn
+        start..start + block.min(length - drawn)
+    })
 }
 
 #[cfg(test)]
@@ -66,10 +70,18 @@ mod tests {
 
     #[test]
     fn blocks_are_stretches_of_neighbours_and_a_seed_draws_the_same() {
-        let drawn = draw_blocks(100, 10, &mut Rng::with_seed(7));
-        assert_eq!(drawn, draw_blocks(100, 10, &mut Rng::with_seed(7)));
-        assert_eq!(drawn.len(), 100);
-        assert!(drawn.chunks(10).all(|block| block.windows(2).all(|pair| pair[1] == pair[0] + 1)));
-        assert_eq!(draw_blocks(0, 3, &mut Rng::with_seed(7)), [0; 0]);
+        let draw = |length, block| draw_blocks(length, block, &mut Rng::with_seed(7)).collect::<Vec<_>>();
+        assert_eq!(draw(100, 10), draw(100, 10));
+        for (length, block, lengths) in [
+            (100, 10, vec![10; 10]),
+            (7, 3, vec![3, 3, 1]),
+            (2, 9, vec![2]),
+            (3, 0, vec![1; 3]),
+            (0, 3, vec![]),
+        ] {
+            let drawn = draw(length, block);
+            assert!(drawn.iter().all(|stretch| stretch.end <= length), "{drawn:?}");
+            assert_eq!(drawn.iter().map(ExactSizeIterator::len).collect::<Vec<_>>(), lengths);
+        }
     }
 }

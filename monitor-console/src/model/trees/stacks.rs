@@ -3,7 +3,7 @@
 //! The number of stacks follows the shape of the code and not the number of calls. Calls deeper than a bound belong to one
 //! frame at the bound, because a stack is written as its whole path.
 
-use std::collections::HashMap;
+use foldhash::HashMap;
 
 use super::Trees;
 use crate::model::names::Name;

@@ -175,7 +175,7 @@ pub(super) fn show(context: &Context<'_>, report: &Report) -> Markup {
 /// The page of one call.
 pub(super) fn page_of_one(context: &Context<'_>) -> Result<Page> {
     let id = context.subject_id()?;
-    let found = calls::read(&context.store, &[id], "call_id")?;
+    let found = calls::read(&context.store, &[id], Order::Newest)?;
     let Some(call) = found.calls.first() else {
         return Err(Refusal::missing(crate::command::trace::explain_unknown_id(&context.store, id)?));
     };
@@ -246,7 +246,7 @@ pub(in super::super) async fn value_as_text(
         let store = Store::open(&app.choose_store(name.as_deref())?.path_in_use())?;
         store.spare_process();
         opened(&store);
-        let found = calls::read(&store, &[id], "call_id")?;
+        let found = calls::read(&store, &[id], Order::Newest)?;
         let value = found.calls.first().and_then(|call| found.cell(call, field).as_text().map(str::to_owned));
         value.ok_or_else(|| Refusal::missing("the call has no such value, or is gone".to_owned()))
     })

@@ -10,7 +10,7 @@ use super::super::{chart, text};
 use super::{calls as call_pages, cut, panel};
 use crate::command::explain_unknown;
 use crate::model::calls;
-use crate::model::failures::{self, Kind};
+use crate::model::failures::{self, Bounds, Kind, Question};
 use crate::model::schema;
 use crate::report::{Cell, Column, Report, Unit};
 use crate::units;
@@ -24,9 +24,14 @@ const COURSE_PARTS: usize = 24;
 const NEW_NS: i64 = 15 * 60 * 1_000_000_000;
 
 pub(super) fn page(context: &Context<'_>) -> Result<Page> {
-    let (pattern, now_ns) = (context.pattern.as_ref(), context.now_ns);
-    let read = || failures::read(&context.store, &context.scope, pattern, COURSE_PARTS, now_ns);
-    let found = context.read_within(PAGE_TIME, read)?;
+    let question = Question {
+        scope: &context.scope,
+        pattern: context.pattern.as_ref(),
+        parts: COURSE_PARTS,
+        bounds: Bounds::PAGE,
+        now_ns: context.now_ns,
+    };
+    let found = context.read_within(PAGE_TIME, || failures::read(&context.store, question))?;
     let is_cut = found.is_none();
     let mut found = found.unwrap_or_default();
     let all = context.parameters.has("all");
@@ -96,7 +101,7 @@ fn build_report(kinds: &[Kind]) -> Report {
         vec![
             kind.fingerprint.into(),
             count,
-            kind.roots.into(),
+            Cell { is_estimate: kind.are_roots_lower_bound, ..kind.roots.into() },
             String::new().into(),
             kind.outcome.clone().into(),
             kind.function.clone().into(),
@@ -155,8 +160,8 @@ pub(super) fn page_of_one(context: &Context<'_>) -> Result<Page> {
         return Err(Refusal::missing("no kind of failure has this id here".to_owned()));
     };
     let latest = context.read_within(PAGE_TIME, || {
-        let ids = failures::find_calls(&context.store, &kind, &context.scope, CALLS_SHOWN)?;
-        calls::read(&context.store, &ids, "call_id")
+        let ids = failures::find_calls(&context.store, &kind, &context.scope, CALLS_SHOWN, context.now_ns)?;
+        calls::read(&context.store, &ids, calls::Order::Newest)
     })?;
     let report = build_report(std::slice::from_ref(&kind));
     let calls = latest.as_ref().map(call_pages::build_report);
@@ -167,9 +172,9 @@ pub(super) fn page_of_one(context: &Context<'_>) -> Result<Page> {
             div { dt { "outcome" } dd { (table::show_outcome(&kind.outcome)) } }
             div { dt { "count" } dd { (units::format_exact(kind.count)) } }
             @if let Some(roots) = kind.roots { div { dt { "failed requests" } dd { (units::format_exact(roots)) } } }
-            @if let Some(origins) = kind.origins { div { dt { "began here" } dd { (units::format_exact(origins)) } } }
+            div { dt { "began here" } dd { (units::format_exact(kind.origins)) } }
             div { dt { "first" } dd { (units::format_age(kind.first_ns, now)) } }
-            div { dt { "last" } dd { (units::format_age(kind.last_ns, now)) } }
+            @if let Some(last) = kind.last_ns { div { dt { "last" } dd { (units::format_age(last, now)) } } }
             @if let Some(error_type) = &kind.error_type { div.wide { dt { "type" } dd { (text::cell(error_type)) } } }
             @if let Some(path) = &kind.path { div.wide { dt { "way" } dd { (text::cell(path)) } } }
             @if let Some(example) = kind.example { div { dt { "example" } dd { a href=(context.links.trace(example)) { (example) } } } }

@@ -11,13 +11,15 @@ use super::super::table::{self, Frame};
 use super::super::text;
 use super::{cut, note_ignored_span, panel};
 use crate::command::{live, processes as command, resources as resources_command};
+use crate::model::crashes::{self, Flight};
+use crate::model::events::{self, Event};
 use crate::model::period::Period;
 use crate::model::processes::{self, Process};
-use crate::model::rates::{self, Event};
 use crate::model::resources::{self, Growth, Usage};
 use crate::model::schema;
 use crate::model::scope::Scope;
 use crate::report::{Column, Report, Unit};
+use crate::store::Store;
 use crate::units;
 
 /// The runs and events that are shown.
@@ -35,7 +37,7 @@ pub(super) fn page(context: &Context<'_>) -> Result<Page> {
     let limit = context.limit(SHOWN)?;
     found.truncate(limit);
     let report = build_report(&found);
-    let events = rates::read_events(&context.store, &context.scope, EVENTS_SHOWN)?;
+    let events = events::read(&context.store, &context.scope, EVENTS_SHOWN)?;
     let content = html! { @if is_cut { (cut()) } @else { (show(context, &report)) } };
     let mut page = Page {
         title: "Processes".to_owned(),
@@ -133,8 +135,8 @@ pub(super) fn page_of_one(context: &Context<'_>) -> Result<Page> {
     let usage =
         context.read_within(PAGE_TIME, || resources::read(&context.store, scope.period))?.unwrap_or_default();
     let usage: Vec<Usage> = usage.into_iter().filter(|usage| usage.process_id == run).collect();
-    let events = rates::read_events(&context.store, &scope, EVENTS_SHOWN)?;
-    let flights = processes::read_flights(&context.store, run)?;
+    let events = events::read(&context.store, &scope, EVENTS_SHOWN)?;
+    let flights = read_oldest_flights(&context.store, run)?;
     let report = build_report(std::slice::from_ref(&process));
     let in_flight = report_flights(&flights);
     let mut page = Page {
@@ -233,17 +235,28 @@ fn show_usage(usage: &[Usage], events: &[Event]) -> Markup {
     }
 }
 
-fn report_flights(flights: &[processes::Flight]) -> Report {
+/// The most calls in flight that are shown.
+const FLIGHTS_MAX: usize = 200;
+
+/// Reads the calls that were in flight when a process died, the oldest first.
+fn read_oldest_flights(store: &Store, run: i64) -> Result<Vec<Flight>> {
+    let mut flights = crashes::read_flights(store, run)?;
+    flights.sort_by_key(|flight| flight.start_ns);
+    flights.truncate(FLIGHTS_MAX);
+    Ok(flights)
+}
+
+fn report_flights(flights: &[Flight]) -> Report {
     let columns = vec![
         Column::titled("elapsed_ms", "FOR", Unit::Milliseconds),
         Column::titled("function", "FUNCTION", Unit::Name),
         Column::titled("thread", "THREAD", Unit::Text),
         Column::titled("args", "ARGUMENTS", Unit::Text),
     ];
-    let build = |flight: &processes::Flight| {
+    let build = |flight: &Flight| {
         vec![
-            flight.elapsed_ms.into(),
-            flight.function.clone().into(),
+            flight.elapsed_ms.unwrap_or(0.0).into(),
+            flight.function.clone().unwrap_or_default().into(),
             flight.thread.clone().into(),
             flight.args.clone().into(),
         ]

@@ -17,7 +17,7 @@ pub(super) fn page(context: &Context<'_>) -> Result<Page> {
         @for object in &objects {
             h3 id={ "v-" (object.name) } { (text::cell(&object.name)) }
             p { (text::shorten(&object.text, 1000)) " "
-                a href=(context.links.sql(&format!("SELECT * FROM {} LIMIT 50", object.name))) { "rows" } }
+                a href=(context.links.sql(&schema::select_first_rows(&object.name))) { "rows" } }
             dl.columns { @for (name, meaning) in &object.columns { div { dt { code { (text::cell(name)) } } dd { (text::shorten(meaning, 1000)) } } } }
         }
         @if objects.is_empty() { p.empty { "the store has no explanations" } }
@@ -25,8 +25,8 @@ pub(super) fn page(context: &Context<'_>) -> Result<Page> {
     let mut page = Page {
         title: "Schema".to_owned(),
         main: html! { h1 { "Schema" } (panel("schema", "Views and tables", &content)) },
-        sql: Some("SELECT * FROM schema_doc".to_owned()),
-        command: CommandLine::new(context, "sql").operand("SELECT * FROM schema_doc").finish(),
+        sql: Some(schema::EXPLANATIONS.to_owned()),
+        command: CommandLine::new(context, "sql").operand(schema::EXPLANATIONS).finish(),
         ..Page::default()
     };
     let describe = |object: &Object| {

@@ -42,7 +42,10 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, state: &State, kinds: &[Kind]) {
             format!("{}{count}", if kind.is_lower_bound { "≥" } else { "" }).into(),
             Text::styled(sparkline::draw_counts(&kind.course), BAD),
             outcome(&kind.outcome),
-            Text::styled(units::format_age(kind.last_ns, state.now_ns), DIM),
+            Text::styled(
+                kind.last_ns.map_or_else(|| "-".to_owned(), |last| units::format_age(last, state.now_ns)),
+                DIM,
+            ),
             if is_new {
                 Text::styled("new", BAD)
             } else {
@@ -63,7 +66,8 @@ fn draw_pane(canvas: &mut Canvas<'_>, state: &State, kind: &Kind) {
     let top = state.list_top() + state.list_rows();
     canvas.rule(top, &kind.function);
     let time = |ns: i64| units::format_date_and_time(ns);
-    let seen = format!("first {} UTC, last {} UTC", time(kind.first_ns), time(kind.last_ns));
+    let last = kind.last_ns.map(|last| format!(", last {} UTC", time(last))).unwrap_or_default();
+    let seen = format!("first {} UTC{last}", time(kind.first_ns));
     let example = kind.example.map(|call| format!("call {call}"));
     let values = [
         ("message", Some(kind.message.as_str()), BAD),

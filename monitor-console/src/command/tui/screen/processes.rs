@@ -192,8 +192,8 @@ fn draw_recorder(canvas: &mut Canvas<'_>, state: &State, one: &Recorder) {
 
 fn describe_events(one: &Recorder, now_ns: i64) -> String {
     let events = one.events.iter();
-    let told =
-        events.map(|(at, kind, detail)| format!("{} {kind}: {detail}", units::format_age(*at, now_ns)));
+    let told = events
+        .map(|event| format!("{} {}: {}", units::format_age(event.at_ns, now_ns), event.kind, event.detail));
     told.collect::<Vec<_>>().join(" · ")
 }
 

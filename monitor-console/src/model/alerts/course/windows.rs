@@ -75,7 +75,7 @@ fn read_windows(
         };
         let (stats, histogram) = windows.entry(row.get(0)?).or_default();
         stats.merge(&read);
-        histogram.merge(&Histogram::from_bytes(row.get_ref(9)?.as_blob().unwrap_or_default()));
+        histogram.merge_bytes(row.get_ref(9)?.as_blob().unwrap_or_default());
         Ok(())
     })?;
     Ok(windows)

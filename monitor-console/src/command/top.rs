@@ -1,13 +1,12 @@
 //! `monitor top`: functions by total time, printed once or refreshed every second.
 //!
-//! Without `--since` counts and histograms are summed from half hours, as the view `functions` sums them. With it, they are
-//! summed from windows of 10 s.
-
-mod windows;
+//! Without `--since` counts and histograms are summed from half hours, as the view `functions` sums them. With it, they
+//! are summed from windows of 10 s.
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
+use monitor_runtime::store::schema::WINDOW_NS;
 use rusqlite::types::Value;
 
 use super::{describe_absence, open_stores, print_heading_of, require_known_in};
@@ -16,6 +15,7 @@ use crate::format::{self, Pace};
 use crate::model::period::Period;
 use crate::model::recent::{self, Recent};
 use crate::model::sums::{self, Span, Sums};
+use crate::model::{processes, windows};
 use crate::pattern::Pattern;
 use crate::report::{Cell, Column, Report, Unit};
 use crate::store::Store;
@@ -117,8 +117,8 @@ fn watch(common: &Common, pattern: Option<&Pattern>, options: &TopOptions) -> Re
     repeat(common, |size| render_frame(common, pattern, options, size))
 }
 
-/// Draws a frame each second: over the previous one on a terminal, below it otherwise. `render` gets the columns and rows of
-/// the terminal, if there is one.
+/// Draws a frame each second: over the previous one on a terminal, below it otherwise. `render` gets the columns and
+/// rows of the terminal, if there is one.
 pub(super) fn repeat(
     common: &Common,
     render: impl Fn(Option<(usize, usize)>) -> Result<String>,
@@ -190,35 +190,28 @@ fn draw(frame: &str, is_first: bool, format: FormatName) -> Result<()> {
 /// Describes what the figures cover: `3 processes · last 5.20 h`. The span is the one that is shown: with `--since`
 /// whole windows, without it all that retention has left.
 fn describe_scope(common: &Common, stores: &Stores) -> Result<String> {
-    let sql = "SELECT COUNT(*) FROM processes WHERE last_seen_ns >= ?1";
-    let mut processes = 0;
+    let since_ns = units::start_of_span(common.since);
+    let mut seen = 0;
     let mut first_counted: Option<i64> = None;
     for store in stores.list() {
-        processes += store.read_integer(sql, [units::start_of_span(common.since)])?.unwrap_or(0);
-        let counted = store.read_integer(FIRST_COUNTED, [])?;
+        seen += processes::count_seen_since(store, since_ns)?;
+        let counted = sums::find_first_counted(store)?;
         first_counted = [first_counted, counted].into_iter().flatten().min();
     }
-    let processes = format_quantity(processes, "process", "processes");
-    let Some(since) = common.since else {
+    let processes = format_quantity(seen, "process", "processes");
+    let Span::Windows(first, last) = select_span(common) else {
         let span = first_counted.map(format_span_since);
         return Ok(format!("{processes} · {}", span.unwrap_or_else(|| "no calls yet".to_owned())));
     };
-    let windows = windows::Windows::starting_at(units::now_ns().saturating_sub(units::to_nanoseconds(since)));
     let mut ahead = "";
     for store in stores.list() {
-        if windows.are_followed(store)? {
+        if windows::has_later(store, last)? {
             ahead = " · windows ahead of this clock are left out";
         }
     }
-    let span = format_span_since(windows.start_ns());
+    let span = format_span_since(first.saturating_mul(WINDOW_NS));
     Ok(format!("{processes} · {span}, in whole windows of 10 s{ahead}"))
 }
-
-/// The start of the earliest slice of half an hour that has calls, or, if it is later, the start of the earliest
-/// process.
-const FIRST_COUNTED: &str = "
-SELECT MAX(MIN(slice) * 1800000000000, COALESCE((SELECT MIN(started_ns) FROM process), 0)) FROM slice
-HAVING COUNT(*) > 0";
 
 fn format_span_since(start_ns: i64) -> String {
     let span = units::format_nanoseconds(units::now_ns().saturating_sub(start_ns).max(0));
@@ -307,7 +300,8 @@ const RECENT_TITLES: [&str; 2] = ["LAST 10 MIN", "CHANGE"];
 /// The least change that the table shows, in percent.
 const CHANGE_MIN: f64 = 10.0;
 
-/// Reads the functions of all stores, as rows with [`COLUMNS`]; of several stores also the labels of those that have it.
+/// Reads the functions of all stores, as rows with [`COLUMNS`]; of several stores also the labels of those that have
+/// it.
 fn read_functions(stores: &Stores, span: Span, pattern: Option<&Pattern>) -> Result<Vec<Vec<Cell>>> {
     let parts = stores.list().into_iter().map(|store| sums::read(store, pattern, span));
     let merged = sums::merge(parts.collect::<Result<Vec<_>>>()?);
@@ -363,7 +357,7 @@ fn to_f64(number: i64) -> f64 {
 
 /// Fails on a store whose functions have no self times.
 fn require_self_times(store: &Store) -> Result<()> {
-    let version = store.read_integer("PRAGMA user_version", [])?.unwrap_or(0);
+    let version = store.read_version()?;
     if version < FIRST_VERSION_WITH_SELF_TIMES {
         bail!(
             "{} has schema version {version}, which has neither self times nor entry points: run a program with a newer \
