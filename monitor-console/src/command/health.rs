@@ -19,6 +19,7 @@ use crate::format;
 use crate::model::events;
 use crate::model::guards::{self, GuardState};
 use crate::model::health::{self, Overall, Part};
+use crate::model::period::Period;
 use crate::model::recorders::{self, Recorders};
 use crate::report::{Cell, Column, Report, Unit};
 use crate::store::Store;
@@ -33,7 +34,7 @@ const RUNS_SHOWN: usize = 10;
 const SERVICE_COLUMNS: usize = 40;
 pub(super) fn run(common: &Common, arguments: &Health) -> Result<()> {
     let store = open_store(common)?;
-    let mut report = build_report(&store, units::start_of_span(common.since))?;
+    let mut report = build_report(&store, Period::select(common.since, None, None))?;
     let runs = report.rows.len();
     if common.format != FormatName::Table {
         report.rows.truncate(arguments.limit.map_or(usize::MAX, |limit| limit as usize));
@@ -113,10 +114,10 @@ fn print_parts(common: &Common, overall: &Overall) -> Result<()> {
     }
 }
 
-/// Joins processes with their latest report, the one seen last first. The columns of the view determine which reasons
-/// for drops there are.
-pub(super) fn build_report(store: &Store, since: i64) -> Result<Report> {
-    let Recorders { columns, rows } = recorders::read_seen_since(store, since)?;
+/// Joins the processes that ran within the span with their latest report, the one seen last first. The columns of the
+/// view determine which reasons for drops there are.
+pub(super) fn build_report(store: &Store, period: Period) -> Result<Report> {
+    let Recorders { columns, rows } = recorders::read_within(store, period)?;
     let columns = columns.iter().map(|name| Column::data(name)).collect();
     let mut report = Report { columns, rows };
     let now = units::now_ns();

@@ -25,6 +25,8 @@ const STOPPED_AFTER_NS: i64 = 15_000_000_000;
 pub(crate) const SILENT_AFTER_NS: i64 = 600_000_000_000;
 /// The reason why a store is failing, without names and paths, for readers that must not see them.
 const CANNOT_READ: &str = "it cannot be opened or read";
+/// The levels of service, the lowest first.
+const LEVELS: [&str; 4] = ["off", "minimal", "degraded", "full"];
 /// Rings count as degraded if more than one row in this many was lost.
 const LOST_SHARE: i64 = 100;
 
@@ -71,7 +73,7 @@ impl From<&str> for Why {
 }
 
 /// The parts of an answer that its reader may see.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Detail {
     /// Everything: the reader has the token of the server, or reads the store.
     Full,
@@ -135,6 +137,10 @@ impl Overall {
 
     /// Returns status, level, parts and alerts as JSON: `{status, level, parts: […], alerts: {critical, warning}}`.
     pub(crate) fn to_json(&self, detail: Detail) -> Value {
+        write_json(self.status(), self.level.as_deref(), &self.list_parts(detail), self.alerts)
+    }
+
+    fn list_parts(&self, detail: Detail) -> Vec<Value> {
         let why = |why: &Why| match detail {
             Detail::Full => why.full.clone(),
             Detail::Brief => why.brief.clone(),
@@ -148,12 +154,7 @@ impl Overall {
                 "why": why(&part.why),
             })
         };
-        json!({
-            "status": self.status().as_str(),
-            "level": self.level,
-            "parts": self.parts.iter().map(part).collect::<Vec<_>>(),
-            "alerts": { "critical": self.alerts.critical, "warning": self.alerts.warning },
-        })
+        self.parts.iter().map(part).collect()
     }
 
     /// Returns the state of a store that cannot be opened or read.
@@ -167,6 +168,15 @@ impl Overall {
         };
         Self { parts: vec![part], level: None, alerts: Firing::default() }
     }
+}
+
+fn write_json(status: Status, level: Option<&str>, parts: &[Value], alerts: Firing) -> Value {
+    json!({
+        "status": status.as_str(),
+        "level": level,
+        "parts": parts,
+        "alerts": { "critical": alerts.critical, "warning": alerts.warning },
+    })
 }
 
 /// Reads the status of the recorders behind a store. `living` are the processes whose ring files can be read.
@@ -294,11 +304,10 @@ fn judge(all: &[Facts], size: &str, alerts: Firing, now_ns: i64) -> Overall {
     });
     parts.push(judge_alerts(alerts));
     parts.extend(facts.iter().map(|one| judge_process(one, now_ns)));
-    let levels = ["off", "minimal", "degraded", "full"];
     let reported = |level: &str| {
         present.iter().any(|one| one.report.as_ref().is_some_and(|report| report.level == level))
     };
-    let level = levels.into_iter().find(|level| reported(level)).map(str::to_owned);
+    let level = LEVELS.into_iter().find(|level| reported(level)).map(str::to_owned);
     Overall { parts, level, alerts }
 }
 
@@ -415,16 +424,16 @@ pub(crate) fn livez() -> Answer {
     Answer { code: 200, body: json!({ "status": Status::Ok.as_str() }).to_string() }
 }
 
-/// Answers `/readyz`: 200 if the store can be read, else 503 with the reason.
-pub(crate) fn readyz(opened: &Result<Store>, detail: Detail) -> Answer {
-    let read = match opened {
+/// Answers `/readyz`: 200 if all these stores can be read, else 503 with the first reason.
+pub(crate) fn readyz(opened: &[Result<Store>], detail: Detail) -> Answer {
+    let read = |opened: &Result<Store>| match opened {
         Ok(store) => {
             store.read_integer("SELECT count(*) FROM processes", []).map_err(|error| format!("{error:#}"))
         }
         Err(error) => Err(format!("{error:#}")),
     };
-    match read {
-        Ok(_) => Answer { code: 200, body: json!({ "status": Status::Ok.as_str() }).to_string() },
+    match opened.iter().try_for_each(|opened| read(opened).map(|_| ())) {
+        Ok(()) => Answer { code: 200, body: json!({ "status": Status::Ok.as_str() }).to_string() },
         Err(why) => {
             let why = if detail == Detail::Full { why.as_str() } else { CANNOT_READ };
             Answer { code: 503, body: json!({ "status": Status::Failing.as_str(), "why": why }).to_string() }
@@ -432,11 +441,26 @@ pub(crate) fn readyz(opened: &Result<Store>, detail: Detail) -> Answer {
     }
 }
 
-/// Answers `/healthz`: 503 if a part fails, else 200, with all parts.
-pub(crate) fn healthz(opened: &Result<Store>, living: &[LiveProcess], detail: Detail, now_ns: i64) -> Answer {
-    let overall = read_any(opened.as_ref(), living, now_ns);
-    let code = if overall.status() == Status::Failing { 503 } else { 200 };
-    Answer { code, body: overall.to_json(detail).to_string() }
+/// Answers `/healthz` for these stores, each with its name: 503 if a part of one fails, else 200, with all parts. The answer for
+/// several stores has the form of that for one; readers that may know names see the store of each part.
+pub(crate) fn healthz(stores: &[(&str, Overall)], detail: Detail) -> Answer {
+    let status = stores.iter().map(|(_, overall)| overall.status()).max().unwrap_or_default();
+    let code = if status == Status::Failing { 503 } else { 200 };
+    let level = |overall: &Overall| LEVELS.iter().position(|level| overall.level.as_deref() == Some(level));
+    let level = stores.iter().filter_map(|(_, overall)| level(overall)).min().map(|at| LEVELS[at]);
+    let mut parts = Vec::new();
+    for (name, overall) in stores {
+        for mut part in overall.list_parts(detail) {
+            if stores.len() > 1 && detail == Detail::Full {
+                part["store"] = json!(name);
+            }
+            parts.push(part);
+        }
+    }
+    let alerts = |count: fn(&Firing) -> i64| stores.iter().map(|(_, overall)| count(&overall.alerts)).sum();
+    let firing =
+        Firing { critical: alerts(|firing| firing.critical), warning: alerts(|firing| firing.warning) };
+    Answer { code, body: write_json(status, level, &parts, firing).to_string() }
 }
 
 /// Reads the status of the recorders, and counts a store that cannot be opened or read as failing.
@@ -547,13 +571,42 @@ mod tests {
         assert_eq!(json["parts"].as_array().map(Vec::len), Some(6));
         let broken: Result<Store> = Err(anyhow::anyhow!("there is no store"));
         let full = Detail::Full;
-        let (health, ready) = (healthz(&broken, &[], full, NOW), readyz(&broken, full));
-        assert_eq!((health.code, ready.code, livez().code), (503, 503, 200));
-        assert!(health.body.contains("there is no store") && ready.body.contains("there is no store"));
+        let broken = [broken];
+        let health = |detail| healthz(&[("shop.db", read_any(broken[0].as_ref(), &[], NOW))], detail);
+        let (health_in_full, ready) = (health(full), readyz(&broken, full));
+        assert_eq!((health_in_full.code, ready.code, livez().code), (503, 503, 200));
+        assert!(
+            health_in_full.body.contains("there is no store") && ready.body.contains("there is no store")
+        );
         let brief = Detail::Brief;
-        for answer in [healthz(&broken, &[], brief, NOW), readyz(&broken, brief)] {
+        for answer in [health(brief), readyz(&broken, brief)] {
             assert!(answer.body.contains(CANNOT_READ) && !answer.body.contains("there is no store"));
         }
+    }
+
+    #[test]
+    fn the_answer_for_several_stores_is_that_of_the_worst_with_the_parts_of_all() {
+        let overall = |facts: Facts, critical| judge(&[facts], "1 MiB", Firing { critical, warning: 1 }, NOW);
+        let minimal = reported(|report| report.level = "minimal".to_owned());
+        let all = [
+            ("a.db", overall(fine(1), 0)),
+            ("b.db", overall(minimal, 2)),
+            ("c.db", Overall::unreadable("gone")),
+        ];
+        let answer = |stores: &[(&str, Overall)], detail| {
+            let Answer { code, body } = healthz(stores, detail);
+            (code, serde_json::from_str::<Value>(&body).unwrap_or_default())
+        };
+        let (code, json) = answer(&all, Detail::Full);
+        assert_eq!((code, &json["status"], &json["level"]), (503, &json!("failing"), &json!("minimal")));
+        assert_eq!(json["alerts"], json!({ "critical": 2, "warning": 2 }));
+        let stores: Vec<_> =
+            json["parts"].as_array().into_iter().flatten().map(|part| &part["store"]).collect();
+        assert_eq!((stores.len(), stores[0], stores[12]), (13, &json!("a.db"), &json!("c.db")));
+        let (code, json) = answer(&all[..2], Detail::Brief);
+        assert_eq!((code, &json["status"]), (200, &json!("degraded")));
+        assert!(!json.to_string().contains("a.db"));
+        assert_eq!(answer(&all[1..2], Detail::Full).1, all[1].1.to_json(Detail::Full));
     }
 
     #[test]

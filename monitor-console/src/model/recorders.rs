@@ -5,6 +5,7 @@
 
 use anyhow::Result;
 
+use super::period::Period;
 use crate::report::{self, Cell};
 use crate::store::Store;
 
@@ -31,20 +32,20 @@ pub(crate) struct Recorders {
     pub(crate) rows: Vec<Vec<Cell>>,
 }
 
-/// Reads the processes that were seen at this moment or later with their latest reports, the one seen last first.
-pub(crate) fn read_seen_since(store: &Store, since_ns: i64) -> Result<Recorders> {
+/// Reads the processes that ran within a span with their latest reports, the one seen last first.
+pub(crate) fn read_within(store: &Store, period: Period) -> Result<Recorders> {
     let known = store.read_column_names("SELECT * FROM health LIMIT 0")?;
     let figures: Vec<_> = known.into_iter().filter(|name| name != "process_id").collect();
     let quoted: Vec<_> = figures.iter().map(|name| format!("h.\"{}\"", name.replace('"', "\"\""))).collect();
     let sql = format!(
         "SELECT p.{}, {} FROM processes p LEFT JOIN health h ON h.process_id = p.process_id
-         WHERE p.last_seen_ns >= ?1 ORDER BY p.last_seen_ns DESC, p.process_id DESC",
+         WHERE p.last_seen_ns >= ?1 AND p.started_ns <= ?2 ORDER BY p.last_seen_ns DESC, p.process_id DESC",
         PROCESS_COLUMNS.join(", p."),
         quoted.join(", ")
     );
     let columns: Vec<_> = PROCESS_COLUMNS.into_iter().map(str::to_owned).chain(figures).collect();
     let mut rows = Vec::new();
-    store.read_rows(&sql, [since_ns], |row| {
+    store.read_rows(&sql, [period.from_ns, period.until_ns], |row| {
         rows.push(report::read_cells(row, columns.len())?);
         Ok(())
     })?;

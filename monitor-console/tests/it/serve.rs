@@ -1,6 +1,7 @@
 //! `monitor serve` over real sockets: every page of every kind of store, and the security of the server line by line.
 #![allow(clippy::similar_names, reason = "a page and its pages are the words of the subject")]
 
+use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
@@ -671,7 +672,10 @@ fn server_lines(fixture: &Fixture, target: &str) -> Vec<Value> {
 fn the_pages_of_calls_hold_every_call_once() {
     let fixture = filled();
     let server = Server::start(&fixture.path, &[]);
-    for filter in ["", "&failed=1", "&q=place", "&from=-1h"] {
+    // `before` is the former name.
+    for (filter, name) in
+        [("", "older_than"), ("&failed=1", "before"), ("&q=place", "older_than"), ("&from=-1h", "before")]
+    {
         let mut ids = Vec::new();
         let mut before = String::new();
         for _ in 0..100 {
@@ -680,7 +684,7 @@ fn the_pages_of_calls_hold_every_call_once() {
                 page["calls"].as_array().unwrap().iter().map(|call| call["call_id"].as_i64().unwrap()),
             );
             match page["next_before"].as_str() {
-                Some(next) => before = format!("&before={next}"),
+                Some(next) => before = format!("&{name}={next}"),
                 None => break,
             }
         }
@@ -1303,9 +1307,18 @@ fn statements_read_and_do_nothing_else() {
 
 /// Asks until the answer has this status.
 fn wait_for(server: &Server, target: &str, status: u16) -> Answer {
+    wait_for_answer(target, status, || server.get(target))
+}
+
+/// Asks without the token until the answer has this status.
+fn wait_for_bare(server: &Server, target: &str, status: u16) -> Answer {
+    wait_for_answer(target, status, || server.ask_bare(target, &server.own_host()))
+}
+
+fn wait_for_answer(target: &str, status: u16, ask: impl Fn() -> Answer) -> Answer {
     let deadline = Instant::now() + PATIENCE;
     loop {
-        let answer = server.get(target);
+        let answer = ask();
         if answer.status == status {
             return answer;
         }
@@ -1416,13 +1429,11 @@ fn probes_and_metrics_answer_without_the_token_and_tell_of_a_store_that_is_gone(
     std::fs::remove_file(&copy).unwrap();
     assert_eq!(bare("/livez").status, 200);
     for target in ["/readyz", "/healthz", "/metrics"] {
-        assert_eq!(bare(target).status, 503, "{target}");
+        wait_for_bare(&server, target, 503);
     }
     for target in ["/readyz", "/healthz"] {
-        assert!(
-            !bare(target).body.contains("copy.db") && server.get(target).body.contains("copy.db"),
-            "{target}"
-        );
+        let open = wait_for(&server, target, 503);
+        assert!(!bare(target).body.contains("copy.db") && open.body.contains("copy.db"), "{target}");
     }
     let closed = Server::start(&fixture.path, &["--token-metrics"]);
     assert_eq!(closed.ask_bare("/metrics", &closed.own_host()).status, 401);
@@ -1562,9 +1573,6 @@ fn several_stores_are_chosen_by_name_and_a_base_path_precedes_every_link() {
         "{}",
         page.body
     );
-    for link in page.body.split("href=\"").skip(1).map(|rest| rest.split('"').next().unwrap()) {
-        assert!(link.starts_with("/monitor") || link.starts_with('#'), "{link}");
-    }
     assert_eq!(server.get("/functions").status, 404);
     assert_eq!(
         server.json("/monitor/now.json?db=other.db")["store"].as_str().unwrap(),
@@ -1586,4 +1594,401 @@ fn forty_pages_at_once_are_answered_or_asked_to_come_again() {
         "{statuses:?}"
     );
     assert_eq!(wait_for(&server, "/", 200).status, 200);
+}
+
+/// Returns the values of an attribute in a page.
+fn attributes<'a>(page: &'a str, attribute: &'a str) -> impl Iterator<Item = String> + 'a {
+    let values = page.split(attribute).skip(1).filter_map(|rest| rest.strip_prefix("=\"")?.split('"').next());
+    values.map(|value| value.replace("&amp;", "&"))
+}
+
+#[test]
+fn every_link_and_every_form_of_every_page_leads_to_an_answer_under_each_base_path() {
+    let fixture = filled();
+    let all = list_targets(&Server::start(&fixture.path, &[]));
+    let few: Vec<_> = PAGES
+        .iter()
+        .map(|page| (*page).to_owned())
+        .chain(Some("/f/shop::bank::Card::charge".to_owned()))
+        .collect();
+    // The last is also the start of a path of the server's own.
+    for (base, targets) in [("/monitor", &all), ("/a/b", &few), ("/f", &few)] {
+        let server = Server::start(&fixture.path, &["--allow-writes", "--base-path", base]);
+        let mut asked = HashSet::new();
+        for target in targets {
+            let page = server.get(&format!("{base}{target}")).body;
+            let links = attributes(&page, " href").filter(|link| !link.starts_with('#'));
+            let posted = page.split("<form").filter(|form| form.contains("method=\"post\"")).count();
+            let (forms, links): (Vec<_>, Vec<_>) = (attributes(&page, " action").collect(), links.collect());
+            assert!(forms.len() > posted, "{target} has no form of the bar");
+            for address in forms.into_iter().chain(links) {
+                // Addresses with the same path and the same names of parameters are answered alike.
+                let (path, query) = address.split_once('?').unwrap_or((&address, ""));
+                let names: Vec<_> = query.split('&').map(|pair| pair.split('=').next().unwrap()).collect();
+                if !address.ends_with("/breaker") && asked.insert(format!("{path}?{names:?}")) {
+                    assert!(address.starts_with(base), "{base}{target} leads to {address}");
+                    let answer = server.get(&address);
+                    assert_eq!(answer.status, 200, "{base}{target} leads to {address}: {}", answer.body);
+                }
+            }
+        }
+    }
+}
+
+/// Returns the fields of a form with their values, as a browser sends them.
+fn read_fields(form: &str) -> Vec<(String, String)> {
+    let attribute = |tag: &str, name: &str| {
+        let text = attributes(tag, name).next().unwrap_or_default();
+        text.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", "\"")
+    };
+    let (mut fields, mut choice) = (Vec::new(), String::new());
+    for tag in form.split('<') {
+        let tag = tag.split('>').next().unwrap();
+        if tag.starts_with("input ") {
+            fields.push((attribute(tag, " name"), attribute(tag, " value")));
+        } else if tag.starts_with("select ") {
+            choice = attribute(tag, " name");
+        } else if tag.starts_with("option ") && tag.ends_with(" selected") {
+            fields.push((choice.clone(), attribute(tag, " value")));
+        }
+    }
+    fields
+}
+
+/// Returns the address to which the form of a page's bar leads when this filter has been typed.
+fn type_filter(page: &str, filter: &str) -> String {
+    let form = page.split_once("<form class=\"top\"").unwrap().1.split_once("</form>").unwrap().0;
+    let address = attributes(form, " action").next().unwrap();
+    let fields = read_fields(form).into_iter().map(|(name, value)| match name.as_str() {
+        "q" => format!("q={}", form_encode(filter)),
+        _ => format!("{name}={}", form_encode(&value)),
+    });
+    format!("{address}?{}", fields.collect::<Vec<_>>().join("&"))
+}
+
+/// Returns the parameters of an address that have values, sorted.
+fn parameters(address: &str) -> Vec<(String, String)> {
+    let query = address.split_once('?').map_or("", |(_, query)| query);
+    let pairs = form_urlencoded::parse(query.as_bytes()).into_owned();
+    let mut pairs: Vec<_> = pairs.filter(|(_, value)| !value.is_empty()).collect();
+    pairs.sort();
+    pairs
+}
+
+#[test]
+fn the_bar_and_the_data_of_a_page_keep_every_choice_of_the_page() {
+    let fixture = filled();
+    fixture.db.execute("UPDATE function SET name = 'a <b> \"c\" & d' WHERE id = 2", []).unwrap();
+    let server = Server::start(&fixture.path, &[]);
+    let function = format!("/f/{}?min=1ms&max=9ms", form_encode("a <b> \"c\" & d"));
+    for (target, place) in [
+        ("/calls?failed=1&slow=1", ""),
+        ("/calls?failed=1&min=1ms&limit=9&process=1&service=shop", "&older_than=150"),
+        ("/calls?failed=1", "&before=150"),
+        ("/errors?all=1&limit=3", ""),
+        ("/flame?weight=failures", "&patient=1"),
+        ("/graph?one=that&no=page&has=yet", ""),
+        ("/logs?level=error", ""),
+        ("/diff?before=process%3A1&after=4m..2m", ""),
+        ("/functions?sort=p99&limit=2", ""),
+        ("/trace/1?open=0&open=1&open=2", ""),
+        ("/sql?sql=SELECT+%27%3Ca%3E%26%22b%22%27+AS+n", ""),
+        ("/alerts?rule=slow&level=critical", ""),
+        (function.as_str(), ""),
+    ] {
+        let page = server.get(&format!("{target}{place}"));
+        assert_eq!(page.status, 200, "{target}: {}", page.body);
+        let chosen = parameters(target);
+        let with = |more: &[(&str, &str)]| {
+            let more = more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+            let mut all: Vec<_> = chosen.iter().cloned().chain(more).collect();
+            all.sort();
+            all
+        };
+        let typed = type_filter(&page.body, "*");
+        assert_eq!(parameters(&typed), with(&[("q", "*")]), "{target}: {typed}");
+        assert_eq!(server.get(&typed).status, 200, "{typed}");
+        let links: Vec<_> = attributes(&page.body, " href").collect();
+        let spans: Vec<_> = links.iter().filter(|link| link.contains("from=-5m")).collect();
+        assert!(spans.iter().any(|link| parameters(link) == with(&[("from", "-5m")])), "{target}: {spans:?}");
+        let path = target.split('?').next().unwrap();
+        let data = links.iter().find(|link| link.starts_with(&format!("{path}.json"))).unwrap();
+        let place = place.replace("&before", "&older_than");
+        let at = place.strip_prefix('&').and_then(|place| place.split_once('='));
+        assert_eq!(parameters(data), with(at.as_slice()), "{target}");
+        assert_eq!(server.get(data).status, 200, "{data}");
+    }
+    // The page and its data have the same rows.
+    for target in ["/errors?all=1", "/logs?level=error", "/calls?failed=1&before=150"] {
+        let page = server.get(target).body;
+        let data = attributes(&page, " href").find(|link| link.contains(".json")).unwrap();
+        let rows =
+            page.split_once("<tbody>").unwrap().1.split_once("</tbody>").unwrap().0.matches("<tr>").count();
+        let name = target[1..].split('?').next().unwrap();
+        assert_eq!(server.json(&data)[name].as_array().unwrap().len(), rows, "{target}");
+    }
+}
+
+#[test]
+fn links_from_a_function_lead_to_its_own_rows_and_to_no_others() {
+    let fixture = filled();
+    // One name is the end of another, one would be a pattern, and no pattern can hold the last.
+    for names in [
+        ["shop::orders::place", "monitor::shop::orders::place", "shop::*"],
+        ["place", "shop::orders::place", "*"],
+        ["what? {no} [pattern]", "what? {no} [x]", " 100% <a&b>=\"c\" + d"],
+    ] {
+        for (id, name) in (1..).zip(names) {
+            fixture.db.execute("UPDATE function SET name = ?1 WHERE id = ?2", (name, id)).unwrap();
+        }
+        let server = Server::start(&fixture.path, &[]);
+        for name in names {
+            let own = format!("/f/{}", form_encode(name));
+            let page = server.get(&own).body;
+            for list in ["longest", "newest", "failed"] {
+                let panel = page.split_once(&format!("<section id=\"{list}\"")).unwrap().1;
+                let panel = panel.split_once("</section>").unwrap().0;
+                let others: HashSet<_> =
+                    attributes(panel, " href").filter(|link| link.contains("/f/")).collect();
+                assert_eq!(others.len(), 1, "{list} of {name}: {others:?}");
+            }
+            let links: HashSet<_> =
+                attributes(&page, " href").filter(|link| link.contains("function=")).collect();
+            for list in ["/calls", "/errors", "/rates", "/graph", "/flame"] {
+                let link = links.iter().find(|link| link.starts_with(list)).unwrap();
+                assert_eq!(parameters(link), [("function".to_owned(), name.to_owned())], "{link}");
+                assert_eq!(server.get(link).status, 200, "{link}");
+            }
+            let target = |path: &str| format!("{path}?function={}", form_encode(name));
+            for list in ["calls", "errors", "rates", "functions", "logs"] {
+                let rows = server.json(&target(&format!("/{list}.json")))[list].clone();
+                let rows = rows.as_array().unwrap();
+                let is_empty_list = rows.is_empty() && matches!(list, "logs" | "errors");
+                assert!(!rows.is_empty() || is_empty_list, "{list} of {name}");
+                assert!(rows.iter().all(|row| row["function"] == name), "{list} of {name}: {rows:?}");
+            }
+            for edge in server.json(&target("/graph.json"))["edges"].as_array().unwrap() {
+                assert!(edge["caller"] == name || edge["callee"] == name, "{name}: {edge}");
+            }
+            let frames = server.json(&target("/flame.json"))["frames"].clone();
+            let roots = frames.as_array().unwrap().iter().filter(|frame| frame["caller"].is_null());
+            assert!(roots.map(|root| &root["function"]).all(|root| root == name), "{name}");
+            // The bar keeps the function until a pattern is typed in its place.
+            let listed = server.get(&target("/calls")).body;
+            let kept = type_filter(&listed, "");
+            assert_eq!(
+                server.json(&to_json_target(&kept))["calls"],
+                server.json(&target("/calls.json"))["calls"]
+            );
+            let all = server.json(&to_json_target(&type_filter(&listed, "*")));
+            assert_eq!(all["calls"], server.json("/calls.json")["calls"], "{name}");
+            // The command names the function only where it selects no other.
+            if let Some(command) = offered(&server, &target("/calls")) {
+                let ran = run_in_shell(fixture.folder.path(), &command);
+                assert_eq!(ran.code, Some(0), "{command}: {}", ran.err);
+                let shown: Vec<Value> = serde_json::from_str(&ran.out).unwrap();
+                assert!(!shown.is_empty() && shown.iter().all(|row| row["function"] == name), "{command}");
+            }
+        }
+    }
+}
+
+#[test]
+fn probes_are_answered_while_so_many_pages_wait_that_others_are_sent_away() {
+    let fixture = Fixture::new();
+    let server = Server::start(&fixture.path, &[]);
+    let endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n";
+    let target = format!("/sql.json?sql={}", form_encode(endless));
+    std::thread::scope(|scope| {
+        let (sender, statuses) = std::sync::mpsc::channel();
+        for _ in 0..24 {
+            let (sender, server, target) = (sender.clone(), &server, target.as_str());
+            scope.spawn(move || sender.send(server.get(target).status));
+        }
+        // The first answer is that to a statement for which there was no room.
+        assert_eq!(statuses.recv(), Ok(503));
+        for (target, name) in [("/healthz", "parts"), ("/readyz", "status"), ("/livez", "status")] {
+            let answer = server.ask_bare(target, &server.own_host());
+            let json: Value = serde_json::from_str(&answer.body).unwrap();
+            assert!(answer.status == 200 && !json[name].is_null(), "{target}: {}", answer.body);
+        }
+        assert!(server.get("/metrics").body.contains("# TYPE"));
+    });
+}
+
+#[test]
+fn a_probe_that_names_no_store_answers_for_the_worst_of_all() {
+    let fixture = Fixture::new();
+    let others = ["b.db", "c.db"].map(|name| fixture.folder.path().join(name));
+    for path in &others {
+        fixture.copy_to(path);
+    }
+    let [second, third] = others.each_ref().map(|path| path.to_str().unwrap());
+    let server = Server::start(&fixture.path, &["--db", second, "--db", third]);
+    for target in ["/healthz", "/readyz", "/healthz?db=c.db"] {
+        wait_for_bare(&server, target, 200);
+    }
+    let json: Value = serde_json::from_str(&server.get("/healthz").body).unwrap();
+    let stores: HashSet<_> =
+        json["parts"].as_array().unwrap().iter().map(|part| part["store"].as_str()).collect();
+    assert_eq!(stores, HashSet::from([Some("shop.db"), Some("b.db"), Some("c.db")]));
+    std::fs::remove_file(third).unwrap();
+    for target in ["/healthz", "/readyz", "/healthz?db=c.db", "/readyz?db=c.db"] {
+        assert!(!wait_for_bare(&server, target, 503).body.contains("c.db"), "{target}");
+        assert!(wait_for(&server, target, 503).body.contains("c.db"), "{target}");
+    }
+    for target in ["/healthz?db=shop.db", "/readyz?db=b.db"] {
+        wait_for_bare(&server, target, 200);
+    }
+    assert_eq!(wait_for_bare(&server, "/healthz?db=no.db", 404).status, 404);
+}
+
+#[test]
+fn what_is_chosen_in_the_bar_is_shown_there_even_among_more_than_fit() {
+    let fixture = filled();
+    let process = "INSERT INTO process (id, run_uuid, service, version, host, pid, started_ns, ending, build)
+                   SELECT value + 2, 'r' || value, 'service-' || value, '1', 'elsewhere', value, ?1, 'exit', 'build-' || value
+                   FROM json_each(?2)";
+    let numbers: Vec<u32> = (1..=120).collect();
+    let numbers = serde_json::to_string(&numbers).unwrap();
+    fixture.db.execute(process, rusqlite::params![fixture.now - 800 * SECOND, numbers]).unwrap();
+    let server = Server::start(&fixture.path, &[]);
+    for run in [1, 2, 3, 60, 122] {
+        let page = server.get(&format!("/calls?process={run}")).body;
+        assert!(
+            type_filter(&page, "").contains(&format!("process={}", form_encode(&run.to_string()))),
+            "{run}"
+        );
+        assert_eq!(page.matches(&format!("<option value=\"{run}\"")).count(), 1, "{run}");
+    }
+    // The label of a run that is not among the newest is that of a run, too.
+    assert!(server.get("/calls?process=3").body.contains("selected>3: service-1 (pid 1)"));
+    for (name, value) in
+        [("service", "service-99"), ("build", "build-99"), ("service", "shop"), ("process", "777")]
+    {
+        let page = server.get(&format!("/calls?{name}={value}")).body;
+        let kept = form_urlencoded::parse(type_filter(&page, "").split_once('?').unwrap().1.as_bytes())
+            .any(|(known, kept)| known == name && kept == value);
+        assert!(kept, "{name}={value}");
+    }
+}
+
+#[test]
+fn the_links_to_the_neighbouring_spans_move_with_the_present_and_meet_what_is_shown() {
+    let fixture = filled();
+    let server = Server::start(&fixture.path, &[]);
+    let spans = |target: &str| {
+        let page = server.get(target).body;
+        // The script replaces panels alone.
+        let panel = page.split_once("data-panel=\"shift\"").unwrap().1.split_once("</span>").unwrap().0;
+        let links: Vec<_> = attributes(panel, " href").collect();
+        let span = |link: &String| {
+            let at = |name: &str| {
+                let found = parameters(link).into_iter().find(|(known, _)| known == name);
+                found.unwrap().1.parse::<i64>().unwrap()
+            };
+            assert_eq!(server.get(link).status, 200, "{link}");
+            (at("from"), at("to"))
+        };
+        (span(&links[0]), span(&links[1]), links)
+    };
+    let (from, to) = (fixture.now - 200 * SECOND, fixture.now - 50 * SECOND);
+    let target = format!("/diff?before=process:1&q=place&from={from}&to={to}");
+    let (earlier, later, links) = spans(&target);
+    assert_eq!((earlier, later), ((from - 150 * SECOND, from), (to, to + 150 * SECOND)));
+    assert!(
+        links.iter().all(|link| link.contains("before=process%3A1") && link.contains("q=place")),
+        "{links:?}"
+    );
+    for target in [
+        "/calls",
+        "/calls?from=-5m",
+        "/calls?from=-5m&failed=1",
+        "/?to=-1m",
+        "/calls?from=2099-01-01T00:00:00Z&to=2099-01-02T00:00:00Z",
+    ] {
+        let (first, later, _) = spans(target);
+        assert!(
+            first.0 < first.1 && first.1 < later.0 + 1 && later.0 < later.1,
+            "{target}: {first:?} {later:?}"
+        );
+        if !target.contains("2099") {
+            // What is shown ends now, and now moves on.
+            assert!(spans(target).0.1 > first.1, "{target}");
+        }
+    }
+}
+
+#[test]
+fn a_page_that_ignores_the_chosen_span_says_so_and_health_ends_with_it() {
+    let fixture = filled();
+    let server = Server::start(&fixture.path, &[]);
+    let runs = |query: &str, list: &str| {
+        let rows = server.json(&format!("/{list}.json?{query}"))[list].as_array().unwrap().clone();
+        let mut runs: Vec<_> = rows.iter().map(|row| row["process_id"].as_i64().unwrap()).collect();
+        runs.sort_unstable();
+        runs
+    };
+    // Run 2 lasted from 900 s to 700 s ago, run 1 began 600 s ago.
+    for (query, expected) in [
+        ("", vec![1, 2]),
+        ("from=6h&to=5h", vec![]),
+        ("from=850s&to=800s", vec![2]),
+        ("to=650s", vec![2]),
+        ("from=60s", vec![1]),
+    ] {
+        assert_eq!(runs(query, "health"), expected, "{query}");
+        assert_eq!(runs(query, "processes"), expected, "{query}");
+    }
+    for (path, notes) in
+        [("/", 2), ("/rates", 4), ("/findings", 1), ("/health", 1), ("/processes", 1), ("/calls", 0)]
+    {
+        let count = |query: &str| {
+            server.get(&format!("{path}?{query}")).body.matches(", whatever span is chosen.").count()
+        };
+        assert_eq!((count(""), count("from=6h&to=5h"), count("from=5m")), (0, notes, notes), "{path}");
+    }
+}
+
+#[test]
+fn the_pages_and_the_writes_follow_programs_to_the_file_in_which_they_go_on() {
+    // A table was altered, the file became another program's database, or a newer program has changed the schema.
+    let beside = format!("shop.v{}.db", monitor_runtime::store::schema::VERSION);
+    for (change, name) in [
+        ("ALTER TABLE call ADD COLUMN extra INTEGER", "shop.monitor.db"),
+        ("PRAGMA application_id = 7", "shop.monitor.db"),
+        ("PRAGMA user_version = 99", beside.as_str()),
+    ] {
+        let fixture = filled();
+        let next = fixture.folder.path().join(name);
+        fixture.copy_to(&next);
+        let server = Server::start(&fixture.path, &["--allow-writes"]);
+        let shown = |target: &str| server.json(target)["store"].as_str().unwrap().to_owned();
+        let [first, second] = [&fixture.path, &next].map(|path| path.canonicalize().unwrap());
+        assert_eq!(shown("/calls.json"), first.to_str().unwrap());
+        let mut stream = server.connect();
+        let (port, token) = (server.port, &server.token);
+        let request =
+            format!("GET /live HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nAuthorization: Bearer {token}\r\n\r\n");
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut lines = BufReader::new(stream.try_clone().unwrap()).lines().map(Result::unwrap);
+        assert!(lines.by_ref().any(|line| line.starts_with(':')));
+        fixture.db.execute_batch(change).unwrap();
+        assert!(lines.by_ref().any(|line| line == "event: tick"), "{change}");
+        for target in ["/calls.json", "/calls.json?db=shop.db", "/now.json"] {
+            assert_eq!(shown(target), second.to_str().unwrap(), "{change}: {target}");
+        }
+        assert_eq!(server.get("/call/1/args").status, 200, "{change}");
+        assert_eq!(server.get("/sql.csv?sql=SELECT+1").status, 200, "{change}");
+        wait_for(&server, "/readyz", 200);
+        // A commit to the new file refreshes an open page, and a write goes there.
+        let answer = server.ask("POST", "/rates", "", "pattern=shop::moved&rate=0.25");
+        assert_eq!(answer.status, 303, "{change}: {}", answer.body);
+        assert!(lines.by_ref().any(|line| line == "event: tick"), "{change}");
+        let moved = "SELECT count(*) FROM sampling WHERE pattern = 'shop::moved'";
+        let count = |db: &rusqlite::Connection| db.query_row(moved, [], |row| row.get::<_, i64>(0)).unwrap();
+        let next = rusqlite::Connection::open(&next).unwrap();
+        assert_eq!((count(&fixture.db), count(&next)), (0, 1), "{change}");
+        stream.shutdown(Shutdown::Both).unwrap();
+    }
 }

@@ -8,18 +8,29 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use anyhow::Result;
+use maud::{Markup, html};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::app::Refusal;
 use crate::model::period::Period;
 use crate::moment;
 use crate::pattern::Pattern;
-use crate::units;
+use crate::{terminal, units};
 
 /// The most parameters of an address that are looked at.
 const PARAMETERS_MAX: usize = 64;
 /// The parameters that links to other pages keep.
-const KEPT: [&str; 7] = ["db", "process", "service", "build", "from", "to", "q"];
+const KEPT: [&str; 8] = ["db", "process", "service", "build", "from", "to", "q", "function"];
+/// The parameters that choose functions: by a pattern, and by one name. A link that gives one of them drops the other,
+/// and a pattern goes before a name, because a reader typed it.
+pub(super) const FILTERS: [&str; 2] = ["q", "function"];
+/// The parameters that say which part of a page is shown and how long it may take: a link that narrows the page to
+/// other rows leads to its start.
+const PASSING: [&str; 2] = [OLDER_THAN, "patient"];
+/// The parameter of a list with the id below which the ids of its rows lie.
+pub(super) const OLDER_THAN: &str = "older_than";
+/// Former names of parameters, which addresses that were kept still have: page, former name, name.
+const FORMER_NAMES: [(&str, &str, &str); 1] = [("/calls", "before", OLDER_THAN)];
 /// The characters of a segment of a path that need no escape.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b':');
 
@@ -34,10 +45,20 @@ impl Parameters {
         Self(pairs.map(|(name, value)| (name.into_owned(), value.into_owned())).collect())
     }
 
+    /// Returns the parameters with the names that the page at this path has for them now.
+    pub(super) fn with_present_names(mut self, path: &str) -> Self {
+        let page = path.strip_suffix(".json").unwrap_or(path);
+        for (_, former, name) in FORMER_NAMES.iter().filter(|(of, ..)| *of == page) {
+            for (known, _) in self.0.iter_mut().filter(|(known, _)| known == former) {
+                (*name).clone_into(known);
+            }
+        }
+        self
+    }
+
     /// Returns the first value of a parameter; `None` if there is none or it is empty.
     pub(super) fn text(&self, name: &str) -> Option<&str> {
-        let (_, value) = self.0.iter().find(|(known, _)| known == name)?;
-        Some(value.trim()).filter(|value| !value.is_empty())
+        self.whole_text(name).map(str::trim)
     }
 
     /// Returns all values of a parameter.
@@ -77,9 +98,16 @@ impl Parameters {
         parse(text).map(Some).map_err(|reason| Refusal::wrong(format!("`{name}` is `{text}`: {reason}")))
     }
 
-    /// Returns the pattern of functions.
+    /// Returns the first value of a parameter with the blanks around it; `None` if there is none or it is blank.
+    fn whole_text(&self, name: &str) -> Option<&str> {
+        let (_, value) = self.0.iter().find(|(known, _)| known == name)?;
+        Some(value.as_str()).filter(|value| !value.trim().is_empty())
+    }
+
+    /// Returns the choice of functions.
     pub(super) fn pattern(&self) -> Result<Option<Pattern>> {
-        self.read("q", str::parse::<Pattern>)
+        let typed = self.read("q", str::parse::<Pattern>)?;
+        Ok(typed.or_else(|| self.whole_text("function").map(Pattern::exact)))
     }
 
     /// Returns the span of time between `from` and `to`.
@@ -123,6 +151,11 @@ pub(super) fn without_parameter(query: Option<&str>, name: &str) -> String {
     form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish()
 }
 
+/// Returns the path of an address without its parameters: the address of a form.
+pub(super) fn path_of(address: &str) -> &str {
+    address.split_once('?').map_or(address, |(path, _)| path)
+}
+
 /// Escapes a text as a segment of a path.
 pub(super) fn segment(text: &str) -> String {
     // A browser removes a segment of dots alone.
@@ -141,22 +174,63 @@ pub(super) fn segment(text: &str) -> String {
 #[derive(Debug, Clone)]
 pub(super) struct Links {
     base_path: String,
+    /// The path of the page itself, without the path before all addresses.
+    here: String,
+    /// What is chosen for all pages.
     kept: Vec<(String, String)>,
+    /// All parameters of the page itself.
+    own: Vec<(String, String)>,
 }
 
 impl Links {
-    /// Keeps the choices of these parameters.
-    pub(super) fn new(base_path: &str, parameters: &Parameters) -> Self {
-        let kept =
-            KEPT.iter().filter_map(|name| Some(((*name).to_owned(), parameters.text(name)?.to_owned())));
-        Self { base_path: base_path.to_owned(), kept: kept.collect() }
+    /// Keeps the choices of these parameters, which the page at this path has.
+    pub(super) fn new(base_path: &str, here: &str, parameters: &Parameters) -> Self {
+        let has_pattern = parameters.text("q").is_some();
+        let is_in_force = |name: &str| !(has_pattern && name == "function");
+        let kept = KEPT
+            .iter()
+            .filter(|name| is_in_force(name))
+            .filter_map(|name| Some(((*name).to_owned(), parameters.whole_text(name)?.to_owned())));
+        let own = parameters.0.iter().filter(|(name, value)| is_in_force(name) && !value.trim().is_empty());
+        Self {
+            base_path: base_path.to_owned(),
+            here: here.to_owned(),
+            kept: kept.collect(),
+            own: own.cloned().collect(),
+        }
     }
 
     /// Returns the address of a page with more parameters. An empty value removes a parameter.
     pub(super) fn to(&self, path: &str, more: &[(&str, &str)]) -> String {
+        self.write(path, &self.kept, more)
+    }
+
+    /// Returns the address of this page with other parameters, from the start of its lists. All else that is chosen
+    /// stays. An empty value removes a parameter.
+    pub(super) fn here(&self, more: &[(&str, &str)]) -> String {
+        let passing = PASSING.iter().filter(|name| more.iter().all(|(other, _)| other != *name));
+        let more: Vec<_> = more.iter().copied().chain(passing.map(|name| (*name, ""))).collect();
+        self.write(&self.here, &self.own, &more)
+    }
+
+    /// Returns the address of the data of this page.
+    pub(super) fn data(&self) -> String {
+        let path = if self.here == "/" { "/now.json".to_owned() } else { format!("{}.json", self.here) };
+        self.write(&path, &self.own, &[])
+    }
+
+    /// Returns the address of this page without a time limit for its panels.
+    pub(super) fn patient(&self) -> String {
+        self.write(&self.here, &self.own, &[("patient", "1")])
+    }
+
+    fn write(&self, path: &str, kept: &[(String, String)], more: &[(&str, &str)]) -> String {
         let mut query = form_urlencoded::Serializer::new(String::new());
-        let is_replaced = |name: &str| more.iter().any(|(other, _)| *other == name);
-        for (name, value) in self.kept.iter().filter(|(name, _)| !is_replaced(name)) {
+        let is_replaced = |name: &str| {
+            let is_filter = FILTERS.contains(&name);
+            more.iter().any(|(other, _)| *other == name || (is_filter && FILTERS.contains(other)))
+        };
+        for (name, value) in kept.iter().filter(|(name, _)| !is_replaced(name)) {
             query.append_pair(name, value);
         }
         for (name, value) in more.iter().filter(|(_, value)| !value.is_empty()) {
@@ -170,6 +244,11 @@ impl Links {
     /// Returns the address of the page of a function. The pattern is left out, because it is about lists.
     pub(super) fn function(&self, name: &str) -> String {
         self.to(&format!("/f/{}", segment(name)), &[("q", "")])
+    }
+
+    /// Returns the address of a list with the rows of one function alone.
+    pub(super) fn of_function(&self, path: &str, name: &str) -> String {
+        self.to(path, &[("function", name)])
     }
 
     /// Returns the address of a call.
@@ -187,13 +266,26 @@ impl Links {
         self.to("/sql", &[("sql", statement), ("q", "")])
     }
 
-    /// Returns the chosen parameters but these, for the hidden fields of a form.
+    /// Returns what is chosen for all pages but these parameters, for the hidden fields of a form that leads to another
+    /// page.
     pub(super) fn hidden_fields<'a>(&'a self, names: &'a [&str]) -> impl Iterator<Item = (&'a str, &'a str)> {
         let is_wanted = move |name: &str| !names.contains(&name);
         self.kept
             .iter()
             .filter(move |(name, _)| is_wanted(name))
             .map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// Shows the hidden fields of a form that leads to this page: all that is chosen stays, except what the form has
+    /// fields for. A form cannot send control or invisible characters unchanged, so values with them are left out.
+    pub(super) fn fields_here(&self, fields: &[&str]) -> Markup {
+        let is_wanted = |name: &str| !fields.contains(&name) && !PASSING.contains(&name);
+        let can_be_sent = |text: &str| !text.replace(['\r', '\n'], "").contains(terminal::is_unsafe);
+        html! {
+            @for (name, value) in self.own.iter().filter(|(name, value)| is_wanted(name) && can_be_sent(name) && can_be_sent(value)) {
+                input type="hidden" name=(name) value=(value);
+            }
+        }
     }
 }
 
@@ -205,7 +297,7 @@ mod tests {
     #[test]
     fn links_keep_choices_and_escape_what_they_carry() {
         let parameters = Parameters::parse("db=a+b.db&q=shop%3A%3A*&sort=p99&from=-15m");
-        let links = Links::new("/monitor", &parameters);
+        let links = Links::new("/monitor", "/calls", &parameters);
         assert_eq!(
             links.to("/calls", &[("failed", "1")]),
             "/monitor/calls?db=a+b.db&from=-15m&q=shop%3A%3A*&failed=1"
@@ -215,6 +307,39 @@ mod tests {
             links.function("<T as \"A\">/b"),
             "/monitor/f/%3CT%20as%20%22A%22%3E%2Fb?db=a+b.db&from=-15m"
         );
+    }
+
+    #[test]
+    fn a_link_to_the_page_itself_keeps_all_that_is_chosen_and_begins_its_lists_anew() {
+        let links = |path: &str, query: &str| {
+            Links::new("/m", path, &Parameters::parse(query).with_present_names(path))
+        };
+        let calls = links("/calls", "q=a&failed=1&own=x&own=y&older_than=7&patient=1&min=&to=%20");
+        assert_eq!(calls.here(&[("q", "b")]), "/m/calls?failed=1&own=x&own=y&q=b");
+        assert_eq!(
+            calls.here(&[("own", "z"), ("older_than", "5")]),
+            "/m/calls?q=a&failed=1&own=z&older_than=5"
+        );
+        assert_eq!(calls.data(), "/m/calls.json?q=a&failed=1&own=x&own=y&older_than=7&patient=1");
+        assert_eq!(calls.patient(), "/m/calls?q=a&failed=1&own=x&own=y&older_than=7&patient=1");
+        let fields = calls.fields_here(&["q"]).into_string();
+        assert_eq!(fields.matches("<input").count(), 3, "{fields}");
+        assert!(fields.contains(r#"name="failed" value="1""#) && fields.contains(r#"value="y""#), "{fields}");
+        // The former name of the place in the list of calls is the name of a side elsewhere.
+        assert_eq!(links("/calls", "before=7").here(&[("q", "b")]), "/m/calls?q=b");
+        assert_eq!(links("/calls", "before=7").data(), "/m/calls.json?older_than=7");
+        assert_eq!(links("/diff", "before=7").here(&[("q", "b")]), "/m/diff?before=7&q=b");
+        assert_eq!(links("/", "sort=p99").data(), "/m/now.json?sort=p99");
+        // A pattern and a name are one choice.
+        let named = links("/flame", "function=%20a::b&weight=calls");
+        assert_eq!(named.here(&[("q", "b")]), "/m/flame?weight=calls&q=b");
+        assert_eq!(named.to("/calls", &[]), "/m/calls?function=+a%3A%3Ab");
+        assert_eq!(named.here(&[("function", "")]), "/m/flame?weight=calls");
+        let typed = links("/flame", "function=a::b&q=b");
+        assert_eq!((typed.here(&[]), typed.call(1)), ("/m/flame?q=b".to_owned(), "/m/call/1".to_owned()));
+        assert_eq!(typed.of_function("/graph", "a"), "/m/graph?function=a");
+        let broken = links("/sql", "sql=a%0D%0Ab&x=%00&y=%E2%80%AE").fields_here(&[]).into_string();
+        assert_eq!(broken.matches("<input").count(), 1, "{broken}");
     }
 
     #[test]

@@ -57,8 +57,16 @@ const JSON_INTEGER_MAX: u64 = 1 << 53;
 pub(super) struct Served {
     /// The name: that of its file, with a number where two are alike.
     pub(super) name: String,
-    /// The path.
-    pub(super) path: PathBuf,
+    /// The path that was named at the start.
+    pub(super) path_at_start: PathBuf,
+}
+
+impl Served {
+    /// Returns the file that programs use for the store now: they go on in another one when they find this one newer than
+    /// themselves, or altered.
+    pub(super) fn path_in_use(&self) -> PathBuf {
+        find::follow_programs(&self.path_at_start)
+    }
 }
 
 /// Findings of a store, and when they were made.
@@ -75,6 +83,8 @@ pub(super) struct App {
     waiting: Arc<AtomicUsize>,
     /// The pages that wait for events.
     pub(super) listeners: Arc<Semaphore>,
+    /// The answers to machines.
+    pub(super) probes: probes::Probes,
     recovered: Mutex<HashMap<PathBuf, Instant>>,
     findings: Mutex<KeptFindings>,
 }
@@ -90,6 +100,7 @@ impl App {
             queries: Arc::new(Semaphore::new(QUERIES_MAX)),
             waiting: Arc::default(),
             listeners: Arc::new(Semaphore::new(live::LISTENERS_MAX)),
+            probes: probes::Probes::default(),
             recovered: Mutex::default(),
             findings: Mutex::default(),
         }
@@ -171,14 +182,14 @@ impl App {
 fn name_stores(paths: Vec<PathBuf>) -> Vec<Served> {
     let mut stores: Vec<Served> = Vec::new();
     for path in paths {
-        if stores.iter().any(|store| store.path == path) {
+        if stores.iter().any(|store| store.path_at_start == path) {
             continue;
         }
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let numbered = (2..).map(|number| format!("{name} ({number})"));
         let is_free = |candidate: &String| stores.iter().all(|store| store.name != *candidate);
         let name = std::iter::once(name.clone()).chain(numbered).find(is_free).unwrap_or(name);
-        stores.push(Served { name, path });
+        stores.push(Served { name, path_at_start: path });
     }
     stores
 }
@@ -196,7 +207,8 @@ impl Mark {
             let data = std::fs::metadata(path).ok()?;
             Some((data.len(), data.modified().ok()))
         };
-        Self(vec![state(path), state(Path::new(&log))])
+        // A reader may make an empty log, which says nothing.
+        Self(vec![state(path), state(Path::new(&log)).filter(|(bytes, _)| *bytes > 0)])
     }
 }
 
@@ -372,7 +384,12 @@ pub(super) fn router(app: &Arc<App>) -> Router {
     // A request with a method that its page does not take is refused with an explanation.
     let mut router = router.fallback(not_found).method_not_allowed_fallback(not_allowed);
     if !app.base_path().is_empty() {
-        router = Router::new().nest(app.base_path(), router).fallback(not_found);
+        let mut outer = Router::new().nest(app.base_path(), router);
+        // A nested router has its first page at the path without a slash at the end, and links lead to that with one.
+        for (path, render) in pages::ALL.iter().filter(|(path, _)| *path == "/") {
+            outer = outer.route(&format!("{}{path}", app.base_path()), first_page(*render));
+        }
+        router = outer.fallback(not_found).method_not_allowed_fallback(not_allowed);
     }
     router
         .layer(axum::middleware::from_fn_with_state(Arc::clone(app), guard::check))
@@ -382,6 +399,14 @@ pub(super) fn router(app: &Arc<App>) -> Router {
 
 fn page(render: Render, form: Form) -> axum::routing::MethodRouter<Arc<App>> {
     get(move |State(app): State<Arc<App>>, uri: Uri| answer(app, render, form, String::new(), uri))
+}
+
+/// Returns the first page below the path before all addresses, which this route does not take away.
+fn first_page(render: Render) -> axum::routing::MethodRouter<Arc<App>> {
+    get(move |State(app): State<Arc<App>>, uri: Uri| {
+        let uri = format!("/?{}", uri.query().unwrap_or_default()).parse().unwrap_or_default();
+        answer(app, render, Form::Html, String::new(), uri)
+    })
 }
 
 #[allow(clippy::unused_async, reason = "a handler is asynchronous")]
@@ -479,6 +504,7 @@ pub(super) async fn run<T: Send + 'static>(
 /// Makes a page or its data.
 async fn answer(app: Arc<App>, render: Render, form: Form, subject: String, uri: Uri) -> Response {
     let query = uri.query().unwrap_or_default().to_owned();
+    // The router has taken the path before all addresses away.
     let path = uri.path().to_owned();
     let outcome =
         run(&app, move |app, opened| make(app, render, form, &subject, &path, &query, opened)).await;
@@ -498,11 +524,12 @@ fn make(
     opened: &dyn Fn(&Store),
 ) -> Result<Response> {
     let started = Instant::now();
-    let parameters = Parameters::parse(query);
-    let links = Links::new(app.base_path(), &parameters);
+    let parameters = Parameters::parse(query).with_present_names(path);
+    let links = Links::new(app.base_path(), path, &parameters);
     let served = app.choose_store(parameters.text("db"))?;
-    app.recover(&served.path);
-    let store = Store::open(&served.path)?;
+    let path_in_use = served.path_in_use();
+    app.recover(&path_in_use);
+    let store = Store::open(&path_in_use)?;
     store.spare_process();
     store.set_time_limit(PANEL_TIME);
     opened(&store);

@@ -88,7 +88,7 @@ async fn change(
     };
     if !app.allows_writes() {
         let store = app.choose_store(form.text("db")).ok();
-        return Err(refuse(&form, store.map(|served| served.path.as_path())));
+        return Err(refuse(&form, store.map(|served| served.path_at_start.as_path())));
     }
     let guard = app.guard();
     if !guard.is_from_us(headers) {
@@ -100,10 +100,10 @@ async fn change(
         ));
     }
     let change = read(&form)?;
-    let links = Links::new(app.base_path(), &form);
+    let links = Links::new(app.base_path(), page, &form);
     app::run(app, move |app, opened| {
         let served = app.choose_store(form.text("db"))?;
-        let store = Store::open_for_control(&served.path)?;
+        let store = Store::open_for_control(&served.path_in_use())?;
         store.spare_process();
         opened(&store);
         apply(&store, &change)

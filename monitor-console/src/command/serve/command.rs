@@ -5,6 +5,8 @@
 
 use super::app::Context;
 use crate::command::command_line;
+use crate::model::functions;
+use crate::pattern::Pattern;
 use crate::units;
 
 /// The command line of a page under construction.
@@ -24,14 +26,25 @@ impl<'a> CommandLine<'a> {
         Self { line: self.line.operand(text), ..self }
     }
 
-    /// Adds the name of a function or a metric.
+    /// Adds the name of a function. The command takes it as a pattern, which must not select other functions too.
+    pub(super) fn function(self, name: &str) -> Self {
+        let found =
+            name.parse::<Pattern>().ok().map(|pattern| functions::find(&self.context.store, &pattern));
+        let is_alone = matches!(&found, Some(Ok(names)) if *names == [name]);
+        self.only_if(is_alone).operand(name)
+    }
+
+    /// Adds the name of a metric.
     pub(super) fn name(self, name: &str) -> Self {
         Self { line: self.line.name(name), ..self }
     }
 
-    /// Adds the pattern of functions that the address chooses.
+    /// Adds the choice of functions that the address makes.
     pub(super) fn pattern(self) -> Self {
-        Self { line: self.line.pattern(self.context.pattern.as_ref()), ..self }
+        match self.context.pattern.as_ref().and_then(Pattern::exact_name) {
+            Some(name) => self.function(name),
+            None => Self { line: self.line.pattern(self.context.pattern.as_ref()), ..self },
+        }
     }
 
     /// Adds an option without a value if `is_on`.

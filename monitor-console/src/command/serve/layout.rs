@@ -1,13 +1,18 @@
 //! The frame around every page: the bar that chooses store, processes and time, the way to the other pages, and what the
 //! numbers rest on.
 
+use std::collections::BTreeSet;
+
 use anyhow::Result;
 use axum::http::StatusCode;
 use maud::{DOCTYPE, Markup, html};
 
+use super::address::path_of;
 use super::app::{App, Context, Page};
 use super::{assets, text};
-use crate::model::{alerts, processes};
+use crate::model::alerts;
+use crate::model::processes::{self, Process};
+use crate::pattern::Pattern;
 use crate::{terminal, units};
 
 /// The pages of the bar: address and name.
@@ -29,52 +34,53 @@ const BAR: [(&str, &str); 16] = [
     ("/sql", "SQL"),
     ("/schema", "Schema"),
 ];
+/// The parameters that the form of the bar has fields for, as far as there is something to choose.
+const FIELDS: [&str; 7] = ["db", "process", "service", "build", "from", "to", "q"];
 /// The spans of time that one click chooses.
 const SPANS: [(&str, &str); 5] = [("-5m", "5m"), ("-15m", "15m"), ("-1h", "1h"), ("-6h", "6h"), ("", "all")];
 /// The span by which keys move a page that shows all times, in ns.
 const SHIFTED_NS: i64 = 900_000_000_000;
-/// The most choices of processes, services and builds.
+/// The most choices of processes, services and builds beside the chosen one.
 const CHOICES_MAX: usize = 50;
 /// The age from which the last write is shown as old.
 const LIVE_NS: i64 = 15_000_000_000;
 
-/// Puts a page into its frame.
-pub(super) fn frame(context: &Context<'_>, page: &Page, path: &str) -> Result<Markup> {
+/// Puts a page into its frame. `here` is the path of the page without the path before all addresses.
+pub(super) fn frame(context: &Context<'_>, page: &Page, here: &str) -> Result<Markup> {
     let query = context.parameters;
-    let here = path.strip_prefix(context.app.base_path()).unwrap_or(path);
-    let json = json_address(context, path);
-    let period = context.scope.period;
-    let until_ns = period.until_ns.min(context.now_ns);
-    let from_ns =
-        if period.from_ns == i64::MIN { until_ns.saturating_sub(SHIFTED_NS) } else { period.from_ns };
+    let links = context.links;
     Ok(html! {
         (DOCTYPE)
         html lang="en" {
             (head(context.app, &page.title, page.has_charts))
-            body data-live=(format!("{}/live", context.app.base_path())) data-db=(context.store_name)
-                data-from=(from_ns) data-until=(until_ns) {
+            body data-live=(format!("{}/live", context.app.base_path())) data-db=(context.store_name) {
                 a.skip href="#main" { "Skip to the content" }
                 header {
-                    form.top method="get" action=(path) role="search" {
-                        a.brand href=(context.links.to("/", &[])) { "monitor" }
+                    form.top method="get" action=(path_of(&links.here(&[]))) role="search" {
+                        (links.fields_here(&FIELDS))
+                        a.brand href=(links.to("/", &[])) { "monitor" }
                         (choose_store(context))
                         (clock(context))
                         (choose_processes(context)?)
                         span.spans role="group" aria-label="span of time" {
                             @for (from, name) in SPANS {
                                 @let is_chosen = query.text("from").unwrap_or_default() == from && query.text("to").is_none();
-                                a href=(link_with(context, here, &[("from", from), ("to", ""), ("before", "")])) aria-current=[is_chosen.then_some("true")] { (name) }
+                                a href=(links.here(&[("from", from), ("to", "")])) aria-current=[is_chosen.then_some("true")] { (name) }
                             }
                         }
+                        (shift_links(context))
                         label { span.label { "from" } input name="from" size="8" value=[query.text("from")] placeholder="-15m"; }
                         label { span.label { "to" } input name="to" size="8" value=[query.text("to")] placeholder="now"; }
                         label { span.label { "filter" } input #filter type="search" name="q" size="18" value=[query.text("q")] placeholder="shop::*"; }
+                        @if let Some(name) = context.pattern.as_ref().and_then(Pattern::exact_name) {
+                            a.chip href=(links.here(&[("function", "")])) { "only " (text::shorten(name, 60)) " ×" }
+                        }
                         button { "Show" }
                     }
                     nav aria-label="pages" {
                         @for (address, name) in BAR {
                             @let is_here = here == address;
-                            a href=(context.links.to(address, &[])) aria-current=[is_here.then_some("page")] {
+                            a href=(links.to(address, &[])) aria-current=[is_here.then_some("page")] {
                                 (name) @if address == "/alerts" { span data-panel="firing" { (count_alerts(context)?) } }
                             }
                         }
@@ -84,14 +90,14 @@ pub(super) fn frame(context: &Context<'_>, page: &Page, path: &str) -> Result<Ma
                     @if context.is_cut.get() {
                         p.note role="status" {
                             "Some panels were cut because their time was up. "
-                            a href=(link_with(context, here, &[("patient", "1")])) { "Run them to their end" }
+                            a href=(links.patient()) { "Run them to their end" }
                         }
                     }
                     (page.main)
                 }
                 footer {
-                    @if let Some(sql) = &page.sql { a href=(context.links.sql(sql)) { "SQL" } " · " }
-                    a href=(json) { "JSON" }
+                    @if let Some(sql) = &page.sql { a href=(links.sql(sql)) { "SQL" } " · " }
+                    a href=(links.data()) { "JSON" }
                     @if !page.command.is_empty() { " · " code #command { (page.command) } }
                     span #state role="status" {}
                     details.help {
@@ -104,6 +110,28 @@ pub(super) fn frame(context: &Context<'_>, page: &Page, path: &str) -> Result<Ma
             }
         }
     })
+}
+
+/// Links to the spans before and after the one that is shown, for clicks and for keys. They are a panel, because a span
+/// that ends now moves on with every refresh.
+fn shift_links(context: &Context<'_>) -> Markup {
+    let period = context.scope.period;
+    let is_ahead = period.from_ns >= context.now_ns;
+    let until_ns = if is_ahead { period.until_ns } else { period.until_ns.min(context.now_ns) };
+    let from_ns =
+        if period.from_ns == i64::MIN { until_ns.saturating_sub(SHIFTED_NS) } else { period.from_ns };
+    let length_ns = until_ns.saturating_sub(from_ns);
+    let link = |from_ns: i64, until_ns: i64| {
+        context.links.here(&[("from", &from_ns.to_string()), ("to", &until_ns.to_string())])
+    };
+    let earlier = link(from_ns.saturating_sub(length_ns), from_ns);
+    let later = link(until_ns, until_ns.saturating_add(length_ns));
+    html! {
+        span.spans data-panel="shift" role="group" aria-label="neighbouring spans of time" {
+            a #earlier href=(earlier) aria-label="the span before" { "‹" }
+            a #later href=(later) aria-label="the span after" { "›" }
+        }
+    }
 }
 
 /// Shows how many alerts fire, if any does.
@@ -130,27 +158,6 @@ fn head(app: &App, title: &str, has_charts: bool) -> Markup {
             }
         }
     }
-}
-
-/// Returns the address of this page with other parameters. All that is chosen stays.
-fn link_with(context: &Context<'_>, here: &str, more: &[(&str, &str)]) -> String {
-    const OWN: [&str; 9] = ["sort", "failed", "slow", "min", "max", "limit", "before", "after", "sql"];
-    let mut all: Vec<(&str, &str)> = more.to_vec();
-    for name in OWN {
-        if let Some(value) = context.parameters.text(name)
-            && more.iter().all(|(other, _)| *other != name)
-        {
-            all.push((name, value));
-        }
-    }
-    context.links.to(here, &all)
-}
-
-/// Returns the address of the data of this page.
-fn json_address(context: &Context<'_>, path: &str) -> String {
-    let here = path.strip_prefix(context.app.base_path()).unwrap_or(path);
-    let data = if here == "/" { "/now.json".to_owned() } else { format!("{here}.json") };
-    link_with(context, &data, &[])
 }
 
 fn choose_store(context: &Context<'_>) -> Markup {
@@ -183,39 +190,43 @@ fn clock(context: &Context<'_>) -> Markup {
 /// Lets the reader choose a run, a service and a build.
 fn choose_processes(context: &Context<'_>) -> Result<Markup> {
     let all = processes::read_identities(&context.store)?;
-    let distinct = |mut texts: Vec<String>| {
-        // A form cannot send control or invisible characters unchanged, so names with them are left out.
-        texts.retain(|text| !text.is_empty() && !text.contains(terminal::is_unsafe));
-        texts.sort_unstable();
-        texts.dedup();
-        texts.truncate(CHOICES_MAX);
-        texts
+    let run = |process: &Process| {
+        let number = process.process_id.to_string();
+        let label = format!("{number}: {} (pid {})", text::flat(&process.service, 30), process.pid);
+        (number, label)
+    };
+    let distinct = |texts: Vec<String>| {
+        let texts: BTreeSet<String> = texts.into_iter().filter(|text| !text.is_empty()).collect();
+        texts.into_iter().map(|text| (text.clone(), text::flat(&text, 40))).collect::<Vec<_>>()
     };
     let services = distinct(all.iter().map(|process| process.service.clone()).collect());
     let builds = distinct(all.iter().filter_map(|process| process.build.clone()).collect());
-    let chosen = |name: &str| context.parameters.text(name).unwrap_or_default().to_owned();
-    let select = |name: &str, title: &str, values: &[String]| {
-        let chosen = chosen(name);
-        html! {
-            label { span.label { (name) } select name=(name) {
-                option value="" { (title) }
-                @if !chosen.is_empty() && !values.contains(&chosen) { option value=(chosen) selected { (text::flat(&chosen, 40)) } }
-                @for value in values { option value=(value) selected[*value == chosen] { (text::flat(value, 40)) } }
-            } }
-        }
-    };
-    let run = chosen("process");
+    let chosen = |name: &str| context.parameters.text(name);
     Ok(html! {
-        label { span.label { "run" } select name="process" {
-            option value="" { "all runs" }
-            @for process in all.iter().take(CHOICES_MAX) {
-                @let number = process.process_id.to_string();
-                option value=(number) selected[number == run] { (number) ": " (text::flat(&process.service, 30)) " (pid " (process.pid) ")" }
-            }
-        } }
-        @if services.len() > 1 || !chosen("service").is_empty() { (select("service", "all services", &services)) }
-        @if builds.len() > 1 || !chosen("build").is_empty() { (select("build", "all builds", &builds)) }
+        (choose("process", "run", "all runs", chosen("process"), &all.iter().map(run).collect::<Vec<_>>()))
+        @if services.len() > 1 || chosen("service").is_some() { (choose("service", "service", "all services", chosen("service"), &services)) }
+        @if builds.len() > 1 || chosen("build").is_some() { (choose("build", "build", "all builds", chosen("build"), &builds)) }
     })
+}
+
+/// Lets the reader choose one of these values, each with its label. The chosen one is always among those shown, because
+/// the form would otherwise lose it. A form cannot send control or invisible characters unchanged, so values with them
+/// are left out.
+fn choose(name: &str, title: &str, all: &str, chosen: Option<&str>, values: &[(String, String)]) -> Markup {
+    let can_be_sent = |(value, _): &&(String, String)| !value.contains(terminal::is_unsafe);
+    let shown: Vec<_> = values.iter().filter(can_be_sent).take(CHOICES_MAX).collect();
+    let is_shown = |wanted: &str| shown.iter().any(|(value, _)| value == wanted);
+    let missing = chosen.filter(|chosen| !is_shown(chosen)).map(|chosen| {
+        let known = values.iter().find(|(value, _)| value == chosen);
+        (chosen, known.map_or_else(|| text::flat(chosen, 40), |(_, label)| label.clone()))
+    });
+    html! {
+        label { span.label { (title) } select name=(name) {
+            option value="" { (all) }
+            @if let Some((value, label)) = &missing { option value=(value) selected { (label) } }
+            @for (value, label) in shown { option value=(value) selected[chosen == Some(value)] { (label) } }
+        } }
+    }
 }
 
 /// Returns the page of a request that failed.

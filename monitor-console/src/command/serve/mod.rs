@@ -63,7 +63,7 @@ pub(super) fn serve(paths: Vec<PathBuf>, options: &ServeOptions) -> Result<()> {
     let token = choose_token(options)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .max_blocking_threads(app::QUERIES_MAX + 2)
+        .max_blocking_threads(app::QUERIES_MAX + probes::PROBES_MAX + 2)
         .build()
         .context("cannot start the server")?;
     let outcome = runtime.block_on(async {
@@ -118,7 +118,7 @@ fn choose_token(options: &ServeOptions) -> Result<Option<String>> {
 
 /// Prints the one line that says where the pages are.
 fn announce(app: &App, address: &str, asked: &Listen, listener: &Listener) -> Result<()> {
-    let names: Vec<_> = app.stores().iter().map(|store| store.path.display().to_string()).collect();
+    let names: Vec<_> = app.stores().iter().map(|store| store.path_at_start.display().to_string()).collect();
     let taken = match (asked, listener.port()) {
         (Listen::Tcp(asked), Some(port)) if asked.port() != 0 && asked.port() != port => {
             format!("port {} is taken; ", asked.port())

@@ -22,7 +22,7 @@ use crate::store::Store;
 pub(crate) use families::{Options, Step};
 
 /// A form of the metrics.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Form {
     /// Prometheus' text, version 0.0.4.
     Text,

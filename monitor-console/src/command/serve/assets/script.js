@@ -36,9 +36,10 @@
       const next = $(`[data-panel="${CSS.escape(panel.dataset.panel)}"]`, fresh);
       if (!next || next.innerHTML === served.get(panel)) continue;
       const focused = document.activeElement, address = panel.contains(focused) && focused.getAttribute("href");
+      const isSame = (link) => link.id ? link.id === focused.id : link.getAttribute("href") === address;
       served.set(panel, next.innerHTML);
       panel.replaceChildren(...next.childNodes);
-      if (address) all("a[href]", panel).find((link) => link.getAttribute("href") === address)?.focus({ preventScroll: true });
+      if (address) all("a[href]", panel).find(isSame)?.focus({ preventScroll: true });
     }
     document.dispatchEvent(new Event("refreshed"));
     markRow();
@@ -71,7 +72,6 @@
     if (!span.from) return;
     const first = BigInt(span.from), length = Number(BigInt(span.until) - first), address = new URL(location.href);
     const [from, to] = parts.map((part) => first + BigInt(Math.round(part * length)));
-    address.searchParams.delete("before");
     for (const [name, value] of Object.entries({ from, to, ...parameters })) address.searchParams.set(name, value);
     location.href = address;
   };
@@ -93,7 +93,7 @@
     j: () => step(1), k: () => step(-1),
     Enter: () => rows()[row] && $("a[href]", rows()[row])?.click(),
     u: () => current ? current.click() : history.back(),
-    "[": () => show(body.dataset, [-1, 0]), "]": () => show(body.dataset, [1, 2]),
+    "[": () => $("#earlier")?.click(), "]": () => $("#later")?.click(),
     " ": () => { paused = !paused; say(paused ? "paused" : ""); if (!paused) refresh(); },
     y: () => { const command = $("#command"); if (!command) say("no command shows the same"); else navigator.clipboard?.writeText(command.textContent).then(() => say("copied"), () => {}); },
     "?": () => { const help = $(".help"); if (help) { help.open = !help.open; help.scrollIntoView(); } },

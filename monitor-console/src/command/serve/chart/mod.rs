@@ -136,7 +136,7 @@ pub(super) fn flame(
                 @for drawn in &boxes {
                     @let name = stacks.name(drawn.frame);
                     @let y = usize::try_from(drawn.level).unwrap_or(0) * FLAME_ROW;
-                    a href=(links.to("/flame", &[("q", name)])) {
+                    a href=(links.here(&[("function", name)])) {
                         rect class={ "f" (shade(name)) } x=(percent(drawn.start)) y=(y) width=(percent(drawn.width)) height=(FLAME_ROW - 1) {
                             title { (text::flat(&describe(drawn.frame), text::CELL_CHARACTERS)) }
                         }

@@ -5,12 +5,13 @@ use anyhow::Result;
 use maud::{Markup, html};
 use serde_json::{Value, json};
 
+use super::super::address::path_of;
 use super::super::app::{Context, PANEL_TIME, Page, integer};
 use super::super::chart::{Line, Series};
 use super::super::command::CommandLine;
 use super::super::table::{self, Frame};
 use super::super::text;
-use super::{cut, panel, path_of, write_form};
+use super::{cut, panel, write_form};
 use crate::command::alert::report_rules;
 use crate::model::alerts::{self, Alert, Course, Receiver, Rule};
 use crate::model::metrics;

@@ -8,7 +8,7 @@ use axum::http::{Uri, header};
 use axum::response::{IntoResponse as _, Response};
 use maud::{Markup, html};
 
-use super::super::address::{Parameters, parameter};
+use super::super::address::{OLDER_THAN, Parameters, parameter};
 use super::super::app::{self, App, Context, Form, PAGE_TIME, Page, Refusal};
 use super::super::command::CommandLine;
 use super::super::table;
@@ -19,6 +19,7 @@ use crate::command::logs::build_report as build_logs;
 use crate::model::calls::{self, Order, Query};
 use crate::model::last_lines;
 use crate::model::schema;
+use crate::pattern::Pattern;
 use crate::report::{Cell, Column, Report, Unit};
 use crate::store::Store;
 use crate::units;
@@ -42,7 +43,7 @@ fn read_query<'a>(context: &'a Context<'_>) -> Result<Query<'a>> {
         is_slow: context.parameters.has("slow"),
         min_ns: duration("min")?.map(units::to_nanoseconds),
         max_ns: duration("max")?.map(units::to_nanoseconds),
-        before: context.parameters.number("before", 1..=i64::MAX)?.filter(|_| order == Order::Newest),
+        before: context.parameters.number(OLDER_THAN, 1..=i64::MAX)?.filter(|_| order == Order::Newest),
         order,
         limit: context.limit(SHOWN)?,
     })
@@ -56,13 +57,9 @@ pub(super) fn page(context: &Context<'_>) -> Result<Page> {
     let report = build_report(&found);
     let last = found.calls.last().and_then(|call| found.cell(call, "call_id").to_integer());
     let next = last.filter(|_| found.has_more && query.order == Order::Newest);
-    let own = own_parameters(context);
-    let link = |more: &[(&str, &str)]| {
-        let kept = own.iter().copied().filter(|(name, _)| more.iter().all(|(other, _)| other != name));
-        context.links.to("/calls", &more.iter().copied().chain(kept).collect::<Vec<_>>())
-    };
+    let link = |more: &[(&str, &str)]| context.links.here(more);
     let chip = |name: &str, title: &str, is_on: bool| {
-        let address = link(&[(name, if is_on { "" } else { "1" }), ("before", "")]);
+        let address = link(&[(name, if is_on { "" } else { "1" })]);
         html! { a.chip href=(address) aria-pressed=(is_on.to_string()) role="button" { (title) } }
     };
     let before = next.map(|id| id.to_string());
@@ -70,14 +67,14 @@ pub(super) fn page(context: &Context<'_>) -> Result<Page> {
         p.chips {
             (chip("failed", "failed", query.is_failed)) " " (chip("slow", "slow", query.is_slow)) " "
             @let is_longest = query.order == Order::Longest;
-            a.chip href=(link(&[("sort", if is_longest { "" } else { "duration" }), ("before", "")])) aria-pressed=(is_longest.to_string()) role="button" { "longest first" }
+            a.chip href=(link(&[("sort", if is_longest { "" } else { "duration" })])) aria-pressed=(is_longest.to_string()) role="button" { "longest first" }
             @if let Some(min) = context.parameters.text("min") { " " a.chip href=(link(&[("min", "")])) { "at least " (text::cell(min)) " ×" } }
             @if let Some(max) = context.parameters.text("max") { " " a.chip href=(link(&[("max", "")])) { "at most " (text::cell(max)) " ×" } }
         }
         @if is_cut { (super::cut()) } @else { (show(context, &report)) }
         p.note {
-            @if query.before.is_some() { a href=(link(&[("before", "")])) { "newest" } " " }
-            @if let Some(before) = &before { a rel="next" href=(link(&[("before", before)])) { "older calls" } }
+            @if query.before.is_some() { a href=(link(&[])) { "newest" } " " }
+            @if let Some(before) = &before { a rel="next" href=(link(&[(OLDER_THAN, before)])) { "older calls" } }
         }
     };
     let mut page = Page {
@@ -90,12 +87,6 @@ pub(super) fn page(context: &Context<'_>) -> Result<Page> {
     page.data.insert("calls".to_owned(), table::to_json(&report));
     page.data.insert("next_before".to_owned(), before.into());
     Ok(page)
-}
-
-/// Returns the parameters of this page that its links keep.
-fn own_parameters<'a>(context: &'a Context<'_>) -> Vec<(&'a str, &'a str)> {
-    let names = ["failed", "slow", "min", "max", "sort", "limit"];
-    names.into_iter().filter_map(|name| Some((name, context.parameters.text(name)?))).collect()
 }
 
 /// Returns the command that finds the same calls. `monitor calls` knows neither a longest duration nor older pages.
@@ -115,7 +106,9 @@ fn command_line<'a>(context: &'a Context<'a>, query: &Query<'_>) -> CommandLine<
 
 fn statement(context: &Context<'_>, query: &Query<'_>) -> String {
     let mut conditions = Vec::new();
-    if let Some(pattern) = &context.pattern {
+    if let Some(name) = context.pattern.as_ref().and_then(Pattern::exact_name) {
+        conditions.push(format!("function = {}", schema::quote(name)));
+    } else if let Some(pattern) = &context.pattern {
         let [whole, ending] = pattern.to_globs().map(|glob| schema::quote(&glob));
         conditions.push(format!("(function GLOB {whole} OR function GLOB {ending})"));
     }
@@ -250,7 +243,7 @@ pub(in super::super) async fn value_as_text(
         let (Some(field), Ok(id)) = (known, id.parse::<i64>()) else {
             return Err(Refusal::missing("a call has no such value".to_owned()));
         };
-        let store = Store::open(&app.choose_store(name.as_deref())?.path)?;
+        let store = Store::open(&app.choose_store(name.as_deref())?.path_in_use())?;
         store.spare_process();
         opened(&store);
         let found = calls::read(&store, &[id], Order::Newest)?;

@@ -3,6 +3,7 @@
 use anyhow::Result;
 use maud::{Markup, html};
 
+use super::super::address::path_of;
 use super::super::app::{Context, PAGE_TIME, Page, Refusal};
 use super::super::command::CommandLine;
 use super::super::table::{self, Frame};
@@ -91,7 +92,7 @@ fn command_line(context: &Context<'_>, sides: [&SideName; 2], end_ns: i64) -> St
 fn read_side_name(context: &Context<'_>, name: &str) -> Result<Option<SideName>> {
     let Some(text) = context.parameters.text(name) else { return Ok(None) };
     if let Some(served) = context.app.stores().iter().find(|served| served.name == text) {
-        return Ok(Some(SideName::Store(served.path.clone())));
+        return Ok(Some(SideName::Store(served.path_in_use())));
     }
     match context.parameters.read(name, str::parse::<SideName>)? {
         Some(SideName::Store(_)) => {
@@ -145,11 +146,9 @@ fn show_form(context: &Context<'_>) -> Result<Markup> {
     suggestions.retain(|text| !text.contains(terminal::is_unsafe) && seen.insert(text.clone()));
     suggestions.truncate(SUGGESTIONS_MAX);
     let value = |name: &str| context.parameters.text(name).unwrap_or_default().to_owned();
-    let address = context.links.to("/diff", &[]);
-    let (path, _) = address.split_once('?').unwrap_or((&address, ""));
     Ok(html! {
-        form.box method="get" action=(path) {
-            @for (name, kept) in context.links.hidden_fields(&[]) { input type="hidden" name=(name) value=(kept); }
+        form.box method="get" action=(path_of(&context.links.here(&[]))) {
+            (context.links.fields_here(&["before", "after"]))
             label { span.label { "before" } input name="before" list="suggestions" size="24" value=(value("before")) placeholder="1h10m..10m"; }
             label { span.label { "after" } input name="after" list="suggestions" size="24" value=(value("after")) placeholder="10m.."; }
             datalist #suggestions { @for text in &suggestions { option value=(text) {} } }

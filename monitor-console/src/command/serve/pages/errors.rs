@@ -53,7 +53,7 @@ pub(super) fn page(context: &Context<'_>) -> Result<Page> {
         (show(context, &found.kinds, &report))
         p.note {
             @if number > limit { (number - limit) " more kinds; " }
-            @if passed_on > 0 && !all { a href=(context.links.to("/errors", &[("all", "1")])) { (passed_on) " kinds were only passed on by callers" } }
+            @if passed_on > 0 && !all { a href=(context.links.here(&[("all", "1")])) { (passed_on) " kinds were only passed on by callers" } }
             @if found.is_cut { " The courses rest on the newest rows." }
         }
     };
@@ -195,7 +195,7 @@ pub(super) fn page_of_one(context: &Context<'_>) -> Result<Page> {
             )],
             "ORDER BY call_id DESC LIMIT 20",
         )),
-        command: CommandLine::new(context, "errors").flag("--all", true).name(&kind.function).finish(),
+        command: CommandLine::new(context, "errors").flag("--all", true).function(&kind.function).finish(),
         main: html! {
             h1 { "A kind of failure" }
             (panel("kind", "What fails", &facts))

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::super::app::{Context, PAGE_TIME, Page};
 use super::super::command::CommandLine;
 use super::super::{table, text};
-use super::{cut, panel};
+use super::{cut, note_ignored_span, panel};
 use crate::command::findings as command;
 use crate::model::findings::{Finding, Level};
 use crate::report::Report;
@@ -42,7 +42,8 @@ pub(super) fn page(context: &Context<'_>) -> Result<Page> {
             h3 { "Cannot tell" }
             ul { @for unknown in &findings.unknown { li { (text::cell(unknown)) } } }
         }
-        p.note { (basis.describe()) ". Findings are about the whole store, whatever span is chosen." }
+        p.note { (basis.describe()) }
+        (note_ignored_span(context, "the whole store"))
     };
     let title = units::format_quantity(shown.len(), "finding", "findings");
     page.main = html! { h1 { "Findings" } (panel("findings", &title, &content)) };

@@ -60,7 +60,7 @@ pub(super) fn page(context: &Context<'_>) -> Result<Page> {
     };
     let content = html! {
         p.chips { @for (name, title) in WEIGHTS {
-            a.chip href=(context.links.to("/flame", &[("weight", name)])) aria-current=[(name == weight).then_some("true")] { (title) } " "
+            a.chip href=(context.links.here(&[("weight", name)])) aria-current=[(name == weight).then_some("true")] { (title) } " "
         } }
         @if stacks.frames.is_empty() {
             p.empty { "no call has a row in this span" }

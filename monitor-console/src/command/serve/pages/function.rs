@@ -6,11 +6,12 @@ use anyhow::Result;
 use maud::{Markup, html};
 use serde_json::{Value, json};
 
+use super::super::address::{FILTERS, path_of};
 use super::super::app::{Context, PAGE_TIME, Page, Refusal, integer};
 use super::super::chart::{self, Line, Series};
 use super::super::command::CommandLine;
 use super::super::{table, text};
-use super::{calls as call_pages, cut, panel, path_of};
+use super::{calls as call_pages, cut, panel};
 use crate::command::why as why_command;
 use crate::model::calls::{self, Order, Query};
 use crate::model::edges::{self, Caller, Edge};
@@ -115,7 +116,7 @@ pub(super) fn page(context: &Context<'_>) -> Result<Page> {
 /// Returns the command that tells what slow and failed calls have in common. A box of durations is the page's own.
 fn command_line(context: &Context<'_>, name: &str, period: Period) -> String {
     let has_box = ["min", "max"].iter().any(|bound| context.parameters.text(bound).is_some());
-    let line = CommandLine::new(context, "why").name(name).of_all_processes().only_if(!has_box).span();
+    let line = CommandLine::new(context, "why").function(name).of_all_processes().only_if(!has_box).span();
     let line = match context.scope.period.from_ns {
         i64::MIN => line.option("--since", &units::format_moment(period.from_ns)),
         _ => line,
@@ -174,8 +175,8 @@ fn show_figures(context: &Context<'_>, figures: &Figures) -> Markup {
         ns.map_or_else(|| "-".to_owned(), |ns| format!("{mark}{}", units::format_duration(ns)))
     };
     let place = figures.file.as_ref().map(|file| format!("{file}:{}", figures.line.unwrap_or(0)));
-    let calls = context.links.to("/calls", &[("q", &figures.name)]);
-    let errors = context.links.to("/errors", &[("q", &figures.name)]);
+    let calls = context.links.of_function("/calls", &figures.name);
+    let errors = context.links.of_function("/errors", &figures.name);
     html! {
         dl.facts {
             div { dt { "calls" } dd { a href=(calls) { (units::format_exact(figures.calls)) } } }
@@ -186,13 +187,13 @@ fn show_figures(context: &Context<'_>, figures: &Figures) -> Markup {
             div { dt { "p95" } dd { (duration(figures.p95_ns)) } }
             div { dt { "p99" } dd { (duration(figures.p99_ns)) } }
             div { dt { "longest" } dd { (duration(Some(figures.max_ns))) } }
-            div { dt { "rate" } dd { a href=(context.links.to("/rates", &[("q", &figures.name)])) { (figures.rate.map_or_else(|| "-".to_owned(), units::format_rate)) } } }
+            div { dt { "rate" } dd { a href=(context.links.of_function("/rates", &figures.name)) { (figures.rate.map_or_else(|| "-".to_owned(), units::format_rate)) } } }
             @if let Some(place) = &place { div.wide { dt { "source" } dd { (text::cell(place)) } } }
             @if let Some(group) = &figures.group { div { dt { "group" } dd { (text::cell(group)) } } }
         }
         p.note { "over all that the store holds; "
-            a href=(context.links.to("/graph", &[("q", &figures.name)])) { "graph" } " · "
-            a href=(context.links.to("/flame", &[("q", &figures.name)])) { "flame" } " · "
+            a href=(context.links.of_function("/graph", &figures.name)) { "graph" } " · "
+            a href=(context.links.of_function("/flame", &figures.name)) { "flame" } " · "
             a href=(calls) { "calls" } }
     }
 }
@@ -205,7 +206,7 @@ fn rate_form(context: &Context<'_>, figures: &Figures) -> Markup {
         // A form cannot send control or invisible characters unchanged, so a name with them gets no form.
         @if !figures.name.contains(terminal::is_unsafe) {
             form.box method="get" action=(path_of(&address)) {
-                @for (name, kept) in context.links.hidden_fields(&["q"]) { input type="hidden" name=(name) value=(kept); }
+                @for (name, kept) in context.links.hidden_fields(&FILTERS) { input type="hidden" name=(name) value=(kept); }
                 input type="hidden" name="pattern" value=(figures.name);
                 label { span.label { "share of its calls to record, 0 to 1" } input name="rate" size="6" required inputmode="decimal" value=(rate); }
                 button { "Preview" }
@@ -217,11 +218,9 @@ fn rate_form(context: &Context<'_>, figures: &Figures) -> Markup {
 /// The fields by which a box in the heat map is described without a script.
 fn box_form(context: &Context<'_>) -> Markup {
     let value = |name: &str| context.parameters.text(name).unwrap_or_default().to_owned();
-    let address = context.links.to(&format!("/f/{}", super::super::address::segment(context.subject)), &[]);
-    let (path, _) = address.split_once('?').unwrap_or((&address, ""));
     html! {
-        form.box method="get" action=(path) {
-            @for (name, kept) in context.links.hidden_fields(&["from", "to", "q"]) { input type="hidden" name=(name) value=(kept); }
+        form.box method="get" action=(path_of(&context.links.here(&[]))) {
+            (context.links.fields_here(&["from", "to", "min", "max", "q", "function"]))
             span.label { "Explain a box: calls between" }
             label { span.label { "from" } input name="from" size="10" value=(value("from")) placeholder="-15m"; }
             label { span.label { "to" } input name="to" size="10" value=(value("to")) placeholder="now"; }
@@ -270,7 +269,7 @@ fn show_common(
     });
     let drawn = chosen.map(|chosen| {
         let mut more = call_pages::box_parameters(context.parameters);
-        more.push(("q", name));
+        more.push(("function", name));
         let list = context.links.to("/calls", &more);
         let shown = html! {
             @match &chosen {
@@ -373,11 +372,7 @@ fn link_caller(context: &Context<'_>, rows: &Rows, edge: &Edge) -> Markup {
 
 /// Shows the longest and the newest calls.
 fn show_lists(context: &Context<'_>, name: &str, scope: &Scope) -> Result<Markup> {
-    // A name may hold characters that no pattern has.
-    let Ok(pattern) = name.parse::<Pattern>() else {
-        let none = html! { p.empty { "calls are found by patterns, and no pattern has such a name" } };
-        return Ok(panel("newest", "Newest calls", &none));
-    };
+    let pattern = Pattern::exact(name);
     let list = |order: Order, is_failed: bool| -> Result<Markup> {
         let query = Query {
             scope,

@@ -49,7 +49,7 @@ pub(super) fn page(context: &Context<'_>) -> Result<Page> {
         (show(context, &figures, &report, &courses, Some(key)))
         @if all > limit {
             p.note { (all - limit) " more; "
-                @if limit < 500 { a href=(context.links.to("/functions", &[("limit", "500")])) { "show up to 500" } " or " }
+                @if limit < 500 { a href=(context.links.here(&[("limit", "500")])) { "show up to 500" } " or " }
                 "narrow the filter" }
         }
     };
@@ -187,7 +187,7 @@ pub(super) fn show(
                 )
             }
             "error_pct" if figures.failed > 0 => {
-                let address = context.links.to("/errors", &[("q", &figures.name)]);
+                let address = context.links.of_function("/errors", &figures.name);
                 Some(html! { a.bad href=(address) { (units::format_percent(figures.failed_pct())) } })
             }
             "P95, LAST 10 MIN" => {
@@ -212,7 +212,7 @@ pub(super) fn show(
             _ => return None,
         };
         let own = Key::ALL.iter().find(|(_, name)| *name == wanted).map(|(key, _)| *key);
-        let address = context.links.to("/functions", &[("sort", wanted)]);
+        let address = context.links.here(&[("sort", wanted)]);
         Some(SortLink { address, is_current: own == Some(key?) })
     };
     let empty = "no calls in this span: choose a longer one";

@@ -57,7 +57,7 @@ pub(super) fn page(context: &Context<'_>) -> Result<Page> {
     let report = build_report(&rows, &all);
     page.data.insert("edges".to_owned(), table::to_json(&report));
     let link =
-        |name: &str| html! { a href=(context.links.to("/graph", &[("q", name)])) { (text::function(name)) } };
+        |name: &str| html! { a href=(context.links.here(&[("function", name)])) { (text::function(name)) } };
     let cell = |row: usize, column: &str| {
         let edge = all.get(row)?;
         match (column, edge.caller) {
@@ -124,7 +124,7 @@ fn show_sides(context: &Context<'_>, rows: &Rows, all: &[Edge], is_chosen: &dyn 
                 @let name = name(edge);
                 @let is_function = !name.starts_with('(');
                 li {
-                    @if is_function { a href=(context.links.to("/graph", &[("q", &name)])) { (text::function(&name)) } } @else { (name) }
+                    @if is_function { a href=(context.links.here(&[("function", &name)])) { (text::function(&name)) } } @else { (name) }
                     br; (chart::bar(if most > 0.0 { edge.total_ns / most } else { 0.0 }, "fill"))
                     " " span.dim { (units::format_count(edge.calls.round())) " calls, " (units::format_duration(edge.total_ns)) }
                 }

@@ -6,7 +6,7 @@ use maud::html;
 use super::super::app::{Context, Page};
 use super::super::command::CommandLine;
 use super::super::{table, text};
-use super::panel;
+use super::{note_ignored_span, panel};
 use crate::command::health as command;
 use crate::model::schema;
 use crate::report::Cell;
@@ -16,7 +16,7 @@ use crate::units;
 const SHOWN: usize = 20;
 
 pub(super) fn page(context: &Context<'_>) -> Result<Page> {
-    let mut report = command::build_report(&context.store, context.scope.period.from_ns)?;
+    let mut report = command::build_report(&context.store, context.scope.period)?;
     let find = |row: &[Cell], name: &str| {
         let at = report.columns.iter().position(|column| column.name.as_deref() == Some(name));
         at.and_then(|at| row.get(at).cloned()).unwrap_or_else(|| String::new().into())
@@ -42,6 +42,7 @@ pub(super) fn page(context: &Context<'_>) -> Result<Page> {
         }
         @if rows.is_empty() { p.empty { "no runs in this span" } }
         @if number > rows.len() { p.note { (number - rows.len()) " more runs" } }
+        (note_ignored_span(context, "the latest report of each run"))
     };
     report.rows = rows;
     let mut page = Page {

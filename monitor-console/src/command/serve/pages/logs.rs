@@ -53,7 +53,7 @@ pub(super) fn page(context: &Context<'_>) -> Result<Page> {
     page.data.insert("logs".to_owned(), table::to_json(&build_report(&lines)));
     let chip = |name: &str| {
         let is_on = level.as_str() == name;
-        let address = context.links.to("/logs", &[("level", if is_on { "" } else { name })]);
+        let address = context.links.here(&[("level", if is_on { "" } else { name })]);
         html! { a.chip href=(address) aria-pressed=(is_on.to_string()) role="button" { (name) } " " }
     };
     let content = html! {

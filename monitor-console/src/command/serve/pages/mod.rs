@@ -21,6 +21,7 @@ mod schema;
 
 use maud::{Markup, html};
 
+use super::address::{FILTERS, path_of};
 use super::app::{Context, Render};
 use super::table::{self, Frame};
 use super::text;
@@ -96,21 +97,21 @@ fn panel(id: &str, title: &str, content: &Markup) -> Markup {
     }
 }
 
-/// Returns the path of an address without its parameters: the address of a form.
-fn path_of(address: &str) -> &str {
-    address.split_once('?').map_or(address, |(path, _)| path)
-}
-
 /// A form that writes: it carries the token of this start of the server.
 fn write_form(context: &Context<'_>, path: &str, fields: &Markup) -> Markup {
     let address = context.links.to(path, &[]);
     html! {
         form.write method="post" action=(path_of(&address)) {
             input type="hidden" name="token" value=(context.app.guard().form_token());
-            @for (name, kept) in context.links.hidden_fields(&["q"]) { input type="hidden" name=(name) value=(kept); }
+            @for (name, kept) in context.links.hidden_fields(&FILTERS) { input type="hidden" name=(name) value=(kept); }
             (fields)
         }
     }
+}
+
+/// Says what a panel is about that ignores the chosen span, if a span is chosen.
+fn note_ignored_span(context: &Context<'_>, about: &str) -> Markup {
+    html! { @if !context.scope.period.is_whole() { p.note { "About " (about) ", whatever span is chosen." } } }
 }
 
 /// Returns the text that replaces a panel whose time was up.

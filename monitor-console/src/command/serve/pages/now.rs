@@ -9,7 +9,7 @@ use serde_json::json;
 use super::super::app::{Context, PAGE_TIME, PANEL_TIME, Page};
 use super::super::table::{self, Frame};
 use super::super::{chart, text};
-use super::{cut, findings, functions, panel};
+use super::{cut, findings, functions, note_ignored_span, panel};
 use crate::command::live;
 use crate::model::figures::{self, Key, Series};
 use crate::model::overview;
@@ -61,7 +61,7 @@ pub(super) fn page(context: &Context<'_>) -> Result<Page> {
     };
     page.main = html! {
         h1 { "Now" }
-        (panel("findings", "What is worth knowing", &findings))
+        (panel("findings", "What is worth knowing", &html! { (findings) (note_ignored_span(context, "the whole store")) }))
         (cards)
         (panel("functions", "Where the time goes", &table))
         (panel("flight", "Calls under way", &show_under_way(context)))
@@ -132,12 +132,10 @@ fn show_under_way(context: &Context<'_>) -> Markup {
         Ok(report) => report,
         Err(error) => return html! { p.note { (text::cell(&format!("{error:#}"))) } },
     };
-    table::show(
-        &report,
-        &Frame {
-            caption: "calls under way, stuck ones first",
-            empty: "none: no process of this store runs a monitored call",
-            ..Frame::default()
-        },
-    )
+    let frame = Frame {
+        caption: "calls under way, stuck ones first",
+        empty: "none: no process of this store runs a monitored call",
+        ..Frame::default()
+    };
+    html! { (table::show(&report, &frame)) (note_ignored_span(context, "the present")) }
 }

@@ -9,7 +9,7 @@ use super::super::chart::{Line, Series};
 use super::super::command::CommandLine;
 use super::super::table::{self, Frame};
 use super::super::text;
-use super::{cut, panel};
+use super::{cut, note_ignored_span, panel};
 use crate::command::{live, processes as command, resources as resources_command};
 use crate::model::crashes::{self, Flight};
 use crate::model::events::{self, Event};
@@ -86,9 +86,10 @@ fn show(context: &Context<'_>, report: &Report) -> Markup {
 
 fn show_under_way(context: &Context<'_>) -> Markup {
     match live::list(context.store.path(), UNDER_WAY_SHOWN, context.now_ns) {
-        Ok(report) => {
-            table::show(&report, &Frame { caption: "calls under way", empty: "none", ..Frame::default() })
-        }
+        Ok(report) => html! {
+            (table::show(&report, &Frame { caption: "calls under way", empty: "none", ..Frame::default() }))
+            (note_ignored_span(context, "the present"))
+        },
         Err(error) => html! { p.note { (text::cell(&format!("{error:#}"))) } },
     }
 }

@@ -6,18 +6,19 @@ use anyhow::Result;
 use maud::{Markup, html};
 use serde_json::json;
 
+use super::super::address::path_of;
 use super::super::app::{Context, Page};
 use super::super::command::CommandLine;
 use super::super::table::{self, Frame};
 use super::super::text;
-use super::{panel, path_of, write_form};
+use super::{note_ignored_span, panel, write_form};
 use crate::model::breakers::{self, Breaker};
 use crate::model::guards::{self, GuardState};
 use crate::model::rates::{self, Rate, Setting};
 use crate::model::schema;
 use crate::pattern::Pattern;
 use crate::report::{Column, Report, Unit};
-use crate::units;
+use crate::{terminal, units};
 
 /// The functions that are shown.
 const SHOWN: usize = 100;
@@ -66,13 +67,14 @@ pub(super) fn page(context: &Context<'_>) -> Result<Page> {
         (show(context, &all, &report))
         @if number > all.len() { p.note { (number - all.len()) " more" } }
     };
+    let of_the_present = |content: &Markup| html! { (content) (note_ignored_span(context, "the present")) };
     page.main = html! {
         h1 { "Rates" }
         (panel("change", "Try a rate", &change))
-        (panel("settings", "Rates that were set", &show_settings(context, &settings, &settings_report)))
-        (panel("rates", "Rates in force, and why", &in_force))
-        (panel("breakers", "Circuit breakers around the store's writes", &show_breakers(context, &breakers)))
-        (panel("guards", "Guards around the programs' own parts", &show_guards(context, &guards_report, &guards)))
+        (panel("settings", "Rates that were set", &of_the_present(&show_settings(context, &settings, &settings_report))))
+        (panel("rates", "Rates in force, and why", &of_the_present(&in_force)))
+        (panel("breakers", "Circuit breakers around the store's writes", &of_the_present(&show_breakers(context, &breakers))))
+        (panel("guards", "Guards around the programs' own parts", &of_the_present(&show_guards(context, &guards_report, &guards))))
     };
     Ok(page)
 }
@@ -80,11 +82,11 @@ pub(super) fn page(context: &Context<'_>) -> Result<Page> {
 /// The form that asks what a rate would mean. It writes nothing.
 fn preview_form(context: &Context<'_>) -> Markup {
     let value = |name: &str| context.parameters.text(name).unwrap_or_default().to_owned();
-    let pattern = context.parameters.text("pattern").or(context.parameters.text("q")).unwrap_or_default();
-    let address = context.links.to("/rates", &[]);
+    let pattern = context.parameters.text("pattern").or(context.pattern.as_ref().map(Pattern::as_str));
+    let pattern = pattern.filter(|pattern| !pattern.contains(terminal::is_unsafe)).unwrap_or_default();
     html! {
-        form.box method="get" action=(path_of(&address)) {
-            @for (name, kept) in context.links.hidden_fields(&["q"]) { input type="hidden" name=(name) value=(kept); }
+        form.box method="get" action=(path_of(&context.links.here(&[]))) {
+            (context.links.fields_here(&["pattern", "rate", "q", "function"]))
             label { span.label { "pattern of whole names" } input name="pattern" size="28" required value=(pattern) placeholder="*::orders::*"; }
             label { span.label { "rate, 0 to 1" } input name="rate" size="6" required inputmode="decimal" value=(value("rate")) placeholder="0.1"; }
             button { "Preview" }

@@ -57,7 +57,7 @@ pub(super) fn page(context: &Context<'_>) -> Result<Page> {
     page.data.insert("said".to_owned(), table::to_json(&build_logs(&loaded.said)));
     page.main = html! {
         h1 { "Trace " (loaded.trace_id) }
-        (panel("trace", &summarize(&loaded), &show(context, id, &loaded, &lines, &opened)))
+        (panel("trace", &summarize(&loaded), &show(context, &loaded, &lines, &opened)))
         @if !loaded.lacks.is_empty() {
             (panel("lacks", "What this trace lacks", &html! { ul { @for line in &loaded.lacks { li { (text::cell(line)) } } } }))
         }
@@ -114,7 +114,7 @@ fn describe(loaded: &Loaded, lines: &[Line]) -> Value {
     loaded.calls.iter().zip(&loaded.tree).enumerate().map(describe).collect()
 }
 
-fn show(context: &Context<'_>, id: i64, loaded: &Loaded, lines: &[Line], opened: &HashSet<usize>) -> Markup {
+fn show(context: &Context<'_>, loaded: &Loaded, lines: &[Line], opened: &HashSet<usize>) -> Markup {
     let span = extent(loaded);
     html! {
         p.note { span.key.critical { "critical path" } " · " span.key.busy { "busy" } " · " span.key.idle { "idle: waiting to be polled" } " · " span.key.failed { "failed" } }
@@ -125,12 +125,12 @@ fn show(context: &Context<'_>, id: i64, loaded: &Loaded, lines: &[Line], opened:
                 tbody { @for line in lines.iter().take(LINES_MAX) {
                     @match line {
                         Line::Call { at, depth, is_critical } => (show_call(context, loaded, *at, *depth, *is_critical, span))
-                        Line::Folded { .. } => (show_folded(context, id, loaded, line, span, opened))
+                        Line::Folded { .. } => (show_folded(context, loaded, line, span, opened))
                     }
                 } }
             }
         }
-        @if lines.len() > LINES_MAX { p.note { "… " (lines.len() - LINES_MAX) " more lines: " a href=(context.links.to(&format!("/trace/{id}.json"), &[])) { "all as JSON" } } }
+        @if lines.len() > LINES_MAX { p.note { "… " (lines.len() - LINES_MAX) " more lines: " a href=(context.links.data()) { "all as JSON" } } }
     }
 }
 
@@ -230,7 +230,6 @@ fn show_said(loaded: &Loaded, of_span: Option<i64>, depth: usize, span: (i64, i6
 
 fn show_folded(
     context: &Context<'_>,
-    id: i64,
     loaded: &Loaded,
     line: &Line,
     span: (i64, i64),
@@ -247,7 +246,7 @@ fn show_folded(
     html! {
         tr.folded .critical[*is_critical] {
             td { (indent(*depth)) (text::function(&first.function)) " × " (units::format_exact(number)) " "
-                a href=(context.links.to(&format!("/trace/{id}"), &more)) { "unfold" } }
+                a href=(context.links.here(&more)) { "unfold" } }
             td.n { (units::format_nanoseconds(span_ns.0.saturating_sub(span.0))) }
             td.n { (units::format_nanoseconds(*total_ns)) }
             td { (bar(span_ns.0, span_ns.1, 1.0, class, span)) }

@@ -15,7 +15,7 @@ use axum::response::{IntoResponse as _, Response};
 use maud::{Markup, html};
 use serde_json::json;
 
-use super::super::address::parameter;
+use super::super::address::{parameter, path_of};
 use super::super::app::{self, App, Context, Form, Page, Refusal};
 use super::super::command::CommandLine;
 use super::super::table::{self, Frame};
@@ -62,7 +62,7 @@ pub(super) fn page(context: &Context<'_>) -> Result<Page> {
                 &html! {
                     @if let Some(charts) = &charts { (charts) }
                     (show(report, is_cut))
-                    p.note { "as a file: " a href=(csv) { "CSV" } " · " a href=(context.links.to("/sql.json", &[("sql", statement)])) { "JSON" } }
+                    p.note { "as a file: " a href=(csv) { "CSV" } " · " a href=(context.links.data()) { "JSON" } }
                 },
             )
         }
@@ -78,11 +78,9 @@ pub(super) fn page(context: &Context<'_>) -> Result<Page> {
             )
         }
     };
-    let address = context.links.to("/sql", &[]);
-    let path = address.split_once('?').map_or(address.as_str(), |(path, _)| path);
     let form = html! {
-        form.sql method="get" action=(path) {
-            @for (name, kept) in context.links.hidden_fields(&["q"]) { input type="hidden" name=(name) value=(kept); }
+        form.sql method="get" action=(path_of(&context.links.here(&[]))) {
+            (context.links.fields_here(&["sql", "q", "function"]))
             label { span.label { "One statement that reads" } textarea #sql name="sql" rows="5" spellcheck="false" maxlength=(STATEMENT_BYTES_MAX) { "\n" (statement) } }
             button { "Run" }
             span.hint { "at most 2 s, " (ROWS_MAX) " rows and 8 MB; times are ns since 1970, UTC" }
@@ -103,9 +101,10 @@ pub(in super::super) async fn rows_as_csv(State(app): State<Arc<App>>, uri: Uri)
     let name = parameter(uri.query(), "db").filter(|name| !name.is_empty());
     let statement = parameter(uri.query(), "sql").unwrap_or_default();
     let written = app::run(&app, move |app, _| {
-        let (report, _) = run(&app.choose_store(name.as_deref())?.path, &statement).map_err(|error| {
-            if error.is::<Refusal>() { error } else { Refusal::wrong(format!("{error:#}")) }
-        })?;
+        let (report, _) =
+            run(&app.choose_store(name.as_deref())?.path_in_use(), &statement).map_err(|error| {
+                if error.is::<Refusal>() { error } else { Refusal::wrong(format!("{error:#}")) }
+            })?;
         let style = Style { name: FormatName::Csv, is_wide: true, is_raw: false };
         let mut text = Vec::new();
         format::write(&report, &mut *format::create(style, Pace::Whole, &mut text))?;
