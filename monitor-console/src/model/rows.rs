@@ -21,6 +21,9 @@ use crate::store::Store;
 
 /// The most rows that an answer rests on. Reading them takes about a second.
 pub(crate) const ROWS_MAX: usize = 300_000;
+/// The most rows that a page of the dashboard rests on. A page is drawn again and again while someone looks at it, so it
+/// reads fewer rows than a command and says how many they are.
+pub(crate) const PAGE_ROWS_MAX: usize = 60_000;
 
 /// A row of `calls`.
 #[derive(Debug, Clone, Copy, PartialEq)]

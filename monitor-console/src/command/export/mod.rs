@@ -28,6 +28,7 @@ use crate::format::{self, Pace, Style};
 use crate::model::period::Period;
 use crate::model::prometheus::{self, Form, Options, Step};
 use crate::model::resources;
+use crate::model::rows::ROWS_MAX;
 use crate::model::trees::Trees;
 use crate::model::trees::stacks::{Stacks, Weight};
 #[cfg(feature = "parquet")]
@@ -113,7 +114,7 @@ pub(super) fn write_picture(store: &Path, picture: &Picture) -> Result<String> {
                 .filter(char::is_ascii_digit)
                 .take(14)
                 .collect();
-            let trees = Trees::load_all(&stores.list(), *period, pattern.as_ref())?;
+            let trees = Trees::load_all(&stores.list(), *period, pattern.as_ref(), ROWS_MAX)?;
             (PathBuf::from(format!("{name}-{digits}.speedscope.json")), trees)
         }
         Picture::Timeline(id) => {
@@ -213,7 +214,7 @@ pub(super) fn load(common: &Common, stores: &Stores, options: &TreeOptions) -> R
     let _progress = Progress::show(|| "reading calls".to_owned());
     let pattern = options.pattern.as_ref();
     let Some(id) = options.trace else {
-        return Trees::load_all(&stores.list(), options.span.period(common), pattern);
+        return Trees::load_all(&stores.list(), options.span.period(common), pattern, ROWS_MAX);
     };
     let (store, calls) = trace::list_calls(stores, id)?;
     Trees::load_calls(store, &calls, pattern)

@@ -24,7 +24,7 @@ use super::forest::Forest;
 use super::names::Name;
 use super::number::to_f64;
 use super::period::Period;
-use super::rows::{self, Row, Rows};
+use super::rows::{Row, Rows};
 use crate::pattern::Pattern;
 use crate::store::Store;
 use crate::terminal;
@@ -61,10 +61,15 @@ pub(crate) struct Trees {
 }
 
 impl Trees {
-    /// Loads the trees of a span from all these stores. With a pattern the trees begin at the outermost calls of the functions that
+    /// Loads the trees of a span from all these stores, of at most `limit` rows. With a pattern the trees begin at the outermost calls of the functions that
     /// it selects.
-    pub(crate) fn load_all(stores: &[&Store], period: Period, pattern: Option<&Pattern>) -> Result<Self> {
-        let rows = Rows::load_all_with_callers(stores, period, rows::ROWS_MAX)?;
+    pub(crate) fn load_all(
+        stores: &[&Store],
+        period: Period,
+        pattern: Option<&Pattern>,
+        limit: usize,
+    ) -> Result<Self> {
+        let rows = Rows::load_all_with_callers(stores, period, limit)?;
         let mut trees = Self::arrange(rows, pattern);
         if trees.rows.is_cut {
             let mut all = 0_u64;
