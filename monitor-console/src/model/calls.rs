@@ -141,7 +141,7 @@ fn visit_newest(
     let whole = vec![ranges::Range { first: i64::MIN, last: i64::MAX }];
     let ranges =
         query.pattern.map_or(Ok(whole), |pattern| ranges::find_ranges(store, &pattern.to_globs()))?;
-    let mut search = Search::new(query);
+    let mut search = Search::new(store, query)?;
     let mut wanted = limit;
     for mut range in ranges {
         if let Some(before) = query.before {
@@ -168,9 +168,9 @@ fn visit_longest(
     limit: usize,
     found: impl FnMut(i64) -> Result<()>,
 ) -> Result<()> {
-    let mut search = Search::new(query);
+    let mut search = Search::new(store, query)?;
     let mut longest = Longest::new(limit);
-    for range in ranges::find_longest(store, query.pattern)? {
+    for range in ranges::find_longest(store, query.pattern, query.scope.period)? {
         if longest.exceeds(range.longest_ns) {
             break;
         }
@@ -189,7 +189,7 @@ struct Search {
 }
 
 impl Search {
-    fn new(query: &Query<'_>) -> Self {
+    fn new(store: &Store, query: &Query<'_>) -> Result<Self> {
         let mut search = Self {
             conditions: vec!["c.id BETWEEN :first AND :last".to_owned()],
             bound: Vec::new(),
@@ -208,9 +208,10 @@ impl Search {
             search.add("c.duration <= :max", [(":max", max.into())]);
         }
         if let Some(pattern) = query.pattern {
-            let [whole, ending] = pattern.to_globs();
-            let condition = format!("c.function_id IN ({})", ranges::FUNCTIONS);
-            search.add(&condition, [(":whole", whole.into()), (":ending", ending.into())]);
+            // The names are compared once and not again in each range.
+            let functions = serde_json::to_string(&ranges::find_functions(store, pattern)?)?;
+            let condition = "c.function_id IN (SELECT value FROM json_each(:functions))";
+            search.add(condition, [(":functions", functions.into())]);
         }
         if let Some(processes) = query.scope.processes_json() {
             let condition = "c.thread_id IN (SELECT id FROM thread WHERE process_id IN (SELECT value FROM json_each(:processes)))";
@@ -224,7 +225,7 @@ impl Search {
             );
             search.add(&condition, [(":since", period.from_ns.into()), (":until", period.until_ns.into())]);
         }
-        search
+        Ok(search)
     }
 
     fn add<const N: usize>(&mut self, condition: &str, bound: [(&'static str, Value); N]) {

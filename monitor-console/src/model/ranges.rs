@@ -13,6 +13,7 @@ use std::collections::HashMap;
 use anyhow::Result;
 use monitor_runtime::store::schema::WINDOW_NS;
 
+use super::period::Period;
 use crate::pattern::{self, Pattern};
 use crate::report::Cell;
 use crate::store::Store;
@@ -80,9 +81,20 @@ pub(crate) struct Bounded {
     pub(crate) longest_ns: i64,
 }
 
-/// Returns all ranges in which calls that match the pattern can lie, with the longest call that each can have, the longest first.
-/// A range without zones can have calls of any duration.
-pub(crate) fn find_longest(store: &Store, pattern: Option<&Pattern>) -> Result<Vec<Bounded>> {
+/// Returns the ids of the functions that a pattern matches.
+pub(crate) fn find_functions(store: &Store, pattern: &Pattern) -> Result<Vec<i64>> {
+    let [whole, ending] = pattern.to_globs();
+    let mut ids = Vec::new();
+    store.read_rows(FUNCTIONS, &[(":whole", &whole), (":ending", &ending)], |row| {
+        ids.push(row.get(0)?);
+        Ok(())
+    })?;
+    Ok(ids)
+}
+
+/// Returns all ranges in which calls of a span that match the pattern can lie, with the longest call that each can have, the
+/// longest first. A range without zones can have calls of any duration.
+pub(crate) fn find_longest(store: &Store, pattern: Option<&Pattern>, period: Period) -> Result<Vec<Bounded>> {
     let whole = Range { first: i64::MIN, last: i64::MAX };
     if !store.has_span_blocks()? {
         let ranges =
@@ -99,8 +111,8 @@ pub(crate) fn find_longest(store: &Store, pattern: Option<&Pattern>) -> Result<V
         "WITH longest AS (SELECT first_call, MAX(max_duration) AS ns FROM call_zone_function {functions} GROUP BY first_call)
          SELECT r.first_call, r.last_call, CASE WHEN {UNKNOWN} THEN {} ELSE l.ns END
          FROM call_range r LEFT JOIN longest l ON l.first_call = r.first_call
-         WHERE r.first_call <= r.last_call ORDER BY 3 DESC",
-        i64::MAX
+         WHERE r.first_call <= r.last_call AND r.max_start_ns >= {} AND r.min_start_ns <= {} ORDER BY 3 DESC",
+        i64::MAX, period.from_ns, period.until_ns
     );
     let mut ranges = Vec::new();
     let mut add = |row: &rusqlite::Row<'_>| {

@@ -289,7 +289,7 @@ mod tests {
     /// event, if the literal is a word.
     fn add_written_kinds(folder: &Path, kinds: &mut BTreeSet<String>) {
         const WRITERS: [&str; 6] =
-            ["parts.event(", "self.event(", "events.add(", "write_event(", "EventRow {", "Notice {"];
+            ["parts.event(", "self.event(", "events.add(", "events::write(", "EventRow {", "Notice {"];
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
             if path.is_dir() {
