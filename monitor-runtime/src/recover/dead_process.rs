@@ -198,7 +198,8 @@ impl DeadProcess {
     }
 
     /// Adds the calls that the process had counted and the store lacks. Only sum and maximum of their durations are
-    /// known, so all of them go into the histogram bucket of their mean.
+    /// known, so all of them go into the histogram bucket of their mean. Calls that shared a row and had not come into it
+    /// by the last snapshot were counted for no reason yet: they died with the process, so they are dropped.
     fn add_counted(&self, figures: &mut HashMap<u32, FunctionStats>) {
         for entry in &self.image.ledger {
             // A site has one checkpoint; a second one of the same site is not believed.
@@ -206,7 +207,8 @@ impl DeadProcess {
                 continue;
             }
             let written = latest(&entry.written, self.done.batch).unwrap_or_default();
-            let added = entry.counted.saturating_difference(&written);
+            let mut added = entry.counted.saturating_difference(&written);
+            added.dropped = added.dropped.saturating_add(entry.counted.without_reason());
             if added.calls > 0 || added.dropped > 0 {
                 let mut histogram = Histogram::default();
                 histogram.add(added.duration_ns() / added.calls.max(1), added.calls);
