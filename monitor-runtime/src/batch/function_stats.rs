@@ -201,9 +201,14 @@ impl FunctionStats {
         TotalRow { function, update, stats: self.sum, histogram }
     }
 
-    /// Returns the statistics since the process began if they changed since this function last returned them.
-    pub(crate) fn take_changed_sum(&mut self) -> Option<CallStats> {
-        std::mem::take(&mut self.sum_changed).then_some(self.sum)
+    /// Returns true if the statistics since the process began have changed since [`Self::take_changed_sum`].
+    pub(crate) fn is_sum_changed(&self) -> bool {
+        self.sum_changed
+    }
+
+    /// Returns true if the statistics since the process began have changed since this was last called.
+    pub(crate) fn take_changed_sum(&mut self) -> bool {
+        std::mem::take(&mut self.sum_changed)
     }
 
     pub(crate) fn is_changed(&self) -> bool {
