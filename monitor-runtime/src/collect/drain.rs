@@ -148,7 +148,10 @@ impl Drain {
             pressed |= slice.is_pressed;
             copied &= slice.is_copied;
             if !slice.is_copied && self.rings.home.overflow.bytes() > 0 {
-                // A flood of failures takes long to read, and a kill would lose these calls until they are noted.
+                // A flood of failures takes long to read, and a kill would lose these calls until they are noted. The
+                // shared rows that are complete belong to the snapshot, and so do the tallies of the calls in them.
+                push_shared_rows(parts);
+                self.read_tallies(parts);
                 parts.safety.note_counted(parts.functions, parts.trees);
             }
             if parts.backlog.is_over() {
