@@ -79,7 +79,7 @@ pub(super) fn publish_at_limit(thread: &'static ThreadState, words: &[u64; HEADE
     }
 }
 
-/// Sends a record past the ring. Returns false if there is no room there either. A failure is also counted in a tally,
+/// Sends a record past the ring. Returns false if there is no room there either. The call is also counted in a tally,
 /// where the recovery of a dead process finds it, because the record itself is on the heap until the collector takes
 /// it.
 fn send(thread: &'static ThreadState, header: &Header, words: &[u64; HEADER_WORDS], values: &[Word]) -> bool {

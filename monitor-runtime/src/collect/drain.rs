@@ -489,12 +489,12 @@ fn count(
     decided
 }
 
-/// Returns the site of a failure that was sent past its ring, and a sum that counts this one failure. Returns `None`
-/// for other records.
+/// Returns the site of a call that was sent past its ring, and a sum that counts this one call. Returns `None` for other
+/// records, and for a call that the exit of the process ends.
 fn count_sent(record: &Record<'_>) -> Option<(u32, Tallied)> {
     let (Record::Call(header, ..) | Record::Folded(header, ..)) = record else { return None };
     let mut sums = Tallied::default();
-    sums.sent[header.outcome.failure_place()?] = 1;
+    *sums.sent.get_mut(header.outcome as usize)? = 1;
     Some((header.site, sums))
 }
 
@@ -639,6 +639,17 @@ mod tests {
     use crate::accountant::Accountant;
     use crate::config::CaptureMode;
     use crate::ring::memory::Memory;
+
+    #[test]
+    fn a_call_of_any_outcome_that_was_sent_past_its_ring_is_known_to_be_counted() {
+        let outcomes = [Outcome::Ok, Outcome::Error, Outcome::Panic, Outcome::Cancelled];
+        for outcome in outcomes {
+            let words = Header::any(7, outcome).encode(0);
+            let (site, sums) = count_sent(&decode(&words).unwrap().0).unwrap();
+            assert_eq!((site, sums.sent), (7, outcomes.map(|other| u64::from(other == outcome))));
+        }
+        assert!(count_sent(&decode(&Header::any(7, Outcome::Exit).encode(0)).unwrap().0).is_none());
+    }
 
     #[test]
     fn failures_that_found_their_ring_full_are_taken_together_up_to_a_bound() {

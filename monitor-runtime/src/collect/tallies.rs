@@ -139,8 +139,8 @@ impl TallyReader {
         if countdown.is_some_and(|(_, survives)| survives) {
             (grown.counted, grown.taken_back) = (begun, taken_back);
         }
-        // Failures that were sent past a ring are counted once they are taken.
-        grown.sent = [0; 3];
+        // Calls that were sent past a ring are counted once they are taken.
+        grown.sent = [0; 4];
         functions.note_tallied(site, &grown);
         let counted = begun.saturating_sub(taken_back);
         // Calls that began before the last reading and have left a record since were counted too early.

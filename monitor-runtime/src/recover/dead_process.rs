@@ -217,8 +217,8 @@ impl DeadProcess {
         }
     }
 
-    /// Adds the calls that left no record, and failures that were sent past their rings, as far as the process had not
-    /// counted them. The durations of calls that were only counted, and of these failures, are not known.
+    /// Adds the calls that left no record, and those that were sent past their rings, as far as the process had not
+    /// counted them. The durations of calls that were only counted or sent are not known.
     fn add_uncounted(&self, figures: &mut HashMap<u32, FunctionStats>) {
         let ns = |ticks| self.clock.duration_ns(ticks);
         for (site, Uncounted { sums, max }) in &self.uncounted {
@@ -234,9 +234,9 @@ impl DeadProcess {
             let durations = sums.total.saturating_sub(sums.nested).saturating_sub(sums.cancelled);
             let added = CallStats {
                 calls,
-                errors: errors.saturating_add(lost[0]),
-                panics: panics.saturating_add(lost[1]),
-                cancelled: cancelled.saturating_add(lost[2]),
+                errors: errors.saturating_add(lost[1]),
+                panics: panics.saturating_add(lost[2]),
+                cancelled: cancelled.saturating_add(lost[3]),
                 sampled_out: sums.sampled_out.min(timed).saturating_add(counted),
                 dropped: timed.saturating_sub(sums.sampled_out).saturating_add(all_lost),
                 total_ns: ns(durations),
