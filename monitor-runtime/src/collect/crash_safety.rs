@@ -404,12 +404,13 @@ mod tests {
 
     use super::*;
     use crate::accountant::{Accountant, Part};
+    use crate::collect::backlog::{Backlog, Segment};
     use crate::collect::events::Events;
     use crate::collect::journal_writer::JournalWriter;
     use crate::collect::trees::{DrainedRings, Moment};
     use crate::config::CaptureMode;
     use crate::histogram::Histogram;
-    use crate::record::{HEADER_WORDS, Header, Outcome};
+    use crate::record::{HEADER_WORDS, Header, Outcome, is_settled};
     use crate::ring::layout::{MAGIC, VERSION};
     use crate::ring::mapping::Mapping;
     use crate::ring::memory::Memory;
@@ -514,6 +515,25 @@ mod tests {
         assert_eq!(count_and_note(&mut safety, 1), (11, 8));
         drop(rows);
         assert_eq!(count_and_note(&mut safety, 1), (12, 0));
+    }
+
+    #[test]
+    fn a_call_that_is_given_up_has_no_row_in_the_journal_although_a_failure_holds_its_block() {
+        let (mut safety, folder) = crash_safety(3);
+        let words = drained();
+        JournalWriter::new(&mut safety.journal, 7, 1).append(1000, &words, 0);
+        let held = safety.journal.take_pieces().held();
+        let ends = (1..=100).map(|at| 1000 + at * HEADER_WORDS as u64).collect();
+        let mut backlog = Backlog::new(Accountant::of_part(Part::Backlog, 4096));
+        backlog.push(Segment::new(1, words, 7, ends, held)).unwrap();
+        let mut given_up = 0;
+        backlog.evict(|_| given_up += 1, |_, _| None);
+        assert_eq!(given_up, 98);
+        let image = image(&folder);
+        let [entry] = &image.entries[..] else { panic!("{:?}", image.entries) };
+        let words = image.entry(entry, 0, entry.len());
+        let with_row: Vec<usize> = (0..100).filter(|at| !is_settled(words[at * HEADER_WORDS])).collect();
+        assert_eq!(with_row, [0, 99]);
     }
 
     #[test]
