@@ -275,11 +275,12 @@ impl Collector {
 
     /// Notes how full the rings are when a step begins.
     fn measure_rings(&mut self, now: Duration) {
-        let rings = &self.rings;
-        if self.seen.is_asleep && !rings.home.is_asleep() {
-            // The first record after a rest has come: the time before it says nothing about the load.
-            self.ladder.restart(now.saturating_sub(self.drain_interval));
+        if self.seen.is_asleep && !self.rings.home.is_asleep() {
+            // The first record after a rest has come.
+            let Self { clock, functions, ladder, trees, report, events, .. } = self;
+            ladder.wake(now, clock, functions, || trees.take_costs(), &mut report.health, events);
         }
+        let rings = &self.rings;
         let share = |pending: usize, capacity: usize| pending as f64 / capacity.max(1) as f64;
         let rings = rings.states().flat_map(ThreadState::rings);
         let fullest = rings.map(|(_, ring)| share(ring.pending(), ring.capacity())).fold(0.0, f64::max);
