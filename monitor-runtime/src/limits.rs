@@ -175,8 +175,9 @@ pub const SETTLED_AGE: Duration = Duration::from_millis(100);
 /// The pause before the collector's first step. A short program ends within this pause, before any other step. A second
 /// thread, or a ring that fills up, ends the pause.
 pub const FIRST_STEP: Duration = Duration::from_millis(10);
-/// The time after which a collector that does nothing but drain, because rings fill up, lowers the functions that fill
-/// them. Otherwise a collector that drains more slowly than a thread records would never lower them.
+/// The longest time for which the collector does nothing but drain because rings fill up. A thread that fills its ring
+/// again and again would otherwise keep the collector from counting tallies, writing batches and lowering functions, and
+/// a kill would lose the counts of all that was drained since.
 pub const DRAIN_ALONE_MAX: Duration = Duration::from_millis(100);
 /// The age up to which a process does not copy the write-ahead log into the database at its end, because the copy waits
 /// for the disk three times. A later process copies the log, at the latest when it holds [`SHORT_LOG_BYTES`].

@@ -49,7 +49,7 @@ def put(at, *values):
 PAGE = 512
 RING, JOURNAL, SITES, THREADS, LEDGER, FLIGHTS = range(1, 7)
 SCRATCH, FLIGHT_VALUES = 8, 9
-VERSION = 2
+VERSION = 3
 LARGEST = 2**64 - 1
 ALIVE_NS = 1_700_000_000_000_000_000
 # The place of the store's path: a word with the length, then the bytes. A test writes its own path there.

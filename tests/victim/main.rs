@@ -10,6 +10,7 @@ use monitored::{Context, Level, monitor};
 
 mod allocator;
 mod control;
+mod counter;
 mod coroutines;
 mod hostile;
 mod placed;
@@ -56,7 +57,8 @@ fn main() {
         "outage" => outage(),
         "tree" => tree(number),
         "list-items" => println!("{}", trees::list_items(number)),
-        "poll-for-ever" => trees::poll_for_ever(),
+        "poll-for-ever" => trees::poll_for_ever(counter::in_file(&arguments.next().unwrap_or_default())),
+        "poll-and-exit" => trees::poll_and_exit(number),
         "fail" => trees::fail(number),
         "layers" => layers::run(number),
         "hot" => hot::hot_and_rare(until_elapsed(number)),

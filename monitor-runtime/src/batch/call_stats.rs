@@ -124,6 +124,13 @@ impl CallStats {
         }
     }
 
+    /// Returns the number of calls that are neither recorded nor sampled out nor dropped: calls that share a row which
+    /// does not hold them yet.
+    pub(crate) fn without_reason(&self) -> u64 {
+        let with_reason = self.recorded.saturating_add(self.sampled_out).saturating_add(self.dropped);
+        self.calls.saturating_sub(with_reason)
+    }
+
     /// Returns the sum of the durations of all calls.
     pub(crate) fn duration_ns(&self) -> u64 {
         self.total_ns.saturating_add(self.nested_ns).saturating_add(self.cancelled_ns)
@@ -238,6 +245,13 @@ mod tests {
         assert_eq!(later.saturating_difference(&numbered()), more);
         assert_eq!(numbered().saturating_difference(&later), CallStats::default());
         assert_eq!(later.saturating_difference(&later), CallStats::default());
+    }
+
+    #[test]
+    fn calls_that_no_row_holds_yet_have_no_reason() {
+        let stats = CallStats { calls: 9, recorded: 3, sampled_out: 2, dropped: 1, ..CallStats::default() };
+        assert_eq!(stats.without_reason(), 3);
+        assert_eq!(CallStats { recorded: u64::MAX, ..stats }.without_reason(), 0);
     }
 
     #[test]

@@ -43,9 +43,15 @@ impl Period {
         self.changed = true;
     }
 
+    /// Returns true if nothing was counted. A period may hold recorded calls alone: they are counted as recorded in the
+    /// window in which they came into their row.
+    fn is_empty(&self) -> bool {
+        self.stats == CallStats::default()
+    }
+
     /// Becomes the other period if this one is empty, and adds the other one otherwise.
     fn replace_or_merge(&mut self, other: Self) {
-        if self.stats.calls == 0 { *self = other } else { self.merge(&other) }
+        if self.is_empty() { *self = other } else { self.merge(&other) }
     }
 }
 
@@ -150,7 +156,7 @@ impl FunctionStats {
                 return period;
             }
             let before = std::mem::take(&mut self.current);
-            if before.stats.calls > 0 {
+            if !before.is_empty() {
                 self.earlier.entry(self.current_ns).or_default().replace_or_merge(before);
             }
             self.current_ns = start;
@@ -195,9 +201,14 @@ impl FunctionStats {
         TotalRow { function, update, stats: self.sum, histogram }
     }
 
-    /// Returns the statistics since the process began if they changed since this function last returned them.
-    pub(crate) fn take_changed_sum(&mut self) -> Option<CallStats> {
-        std::mem::take(&mut self.sum_changed).then_some(self.sum)
+    /// Returns true if the statistics since the process began have changed since [`Self::take_changed_sum`].
+    pub(crate) fn is_sum_changed(&self) -> bool {
+        self.sum_changed
+    }
+
+    /// Returns true if the statistics since the process began have changed since this was last called.
+    pub(crate) fn take_changed_sum(&mut self) -> bool {
+        std::mem::take(&mut self.sum_changed)
     }
 
     pub(crate) fn is_changed(&self) -> bool {
@@ -292,7 +303,7 @@ impl FunctionStats {
     /// file.
     pub(crate) fn mark_changed(&mut self) {
         let periods = self.earlier.values_mut().chain(self.slices.values_mut()).map(Box::as_mut);
-        for period in periods.chain([&mut self.current]).filter(|period| period.stats.calls > 0) {
+        for period in periods.chain([&mut self.current]).filter(|period| !period.is_empty()) {
             period.changed = true;
             self.changed = true;
         }
@@ -482,6 +493,18 @@ mod tests {
         assert_eq!(calls, [(0, 0), (1, 0)]);
         let CallStats { calls, sampled_out, recorded, .. } = stats.sum();
         assert_eq!((calls, sampled_out, recorded), (1, 0, 1), "what is recovered is a difference of sums");
+    }
+
+    #[test]
+    fn calls_that_come_into_their_row_in_a_window_without_calls_stay_recorded() {
+        let mut stats = FunctionStats::default();
+        stats.add(1, CallStats { calls: 5, ..CallStats::default() }, Histogram::default());
+        stats.add(WINDOW_NS + 1, CallStats { recorded: 5, ..CallStats::default() }, Histogram::default());
+        stats.count(EndedCall::from_root(Outcome::Ok, 5, 2 * WINDOW_NS + 1), true);
+        let (mut windows, mut slices) = (Vec::new(), Vec::new());
+        stats.take_rows(1, 2 * WINDOW_NS + 2, &mut windows, &mut slices);
+        let recorded: Vec<u64> = windows.iter().map(|row| row.stats.recorded).collect();
+        assert_eq!((recorded, slices[0].stats.recorded), (vec![0, 5, 1], 6));
     }
 
     #[test]

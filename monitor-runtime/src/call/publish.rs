@@ -34,15 +34,15 @@ pub(super) fn publish_at_limit(thread: &'static ThreadState, words: &[u64; HEADE
     let Some((header, _)) = Header::decode(words, behind.as_slice()) else { return };
     let site = site::by_id(header.site);
     let may_share = site.filter(|site| thread.may_fold() && may_share_row(&header, site));
-    if let Some(site) = may_share
-        && let folded = thread.fold(&header)
-        && folded != Folded::No
-    {
-        count(thread, site, header.outcome, Unrecorded::Shared, spent(&header));
+    if let Some(site) = may_share {
+        let count_shared = || count(thread, site, header.outcome, Unrecorded::Shared, spent(&header));
+        let folded = thread.fold(&header, count_shared);
         if is_hot(folded) {
             throttle(thread, site);
         }
-        return;
+        if folded != Folded::No {
+            return;
+        }
     }
     let push = thread.push(words, values);
     thread.note_record();
@@ -79,7 +79,7 @@ pub(super) fn publish_at_limit(thread: &'static ThreadState, words: &[u64; HEADE
     }
 }
 
-/// Sends a record past the ring. Returns false if there is no room there either. A failure is also counted in a tally,
+/// Sends a record past the ring. Returns false if there is no room there either. The call is also counted in a tally,
 /// where the recovery of a dead process finds it, because the record itself is on the heap until the collector takes
 /// it.
 fn send(thread: &'static ThreadState, header: &Header, words: &[u64; HEADER_WORDS], values: &[Word]) -> bool {
@@ -243,7 +243,7 @@ mod tests {
             .sum();
         assert_eq!(lost, 0);
         assert!(middles > TIMES / 2 && leaves > TIMES, "{middles} {leaves}");
-        let mut read = state.bursts.get().unwrap().read(|_, _| true);
+        let mut read = state.bursts.get().unwrap().read(false, |_, _| true);
         read.retain(|(_, calls, _)| calls.calls > 0);
         let [of_middle, of_leaf] = [middle, leaf].map(|site| {
             let of_site: Vec<_> = read.iter().filter(|(_, calls, _)| calls.site == site.id()).collect();

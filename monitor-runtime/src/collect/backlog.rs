@@ -107,7 +107,8 @@ impl Backlog {
 
     /// Makes room until the bound is kept: gives up the oldest `ok` calls and log lines, and moves failed calls and
     /// errors aside. When those exceed their own bound, the oldest of them are given up as well. `lose` is handed each
-    /// row that is given up. `keep` copies a failure into the journal again, so that the blocks that held it so far can
+    /// row that is given up, and the row's copy in the journal is settled, because others may hold its block and a
+    /// recoverer would write the row. `keep` copies a failure into the journal again, so that the blocks that held it so far can
     /// be released. It returns the blocks of the copy, or `None` if there is no room for it.
     pub(super) fn evict(
         &mut self,
@@ -123,6 +124,7 @@ impl Backlog {
             let before = std::mem::take(&mut segment.held);
             let mut saved = Segment { thread, ring, ..Segment::default() };
             let (has_place, mut holds_before) = (self.failures.make_room(1), false);
+            let mut given_up = Vec::new();
             let Segment { words, taken, ends, .. } = &mut segment;
             for_each_row(&words[*taken..], (thread, ring), ends, |waiting, words| {
                 let is_saved = waiting.has_priority()
@@ -144,9 +146,13 @@ impl Backlog {
                         accountant.note_refused(Part::Journal);
                     }
                 } else {
+                    note_given_up(&mut given_up, &waiting, words);
                     lose(&waiting);
                 }
             });
+            for block in &before {
+                block.settle(ring, &given_up);
+            }
             if !saved.words.is_empty() {
                 self.failure_bytes += saved.bytes();
                 self.failures.push_back(saved);
@@ -155,7 +161,15 @@ impl Backlog {
         while self.failure_bytes > failures_max {
             let Some(mut segment) = self.failures.pop_front() else { break };
             self.failure_bytes -= segment.bytes();
-            segment.for_each_row(&mut lose);
+            let Segment { thread, words, taken, ring, ends, held } = &mut segment;
+            let mut given_up = Vec::new();
+            for_each_row(&words[*taken..], (*thread, *ring), ends, |waiting, words| {
+                note_given_up(&mut given_up, &waiting, words);
+                lose(&waiting);
+            });
+            for block in held {
+                block.settle(*ring, &given_up);
+            }
         }
         self.settle_account();
     }
@@ -194,6 +208,13 @@ impl Backlog {
             }
         }
         held
+    }
+}
+
+/// Notes the position of a call that is given up. A call for which there is no memory may get a row from a recoverer.
+fn note_given_up(positions: &mut Vec<u64>, waiting: &Pending<'_>, words: &[u64]) {
+    if matches!(waiting, Pending::Call(_)) && positions.make_room(1) {
+        positions.push(waiting.end().1.saturating_sub(words.len() as u64));
     }
 }
 

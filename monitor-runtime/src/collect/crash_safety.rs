@@ -10,6 +10,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::current_store::CurrentStore;
+use super::function::Function;
 use super::functions::Functions;
 use super::grouped::Grouped;
 use super::journal_writer::priority;
@@ -20,7 +21,7 @@ use crate::batch::{Batch, CallStats};
 use crate::growth::{MakeRoom as _, has_memory};
 use crate::limits;
 use crate::platform::clock::Clock;
-use crate::record::{ByOutcome, decode};
+use crate::record::{ByOutcome, Record, decode};
 use crate::ring::checkpoint::Checkpoints;
 use crate::ring::journal::{Held, Journal, Pieces, Priority};
 use crate::ring::layout::{INCOMPLETE, head, incomplete_position, marks, ring};
@@ -46,6 +47,8 @@ pub(super) struct CrashSafety {
     held: VecDeque<(usize, Held)>,
     /// The journal blocks of the rows that calls share and that were not complete at the last snapshot.
     incomplete: Held,
+    /// The number of calls of each function in such rows for which the journal had no room.
+    without_copy: HashMap<u32, u64>,
     /// The journal blocks of drained words that are released once the words are counted.
     uncounted: Held,
     /// True if batches go to a store that ends with the process, although the settings name a file.
@@ -69,6 +72,7 @@ impl CrashSafety {
             postponed: 0,
             held: VecDeque::new(),
             incomplete: Held::new(),
+            without_copy: HashMap::new(),
             uncounted: Held::new(),
             is_recovering: false,
             is_temporary: false,
@@ -219,28 +223,45 @@ impl CrashSafety {
             }
         }
         changed |= checkpoints.counted(OVERFLOW, self.overflow_position, || &[]);
-        for function in functions.iter_mut() {
-            if let Some(sum) = function.stats.take_changed_sum() {
-                checkpoints.figures_counted(function.site.id(), &sum);
-                changed = true;
+        if changed || functions.iter().any(Function::has_changed_sums) {
+            let (incomplete, without_copy) = self.append_incomplete(functions, trees);
+            let checkpoints = &mut self.checkpoints;
+            for function in functions.iter_mut() {
+                let id = function.site.id();
+                // A recoverer takes calls for dropped that are counted for no reason.
+                let lost = without_copy.get(&id).copied().unwrap_or(0);
+                let is_lost_changed = lost != self.without_copy.get(&id).copied().unwrap_or(0);
+                if function.stats.take_changed_sum() || is_lost_changed {
+                    let mut sum = function.stats.sum();
+                    sum.recorded = sum.recorded.saturating_sub(lost);
+                    checkpoints.figures_counted(id, &sum);
+                }
+                if let Some(tallied) = function.take_changed_tallied() {
+                    checkpoints.tallied(id, &tallied);
+                }
             }
-            if let Some(tallied) = function.take_changed_tallied() {
-                checkpoints.tallied(function.site.id(), &tallied);
-                changed = true;
-            }
-        }
-        if changed {
-            // Calls that share a row have no other trace in the store: the row as it is now becomes valid with the
-            // snapshot.
-            let place = (INCOMPLETE, incomplete_position(checkpoints.next_snapshot()));
-            for (thread, words) in trees.incomplete_rows() {
-                self.journal.append(Priority::Row, place, thread, &words);
-            }
-            let incomplete = self.journal.take_pieces().held();
             checkpoints.publish();
-            self.incomplete = incomplete;
+            (self.incomplete, self.without_copy) = (incomplete, without_copy);
         }
         self.uncounted.clear();
+    }
+
+    /// Copies the rows that calls share and that are not complete, because these calls have no other trace in the store:
+    /// the rows as they are now become valid with the next snapshot. Returns the journal blocks of the copies, and the
+    /// number of calls of each function in the rows for which there was no room.
+    fn append_incomplete(&mut self, functions: &Functions, trees: &Trees) -> (Held, HashMap<u32, u64>) {
+        let place = (INCOMPLETE, incomplete_position(self.checkpoints.next_snapshot()));
+        let mut without_copy: HashMap<u32, u64> = HashMap::new();
+        for (thread, words) in trees.incomplete_rows() {
+            if !self.journal.append(Priority::Row, place, thread, &words)
+                && let Some((Record::Fold(header, fold, ..), _)) = decode(&words)
+                && let Some(function) = functions.get(header.site)
+                && without_copy.make_room(1)
+            {
+                *without_copy.entry(function.counted_as).or_default() += fold.calls;
+            }
+        }
+        (self.journal.take_pieces().held(), without_copy)
     }
 
     /// Notes which statistics will be written once the store has the batch of this number.
@@ -383,11 +404,18 @@ mod tests {
 
     use super::*;
     use crate::accountant::{Accountant, Part};
+    use crate::collect::backlog::{Backlog, Segment};
+    use crate::collect::events::Events;
     use crate::collect::journal_writer::JournalWriter;
+    use crate::collect::trees::{DrainedRings, Moment};
     use crate::config::CaptureMode;
-    use crate::record::{HEADER_WORDS, Header, Outcome};
+    use crate::histogram::Histogram;
+    use crate::record::{HEADER_WORDS, Header, Outcome, is_settled};
+    use crate::ring::layout::{MAGIC, VERSION};
     use crate::ring::mapping::Mapping;
     use crate::ring::memory::Memory;
+    use crate::ring::reader::Image;
+    use crate::site::{CallSite, Description};
 
     /// Returns the crash safety of a collector with a ring file and this many blocks of 64 KiB for the journal, and the
     /// folder of the file.
@@ -441,6 +469,71 @@ mod tests {
         assert!(held.len() == 1 && !is_among(&held, &pieces.held()));
         let many = RowRun { words: &words, ends: &VecDeque::new(), ..run };
         assert!(is_among(&safety.hold(&pieces, many, words.len()), &pieces.held()));
+    }
+
+    /// Returns the content of a ring file.
+    fn image(folder: &tempfile::TempDir) -> Image {
+        let bytes = std::fs::read(folder.path().join("rings")).unwrap();
+        let mut words: Vec<u64> =
+            bytes.as_chunks().0.iter().map(|bytes| u64::from_ne_bytes(*bytes)).collect();
+        (words[head::MAGIC], words[head::VERSION]) = (MAGIC, VERSION);
+        Image::parse(words).unwrap()
+    }
+
+    #[test]
+    fn calls_whose_shared_row_finds_no_room_in_the_journal_are_not_noted_as_recorded() {
+        static ABOUT: Description = Description::new(|| "crash_safety::query", file!(), line!(), &[], &[]);
+        let (mut safety, folder) = crash_safety(0);
+        let site: &'static CallSite = Box::leak(Box::new(CallSite::new(&ABOUT)));
+        assert!(site.register());
+        let mut functions = Functions::default();
+        functions.discover();
+        // The first two of these calls have a row each.
+        let mut trees = Trees::new(safety.rings, 2);
+        let call = |at: u64| Header {
+            span: 101 + at,
+            parent: 100,
+            trace: 100,
+            ..Header::any(site.id(), Outcome::Ok)
+        };
+        let calls = (0..10).flat_map(|at| call(at).encode(0)).collect();
+        let drained = DrainedRings { rings: &mut [(0, calls)], threads: &[1] };
+        let clock = Clock::start();
+        let moment = Moment { now: Duration::from_secs(1), clock: &clock, functions: &functions };
+        trees.survey(drained, &moment, &mut Events::default());
+        let mut count_and_note = |safety: &mut CrashSafety, calls| {
+            let counted = CallStats { calls, recorded: calls, ..CallStats::default() };
+            functions.stats_mut(site.id()).unwrap().add(0, counted, Histogram::default());
+            safety.note_counted(&mut functions, &trees);
+            let image = image(&folder);
+            let entry = image.ledger.iter().find(|entry| entry.site == site.id()).unwrap();
+            (entry.counted.calls, entry.counted.without_reason())
+        };
+        assert_eq!(count_and_note(&mut safety, 10), (10, 0));
+        while safety.journal.append(Priority::Row, (9, 0), 1, &[0; 10]) {}
+        let rows = safety.journal.take_pieces();
+        assert_eq!(count_and_note(&mut safety, 1), (11, 8));
+        drop(rows);
+        assert_eq!(count_and_note(&mut safety, 1), (12, 0));
+    }
+
+    #[test]
+    fn a_call_that_is_given_up_has_no_row_in_the_journal_although_a_failure_holds_its_block() {
+        let (mut safety, folder) = crash_safety(3);
+        let words = drained();
+        JournalWriter::new(&mut safety.journal, 7, 1).append(1000, &words, 0);
+        let held = safety.journal.take_pieces().held();
+        let ends = (1..=100).map(|at| 1000 + at * HEADER_WORDS as u64).collect();
+        let mut backlog = Backlog::new(Accountant::of_part(Part::Backlog, 4096));
+        backlog.push(Segment::new(1, words, 7, ends, held)).unwrap();
+        let mut given_up = 0;
+        backlog.evict(|_| given_up += 1, |_, _| None);
+        assert_eq!(given_up, 98);
+        let image = image(&folder);
+        let [entry] = &image.entries[..] else { panic!("{:?}", image.entries) };
+        let words = image.entry(entry, 0, entry.len());
+        let with_row: Vec<usize> = (0..100).filter(|at| !is_settled(words[at * HEADER_WORDS])).collect();
+        assert_eq!(with_row, [0, 99]);
     }
 
     #[test]

@@ -23,9 +23,11 @@ use super::subscribe::{self, Stream};
 use super::tallies::TallyReader;
 use super::trees::{DrainedRings, Moment};
 use crate::accountant::Part;
+use crate::batch::CallStats;
 use crate::batch::decode::PendingCall;
 use crate::batch::decode::{self, Times};
 use crate::growth::{MakeRoom as _, has_memory};
+use crate::histogram::Histogram;
 use crate::limits;
 use crate::platform::clock::{Clock, monotonic, second_at, ticks};
 use crate::platform::coarse_clock::keep_coarse;
@@ -123,7 +125,8 @@ impl Drain {
         }
     }
 
-    /// Moves the content of rings and overflow into the backlog, counted. Returns true if a ring was filling up.
+    /// Moves the content of rings and overflow into the backlog, counted. Returns true if a ring was filling up and the
+    /// journal has copies of everything.
     ///
     /// With little load all rings are drained at once. Under load they are drained a few at a time, so that the records
     /// that are looked at together take no more than their share of the memory.
@@ -139,12 +142,16 @@ impl Drain {
         if self.owners.make_room((2 * states).saturating_sub(self.owners.len())) {
             self.owners.resize((2 * states).max(self.owners.len()), 0);
         }
-        let (mut pressed, mut next) = (false, 0);
+        let (mut pressed, mut copied, mut next) = (false, true, 0);
         while next < states {
             let slice = self.drain_slice(states, &mut next, parts);
             pressed |= slice.is_pressed;
+            copied &= slice.is_copied;
             if !slice.is_copied && self.rings.home.overflow.bytes() > 0 {
-                // A flood of failures takes long to read, and a kill would lose these calls until they are noted.
+                // A flood of failures takes long to read, and a kill would lose these calls until they are noted. The
+                // shared rows that are complete belong to the snapshot, and so do the tallies of the calls in them.
+                push_shared_rows(parts);
+                self.read_tallies(parts);
                 parts.safety.note_counted(parts.functions, parts.trees);
             }
             if parts.backlog.is_over() {
@@ -153,7 +160,7 @@ impl Drain {
         }
         self.drain_overflow(parts);
         push_shared_rows(parts);
-        pressed
+        pressed && copied
     }
 
     /// Drains the rings of the states from `next` to `states`, as many as the memory for a drain has room for, and
@@ -443,13 +450,20 @@ fn take_overflow(overflow: &Receiver<Overflow>, rings: &ThreadPool, waiting: &mu
 }
 
 /// Adds the drained records to their trees, which marks those that share a row, and decides which of the others are
-/// kept. Returns `None` if all are kept. `threads` has the owners of the rings.
+/// kept. Counts the calls that threads summed up and that are in a row now. Returns `None` if all are kept. `threads` has the owners of the rings.
 fn sample(drained: &mut [(usize, Vec<u64>)], threads: &[u32], parts: &mut Parts<'_>) -> Option<Decisions> {
-    let Parts { clock, drain_interval, functions, ladder, trees, events, .. } = parts;
+    let Parts { clock, drain_interval, functions, ladder, trees, report, events, .. } = parts;
     let now = monotonic();
     functions.discover();
     let moment = Moment { now, clock, functions };
     trees.survey(DrainedRings { rings: drained, threads }, &moment, events);
+    let now_ns = clock.now_ns();
+    trees.take_shared(|site, calls| {
+        let Some(stats) = functions.stats_mut(site) else { return false };
+        stats.add(now_ns, CallStats { recorded: calls, ..CallStats::default() }, Histogram::default());
+        report.health.recorded += calls;
+        true
+    });
     ladder.sample_drain(drained, now, *drain_interval, clock, functions, events)
 }
 
@@ -475,12 +489,12 @@ fn count(
     decided
 }
 
-/// Returns the site of a failure that was sent past its ring, and a sum that counts this one failure. Returns `None`
-/// for other records.
+/// Returns the site of a call that was sent past its ring, and a sum that counts this one call. Returns `None` for other
+/// records, and for a call that the exit of the process ends.
 fn count_sent(record: &Record<'_>) -> Option<(u32, Tallied)> {
     let (Record::Call(header, ..) | Record::Folded(header, ..)) = record else { return None };
     let mut sums = Tallied::default();
-    sums.sent[header.outcome.failure_place()?] = 1;
+    *sums.sent.get_mut(header.outcome as usize)? = 1;
     Some((header.site, sums))
 }
 
@@ -625,6 +639,17 @@ mod tests {
     use crate::accountant::Accountant;
     use crate::config::CaptureMode;
     use crate::ring::memory::Memory;
+
+    #[test]
+    fn a_call_of_any_outcome_that_was_sent_past_its_ring_is_known_to_be_counted() {
+        let outcomes = [Outcome::Ok, Outcome::Error, Outcome::Panic, Outcome::Cancelled];
+        for outcome in outcomes {
+            let words = Header::any(7, outcome).encode(0);
+            let (site, sums) = count_sent(&decode(&words).unwrap().0).unwrap();
+            assert_eq!((site, sums.sent), (7, outcomes.map(|other| u64::from(other == outcome))));
+        }
+        assert!(count_sent(&decode(&Header::any(7, Outcome::Exit).encode(0)).unwrap().0).is_none());
+    }
 
     #[test]
     fn failures_that_found_their_ring_full_are_taken_together_up_to_a_bound() {

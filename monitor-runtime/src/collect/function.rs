@@ -58,6 +58,11 @@ impl Function {
         self.is_tallied_changed |= *grown != Tallied::default();
     }
 
+    /// Returns true if the sums that a snapshot notes have changed since the last one.
+    pub(super) fn has_changed_sums(&self) -> bool {
+        self.stats.is_sum_changed() || self.is_tallied_changed
+    }
+
     /// Returns what was counted of the site's tallies and countdowns, if that changed since this was last called.
     pub(super) fn take_changed_tallied(&mut self) -> Option<Tallied> {
         std::mem::take(&mut self.is_tallied_changed).then_some(self.tallied)

@@ -120,8 +120,8 @@ pub(crate) struct Collector {
     /// The findings of the last step, and the work that it left.
     seen: StepStats,
     last_step: Duration,
-    /// The time of the ladder's last step.
-    last_ladder_step: Duration,
+    /// The time of the last step that did everything and did not only drain.
+    last_whole_step: Duration,
     /// The number of calls that were counted by the end of the last step.
     counted: u64,
 }
@@ -181,7 +181,7 @@ impl Collector {
             is_writing_on: false,
             seen: StepStats::initial(drain_interval),
             last_step: monotonic(),
-            last_ladder_step: monotonic(),
+            last_whole_step: monotonic(),
             counted: 0,
             shared,
         }
@@ -205,13 +205,13 @@ impl Collector {
         self.drain.prepare_rings(now, &self.clock, &mut self.events);
         self.functions.discover();
         self.functions.settle_account(self.rings.home.accountant);
-        if self.drain_as_room_allows(mode) {
-            if now.saturating_sub(self.last_ladder_step) >= limits::DRAIN_ALONE_MAX {
-                self.step_ladder(now);
-            }
+        let is_filling = self.drain_as_room_allows(mode);
+        if is_filling && now.saturating_sub(self.last_whole_step) < limits::DRAIN_ALONE_MAX {
             return Remaining::More;
         }
+        self.last_whole_step = now;
         if std::mem::take(&mut self.ends_calls) {
+            self.trees.end_callers();
             let (drain, _, mut parts) = self.split();
             drain.end_calls_under_way(&mut parts);
         }
@@ -249,15 +249,14 @@ impl Collector {
         remaining
     }
 
-    /// Returns the time of the ladder's last step.
+    /// Returns the time of the last step that did everything and did not only drain.
     #[cfg(test)]
-    pub(crate) fn last_ladder_step(&self) -> Duration {
-        self.last_ladder_step
+    pub(crate) fn last_whole_step(&self) -> Duration {
+        self.last_whole_step
     }
 
     /// Lowers the fidelity of functions that cost too much, and raises that of others.
     fn step_ladder(&mut self, now: Duration) {
-        self.last_ladder_step = now;
         let Self { clock, functions, ladder, trees, report, events, .. } = self;
         ladder.step(now, clock, functions, || trees.take_costs(), &mut report.health, events);
     }
@@ -278,11 +277,12 @@ impl Collector {
 
     /// Notes how full the rings are when a step begins.
     fn measure_rings(&mut self, now: Duration) {
-        let rings = &self.rings;
-        if self.seen.is_asleep && !rings.home.is_asleep() {
-            // The first record after a rest has come: the time before it says nothing about the load.
-            self.ladder.restart(now.saturating_sub(self.drain_interval));
+        if self.seen.is_asleep && !self.rings.home.is_asleep() {
+            // The first record after a rest has come.
+            let Self { clock, functions, ladder, trees, report, events, .. } = self;
+            ladder.wake(now, clock, functions, || trees.take_costs(), &mut report.health, events);
         }
+        let rings = &self.rings;
         let share = |pending: usize, capacity: usize| pending as f64 / capacity.max(1) as f64;
         let rings = rings.states().flat_map(ThreadState::rings);
         let fullest = rings.map(|(_, ring)| share(ring.pending(), ring.capacity())).fold(0.0, f64::max);
@@ -328,7 +328,8 @@ impl Collector {
         }
     }
 
-    /// Drains the rings. Returns true if a ring was filling up and the next step should follow at once.
+    /// Drains the rings. Returns true if a ring was filling up and the next step should drain again at once. Returns
+    /// false if the journal had no room for copies, because a kill loses these calls until they are noted as counted.
     ///
     /// A burst is taken in first, as far as there is memory, because the store can wait and rings cannot. Beyond that,
     /// while batches are written, rings stay full: calls that find no room are counted at once. Taking them in only to

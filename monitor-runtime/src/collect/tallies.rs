@@ -139,8 +139,8 @@ impl TallyReader {
         if countdown.is_some_and(|(_, survives)| survives) {
             (grown.counted, grown.taken_back) = (begun, taken_back);
         }
-        // Failures that were sent past a ring are counted once they are taken.
-        grown.sent = [0; 3];
+        // Calls that were sent past a ring are counted once they are taken.
+        grown.sent = [0; 4];
         functions.note_tallied(site, &grown);
         let counted = begun.saturating_sub(taken_back);
         // Calls that began before the last reading and have left a record since were counted too early.
@@ -171,8 +171,6 @@ impl TallyReader {
             histogram.add(clock.duration_ns(*ticks), *count);
         }
         let sampled_out = reasons[Unrecorded::SampledOut as usize].wrapping_add(counted);
-        let shared = reasons[Unrecorded::Shared as usize];
-        health.recorded += shared;
         health.dropped.ring_full += reasons[Unrecorded::RingFull as usize];
         health.dropped.no_ring += reasons[Unrecorded::NoRing as usize];
         health.sampled_out += sampled_out;
@@ -183,7 +181,6 @@ impl TallyReader {
             errors: calls[Outcome::Error as usize],
             panics: calls[Outcome::Panic as usize],
             cancelled: calls[Outcome::Cancelled as usize],
-            recorded: shared,
             sampled_out,
             dropped,
             total_ns: ns(times.durations.saturating_sub(times.nested).saturating_sub(times.cancelled)),
@@ -197,6 +194,8 @@ impl TallyReader {
         };
         let now_ns = clock.now_ns();
         if let Some(function) = functions.get(site) {
+            // A call that shares a row counts as recorded once its row holds it.
+            let shared = reasons[Unrecorded::Shared as usize];
             let without_row = reasons[Unrecorded::SampledOut as usize].wrapping_add(shared);
             ladder.count_unrecorded(function, without_row, counted, dropped);
         }

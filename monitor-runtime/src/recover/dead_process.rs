@@ -198,7 +198,8 @@ impl DeadProcess {
     }
 
     /// Adds the calls that the process had counted and the store lacks. Only sum and maximum of their durations are
-    /// known, so all of them go into the histogram bucket of their mean.
+    /// known, so all of them go into the histogram bucket of their mean. Calls that shared a row and had not come into it
+    /// by the last snapshot were counted for no reason yet: they died with the process, so they are dropped.
     fn add_counted(&self, figures: &mut HashMap<u32, FunctionStats>) {
         for entry in &self.image.ledger {
             // A site has one checkpoint; a second one of the same site is not believed.
@@ -206,7 +207,8 @@ impl DeadProcess {
                 continue;
             }
             let written = latest(&entry.written, self.done.batch).unwrap_or_default();
-            let added = entry.counted.saturating_difference(&written);
+            let mut added = entry.counted.saturating_difference(&written);
+            added.dropped = added.dropped.saturating_add(entry.counted.without_reason());
             if added.calls > 0 || added.dropped > 0 {
                 let mut histogram = Histogram::default();
                 histogram.add(added.duration_ns() / added.calls.max(1), added.calls);
@@ -215,8 +217,8 @@ impl DeadProcess {
         }
     }
 
-    /// Adds the calls that left no record, and failures that were sent past their rings, as far as the process had not
-    /// counted them. The durations of calls that were only counted, and of these failures, are not known.
+    /// Adds the calls that left no record, and those that were sent past their rings, as far as the process had not
+    /// counted them. The durations of calls that were only counted or sent are not known.
     fn add_uncounted(&self, figures: &mut HashMap<u32, FunctionStats>) {
         let ns = |ticks| self.clock.duration_ns(ticks);
         for (site, Uncounted { sums, max }) in &self.uncounted {
@@ -232,9 +234,9 @@ impl DeadProcess {
             let durations = sums.total.saturating_sub(sums.nested).saturating_sub(sums.cancelled);
             let added = CallStats {
                 calls,
-                errors: errors.saturating_add(lost[0]),
-                panics: panics.saturating_add(lost[1]),
-                cancelled: cancelled.saturating_add(lost[2]),
+                errors: errors.saturating_add(lost[1]),
+                panics: panics.saturating_add(lost[2]),
+                cancelled: cancelled.saturating_add(lost[3]),
                 sampled_out: sums.sampled_out.min(timed).saturating_add(counted),
                 dropped: timed.saturating_sub(sums.sampled_out).saturating_add(all_lost),
                 total_ns: ns(durations),

@@ -81,7 +81,8 @@ impl Kinds {
             let function = kinds.function(*site);
             let [_, failures @ ..] = sums.calls;
             add(&mut function.counted, failures);
-            add(&mut function.counted, survey.lost_past_rings(*site, sums));
+            let [_, lost @ ..] = survey.lost_past_rings(*site, sums);
+            add(&mut function.counted, lost);
         }
         for (site, records) in survey.failed() {
             let function = kinds.function(*site);

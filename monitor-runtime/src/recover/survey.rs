@@ -32,8 +32,8 @@ pub(super) struct Survey {
     /// The end of the last call, in nanoseconds since the Unix epoch.
     pub(super) last_end_ns: i64,
     failed: HashMap<u32, FailedRecords>,
-    /// The uncounted failures that were sent past their rings.
-    past_rings: HashMap<u32, ByOutcome>,
+    /// The uncounted calls by outcome that were sent past their rings.
+    past_rings: HashMap<u32, [u64; 4]>,
 }
 
 impl Survey {
@@ -59,10 +59,10 @@ impl Survey {
         self.failed.iter()
     }
 
-    /// Returns the numbers, by outcome, of the failures of a site that were sent past a ring and left no record. `sums`
-    /// has the numbers of all failures that were sent past a ring and that the process had not counted.
-    pub(super) fn lost_past_rings(&self, site: u32, sums: &Tallied) -> ByOutcome {
-        // A failure that was taken after the last snapshot is counted by its record in the journal.
+    /// Returns the numbers, by outcome, of the calls of a site that were sent past a ring and left no record. `sums` has
+    /// the numbers of all calls that were sent past a ring and that the process had not counted.
+    pub(super) fn lost_past_rings(&self, site: u32, sums: &Tallied) -> [u64; 4] {
+        // A call that was taken after the last snapshot is counted by its record in the journal.
         let known = self.past_rings.get(&site).copied().unwrap_or_default();
         std::array::from_fn(|at| sums.sent[at].saturating_sub(known[at]))
     }
@@ -84,12 +84,15 @@ impl Survey {
         let times = decode::to_times(header, clock);
         self.add_end(&times);
         // A damaged file may name any number of sites.
-        let (Some(site), Some(at)) = (image.sites.get(&header.site), header.outcome.failure_place()) else {
-            return;
-        };
-        if place.ring == 0 && place.needs_count {
-            self.past_rings.entry(header.site).or_default()[at] += 1;
+        let Some(site) = image.sites.get(&header.site) else { return };
+        if place.ring == 0
+            && place.needs_count
+            && let Some(sent) =
+                self.past_rings.entry(header.site).or_default().get_mut(header.outcome as usize)
+        {
+            *sent += 1;
         }
+        let Some(at) = header.outcome.failure_place() else { return };
         let Some(has_row) = has_row(place, header, &times, site) else { return };
         let failed = self.failed.entry(header.site).or_default();
         failed.uncounted[at] += u64::from(place.needs_count);

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex};
 
 use crate::accountant::{Accountant, Part};
 use crate::growth::MakeRoom as _;
+use crate::record::settle;
 use crate::ring::layout::{Kind, block, block_bytes, entry, filled};
 use crate::ring::memory::Memory;
 use crate::sync::lock;
@@ -113,6 +114,27 @@ impl Walk<'_> {
         let place = at + (number - first);
         for (slot, word) in block.words.iter().skip(place).zip(words) {
             slot.store(*word, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Block {
+    /// Marks the copies of these records of a ring as settled: a recoverer writes no rows for them. `positions` are the
+    /// positions of the records in the ring, in ascending order.
+    pub(crate) fn settle(&self, ring: u32, positions: &[u64]) {
+        let (mut at, end) = (block::HEADER, filled(self.words));
+        while at + entry::HEADER <= end {
+            let word = |place: usize| self.words[at + place].load(Ordering::Relaxed);
+            let (of, from) = (word(entry::LENGTH), word(entry::POSITION));
+            let (begin, length) = (at + entry::HEADER, of & u64::from(u32::MAX));
+            if of >> 32 == u64::from(ring) {
+                let first = positions.partition_point(|position| *position < from);
+                let here = positions[first..].iter().take_while(|position| **position - from < length);
+                for slot in here.filter_map(|position| self.words.get(begin + (position - from) as usize)) {
+                    slot.store(settle(slot.load(Ordering::Relaxed)), Ordering::Relaxed);
+                }
+            }
+            at = begin + length as usize;
         }
     }
 }
@@ -302,6 +324,21 @@ mod tests {
             assert!(!journal.append(Priority::Failure, (3, 0), 1, &whole));
             drop((held, journal.take_pieces()));
         }
+    }
+
+    #[test]
+    fn copies_of_given_up_records_are_settled_wherever_they_lie_in_the_block() {
+        let (mut journal, _folder) = smallest();
+        assert!(journal.append(Priority::Failure, (1, 100), 1, &[0; 20]));
+        assert!(journal.append(Priority::Failure, (2, 100), 1, &[0; 20]));
+        assert!(journal.append(Priority::Failure, (1, 200), 1, &[0; 20]));
+        let [block] = &journal.take_pieces().held()[..] else { panic!("several blocks") };
+        block.settle(1, &[90, 100, 110, 120, 200, 219, 220]);
+        let first = block::HEADER + entry::HEADER;
+        let is_settled = |place: &usize| block.words[*place].load(Ordering::Relaxed) == settle(0);
+        let settled: Vec<usize> = (first..filled(block.words)).filter(is_settled).collect();
+        let third = first + 2 * (20 + entry::HEADER);
+        assert_eq!(settled, [first, first + 10, third, third + 19]);
     }
 
     #[test]

@@ -18,7 +18,7 @@ pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"MNTRRING");
 /// `MNTRDONE`: the first word of a file whose content is in the store, where a file cannot be removed while it is mapped.
 pub(crate) const DONE: u64 = u64::from_le_bytes(*b"MNTRDONE");
 /// Version of this layout. A file of another version is left alone.
-pub(crate) const VERSION: u64 = 2;
+pub(crate) const VERSION: u64 = 3;
 
 /// Words of the head page.
 pub(crate) mod head {
@@ -285,6 +285,8 @@ pub(crate) mod tally {
     pub(crate) const CANCELLED: usize = 21;
     /// The longest of the other calls, in ticks.
     pub(crate) const MAX: usize = 22;
+    /// Number of `ok` calls that were sent past a full ring.
+    pub(crate) const SENT_OK: usize = 23;
     pub(crate) const WORDS: usize = 24;
     /// Sites in the first block; each further block has twice as many as the one before.
     pub(crate) const FIRST_BLOCK: usize = 32;
@@ -304,10 +306,10 @@ pub(crate) mod countdown {
 /// Checkpoints of how far the tallies and countdowns of a site are counted: two pairs of snapshot and words.
 pub(crate) mod tallied {
     /// Words of a number and what is counted: see `ring::tallied`.
-    pub(crate) const SLOT: usize = 16;
-    pub(crate) const WORDS: usize = 32;
+    pub(crate) const SLOT: usize = 17;
+    pub(crate) const WORDS: usize = 34;
     /// Sites in a block.
-    pub(crate) const SITES: usize = 31;
+    pub(crate) const SITES: usize = 29;
 }
 
 /// Checkpoints of the failures of a site that the store counts by kind: two pairs of batch and numbers by outcome.

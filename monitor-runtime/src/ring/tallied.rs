@@ -23,13 +23,13 @@ pub(crate) struct Tallied {
     /// that wrap.
     pub(crate) counted: u64,
     pub(crate) taken_back: u64,
-    /// Numbers of failures that were sent past a full ring and taken there: `error`, `panic`, `cancelled`.
-    pub(crate) sent: [u64; 3],
+    /// Numbers of calls by outcome that were sent past a full ring and taken there.
+    pub(crate) sent: [u64; 4],
 }
 
 impl Tallied {
     /// The number of words of [`Tallied::to_words`].
-    pub(crate) const WORDS: usize = 15;
+    pub(crate) const WORDS: usize = 16;
 
     /// Returns the sums of one tally.
     pub(crate) fn from_tally(words: &[u64; tally::WORDS]) -> Self {
@@ -44,7 +44,7 @@ impl Tallied {
             busy: words[tally::BUSY].wrapping_add(timed_total.wrapping_sub(timed_nested)),
             nested: words[tally::NESTED].wrapping_add(timed_nested),
             cancelled: words[tally::CANCELLED],
-            sent: std::array::from_fn(|at| words[tally::SENT + at]),
+            sent: std::array::from_fn(|outcome| words[sent_place(outcome)]),
             ..Self::default()
         }
     }
@@ -60,7 +60,7 @@ impl Tallied {
             calls: [ok, error, panic, cancelled], sampled_out, total, self_ticks, busy, nested, ..
         } = self;
         let [cancelled_ticks, counted, taken_back] = [self.cancelled, self.counted, self.taken_back];
-        let [error_sent, panic_sent, cancelled_sent] = self.sent;
+        let [ok_sent, error_sent, panic_sent, cancelled_sent] = self.sent;
         [
             ok,
             error,
@@ -74,6 +74,7 @@ impl Tallied {
             cancelled_ticks,
             counted,
             taken_back,
+            ok_sent,
             error_sent,
             panic_sent,
             cancelled_sent,
@@ -82,7 +83,10 @@ impl Tallied {
 
     pub(crate) fn from_words(words: [u64; Self::WORDS]) -> Self {
         let [
-            calls @ ..,
+            ok,
+            error,
+            panic,
+            cancelled_calls,
             sampled_out,
             total,
             self_ticks,
@@ -91,11 +95,9 @@ impl Tallied {
             cancelled,
             counted,
             taken_back,
-            e,
-            p,
-            c,
+            sent @ ..,
         ] = words;
-        let sent = [e, p, c];
+        let calls = [ok, error, panic, cancelled_calls];
         Self { calls, sampled_out, total, self_ticks, busy, nested, cancelled, counted, taken_back, sent }
     }
 
@@ -112,6 +114,14 @@ impl Tallied {
         let grown = Self::from_words(std::array::from_fn(|at| words[at].wrapping_sub(before[at])));
         let low = |word: u64| word & u64::from(u32::MAX);
         Self { counted: low(grown.counted), taken_back: low(grown.taken_back), ..grown }
+    }
+}
+
+/// Returns the word of a tally that counts the calls of this outcome that were sent past a full ring.
+pub(crate) const fn sent_place(outcome: usize) -> usize {
+    match outcome {
+        0 => tally::SENT_OK,
+        failure => tally::SENT + failure - 1,
     }
 }
 
@@ -136,6 +146,7 @@ mod tests {
         assert_eq!((sums.calls, sums.sampled_out), ([800, 900, 1000, 1100], 1200));
         assert_eq!((sums.total, sums.self_ticks, sums.nested), (1700 + 100, 1800 + 200, 2000 + 300));
         assert_eq!((sums.busy, sums.cancelled), (1900u64.wrapping_sub(200), 2100));
+        assert_eq!(sums.sent, [2300, 500, 600, 700]);
         let counted = Tallied::from_countdown(&[7 << 32 | 5, 3 << 32 | 9]);
         assert_eq!((counted.counted, counted.taken_back), (7, 3));
     }

@@ -96,7 +96,7 @@ impl TalliesImage {
                 counted => counted.copied().unwrap_or_default(),
             };
             let mut sums = all.sums.growth_since(&counted);
-            // A thread without memory for its tally did not count the failures that it sent past its ring, so this
+            // A thread without memory for its tally did not count the calls that it sent past its ring, so this
             // number may seem to have gone backwards.
             sums.sent.iter_mut().filter(|sent| **sent > SUM_MAX).for_each(|sent| *sent = 0);
             (is_plausible(&sums) && sums != Tallied::default()).then_some((site, Uncounted { sums, ..all }))

@@ -18,12 +18,12 @@ fn on_conflict(update: Update, sums: &[&str]) -> String {
         return String::new();
     }
     // SQLite turns a sum that does not fit an integer into a float, and a STRICT table refuses floats.
-    let sums = sums.iter().map(|name| format!("{name} = min({name} + excluded.{name}, {})", i64::MAX));
-    // The difference is negative if calls that were counted as recorded have lost their rows since.
-    let recorded = format!(
-        "recorded = max(min(recorded + (excluded.calls - excluded.sampled_out - excluded.dropped), {}), 0)",
-        i64::MAX
-    );
+    let sum = |name: &str| format!("min({name} + excluded.{name}, {})", i64::MAX);
+    let sums = sums.iter().map(|name| format!("{name} = {}", sum(name)));
+    // The number falls if calls that were counted as recorded have lost their rows since. Calls of the stored row that
+    // were not in their shared row yet are among those that the new row calls dropped.
+    let recorded =
+        format!("recorded = max({} - {} - {}, 0)", sum("calls"), sum("sampled_out"), sum("dropped"));
     let others = ["max_ns = max(max_ns, excluded.max_ns)", "estimated = max(estimated, excluded.estimated)"];
     let all: Vec<String> = sums.chain([recorded]).chain(others.map(str::to_owned)).collect();
     format!(" ON CONFLICT (slice, function_id, process_id) DO UPDATE SET {}", all.join(", "))

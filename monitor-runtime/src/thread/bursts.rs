@@ -69,13 +69,15 @@ impl Bursts {
 
     /// Owner: adds a call to those that share a row, if it may. `under_way` are function and span of the calls around it
     /// on the thread's stack, the innermost first. `after` is the number of calls that have a record each before others
-    /// share a row.
+    /// share a row. `count` counts the call if it shares one, before the call is added: the collector reads the sums
+    /// before the counters, so that it never finds more calls in rows than were counted.
     pub(crate) fn fold(
         &self,
         call: &Header,
         thread: u32,
         after: u64,
         under_way: impl Iterator<Item = (u32, u64)>,
+        count: impl FnOnce(),
     ) -> Folded {
         let Some(slot) = self.find_or_make(call) else { return Folded::No };
         let seen = slot.seen.load(Ordering::Relaxed) + 1;
@@ -91,6 +93,7 @@ impl Bursts {
         if seen <= after + 1 && !(is_here && self.is_below_many(call.trace, mark, after, under_way)) {
             return Folded::No;
         }
+        count();
         slot.shared.add(&SharedCalls {
             thread,
             trace: call.trace,
@@ -190,9 +193,13 @@ impl Bursts {
 
     /// Collector: returns the calls in slots that have not been taken: the number of the slot, the calls, and their
     /// version. A slot is left out while it is not yet known whether its caller will have a row of its own or share
-    /// one. `is_new` decides whether a version of a slot is to be taken. Calls for which there is no memory are read
+    /// one, unless `are_callers_ended`, because every caller then has a row. `is_new` decides whether a version of a slot is to be taken. Calls for which there is no memory are read
     /// with a later drain.
-    pub(crate) fn read(&self, mut is_new: impl FnMut(usize, u64) -> bool) -> Vec<(usize, SharedCalls, u64)> {
+    pub(crate) fn read(
+        &self,
+        are_callers_ended: bool,
+        mut is_new: impl FnMut(usize, u64) -> bool,
+    ) -> Vec<(usize, SharedCalls, u64)> {
         // Observes the slots as they were when the mark moved: the release in `set_mark`.
         let mark = self.mark.load(Ordering::Acquire);
         let mut found = Vec::new();
@@ -201,7 +208,7 @@ impl Bursts {
             let Some((calls, version)) = read else { continue };
             let is_ready = calls.calls > 0
                 && is_new(place, version)
-                && (calls.is_below || !began_after(calls.parent, mark));
+                && (calls.is_below || are_callers_ended || !began_after(calls.parent, mark));
             if is_ready && found.try_reserve(1).is_ok() {
                 found.push((place, calls, version));
             }

@@ -20,13 +20,14 @@ impl ThreadState {
         self.home.fold_after.load(Ordering::Relaxed) > 0
     }
 
-    /// Adds a call that may share a row to those that do, if the ring is filling up.
-    pub(crate) fn fold(&self, call: &Header) -> Folded {
+    /// Adds a call that may share a row to those that do, if the ring is filling up. `count` counts the call if it is
+    /// added.
+    pub(crate) fn fold(&self, call: &Header, count: impl FnOnce()) -> Folded {
         let after = u64::from(self.home.fold_after.load(Ordering::Relaxed));
         match self.folding() {
             Some(bursts) => {
                 let thread = self.thread_id.load(Ordering::Relaxed);
-                bursts.fold(call, thread, after, frames::innermost(self.page.words))
+                bursts.fold(call, thread, after, frames::innermost(self.page.words), count)
             }
             None => Folded::No,
         }

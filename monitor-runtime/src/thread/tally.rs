@@ -13,6 +13,7 @@ use crate::platform::clock::Ticks;
 use crate::platform::reentrancy::run_guarded;
 use crate::record::Outcome;
 use crate::ring::layout::tally;
+use crate::ring::tallied::sent_place;
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
 /// The reason why a call left no record.
@@ -223,13 +224,12 @@ impl Tally {
         self.words[tally::CALLS + outcome as usize].fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Counts a failure that is about to be sent past the ring, or, with `is_back`, takes the count back because there
-    /// was no room past the ring either. The number grows before the collector can have taken the failure.
+    /// Counts a call that is about to be sent past the ring, or, with `is_back`, takes the count back because there was
+    /// no room past the ring either. The number grows before the collector can have taken the call.
     #[cold]
     pub(crate) fn count_sent(&self, outcome: Outcome, is_back: bool) {
-        let Some(at) = outcome.failure_place() else { return };
         let one = if is_back { u64::MAX } else { 1 };
-        self.words[tally::SENT + at].fetch_add(one, Ordering::Relaxed);
+        self.words[sent_place(outcome as usize)].fetch_add(one, Ordering::Relaxed);
     }
 
     /// Adds the times of a call to each sum that they belong to.

@@ -229,7 +229,7 @@ fn a_burst_is_folded_exactly_whether_or_not_its_ring_is_drained_meanwhile() {
 }
 
 #[test]
-fn a_collector_that_drains_more_slowly_than_a_thread_records_looks_at_its_ladder_too() {
+fn a_collector_that_drains_more_slowly_than_a_thread_records_counts_and_writes_too() {
     let (mut recorder, functions) = (Recorder::new(&random::idle_program(Vec::new())), Functions::new());
     let rings = recorder.rings;
     let sites = [functions.site(0), functions.site(1)];
@@ -252,7 +252,7 @@ fn a_collector_that_drains_more_slowly_than_a_thread_records_looks_at_its_ladder
         loop {
             fills.recv().expect("the thread goes on");
             recorder.collector.step(Mode::Usual);
-            if recorder.collector.last_ladder_step() > begun {
+            if recorder.collector.last_whole_step() > begun {
                 break;
             }
             assert!(

@@ -111,10 +111,26 @@ impl Ladder {
         self.clock_watch.stop_if_unused(functions, &mut self.states);
     }
 
-    /// Begins the period of the next look now, and makes that look come soon, because the time before now says nothing
-    /// about the load.
-    pub(super) fn restart(&mut self, now: Duration) {
-        self.last_look = now;
+    /// Begins anew after a rest that was longer than the interval between looks: examines the calls before the rest over
+    /// the whole rest, and makes the next look come soon. The period of that look begins one interval ago, because
+    /// without any silence the calls of a program that works now and then would be taken for a steady load, and with all
+    /// of it a heavy load would be taken for a light one.
+    pub(super) fn wake(
+        &mut self,
+        now: Duration,
+        clock: &Clock,
+        functions: &Functions,
+        take_trees: impl FnOnce() -> HashMap<u32, TreeCost>,
+        health: &mut Health,
+        events: &mut Events,
+    ) {
+        if now.saturating_sub(self.last_look) <= limits::LADDER_INTERVAL {
+            return;
+        }
+        if self.look(now, clock, functions, take_trees, health, events).is_none() {
+            self.rings.home.accountant.note_refused(Part::Functions);
+        }
+        self.last_look = now.saturating_sub(limits::LADDER_INTERVAL);
         self.next_look = now + limits::LADDER_FIRST;
         (self.own_cpu, self.process_cpu) = (process::thread_cpu(), process::process_cpu());
     }
@@ -373,3 +389,44 @@ const PASSED_MIN: f64 = 1e-4;
 /// The bytes of two decisions, a young one and an old one, and the share of the memory for trees that they may take.
 const DECISION_BYTES: usize = 64;
 const DECISIONS_SHARE: usize = 12;
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+    use crate::accountant::Accountant;
+    use crate::config::CaptureMode;
+    use crate::ring::memory::Memory;
+    use crate::site::{CallSite, Description};
+
+    #[test]
+    fn a_program_that_works_now_and_then_is_not_taken_for_one_that_works_all_the_time() {
+        static ABOUT: Description = Description::new(|| "ladder::works", file!(), line!(), &[], &[]);
+        const CALLS: u32 = 6000;
+        let (overflow, _) = crossbeam_channel::unbounded();
+        let rings =
+            ThreadPool::new(Accountant::boundless(), 7, CaptureMode::All, overflow, Memory::on_heap(None));
+        let rings: &'static ThreadPool = Box::leak(Box::new(rings));
+        let site: &'static CallSite = Box::leak(Box::new(CallSite::new(&ABOUT)));
+        assert!(site.register());
+        let mut functions = Functions::default();
+        functions.discover();
+        let (clock, mut health, mut events) = (Clock::start(), Health::default(), Events::default());
+        for period_s in [1, 3, 60] {
+            let mut ladder = Ladder::new(rings, 0, 1.0);
+            let begun = ladder.last_look;
+            for round in 1..=5 {
+                // The calls of each period come at its start, and the collector rests again soon after the next look.
+                let now = begun + Duration::from_secs(period_s * round);
+                ladder.wake(now, &clock, &functions, HashMap::new, &mut health, &mut events);
+                let function = functions.get(site.id()).unwrap();
+                ladder.count_unrecorded(function, u64::from(CALLS), 0, 0);
+                let later = now + limits::LADDER_FIRST;
+                ladder.step(later, &clock, &functions, HashMap::new, &mut health, &mut events);
+                let seen = ladder.states.get_or_create(function).unwrap().calls_per_s;
+                assert!(seen > 0.0 && seen <= f64::from(CALLS), "period {period_s} s, round {round}: {seen}");
+            }
+        }
+    }
+}

@@ -28,6 +28,10 @@ pub(super) struct TakenBursts {
     old: NumberMap<u64, TakenRow>,
     /// The calls for whose row there was no memory in the last drain.
     pub(super) waiting: Vec<SharedCalls>,
+    /// The number of calls of each function that were added to a row and are not counted as recorded yet.
+    in_rows: HashMap<u32, u64>,
+    /// True if the calls under way were ended because the process exits, so that each of them has a row of its own.
+    are_callers_ended: bool,
 }
 
 /// The row of calls that were taken from a slot.
@@ -55,7 +59,7 @@ impl TakenBursts {
 
     /// Returns true if there is memory to note that calls of one more slot are taken.
     fn make_room(&mut self) -> bool {
-        self.slots.make_room(1) && self.young.make_room(1)
+        self.slots.make_room(1) && self.young.make_room(1) && self.in_rows.make_room(1)
     }
 }
 
@@ -67,8 +71,8 @@ impl Trees {
         for (place, state) in self.rings.states().enumerate() {
             let Some(bursts) = state.bursts.get() else { continue };
             let before = &self.bursts.slots;
-            let mut read = bursts
-                .read(|slot, version| before.get(&(place, slot)).is_none_or(|(_, last)| *last != version));
+            let is_new = |slot, version| before.get(&(place, slot)).is_none_or(|(_, last)| *last != version);
+            let mut read = bursts.read(self.bursts.are_callers_ended, is_new);
             let mut spans: HashSet<u64> = HashSet::new();
             loop {
                 let waiting = read.len();
@@ -128,11 +132,24 @@ impl Trees {
             return false;
         };
         self.folds.add_all(key, &header, calls.thread, &fold_of(calls));
+        *self.bursts.in_rows.entry(calls.site).or_default() += calls.calls;
         self.bursts.note_row(calls.span, TakenRow { site: calls.site, row, top });
         if let Some(top) = self.parents.find(top) {
             self.parents.get_mut(top).below.add_folded(calls.site, calls.weight);
         }
         true
+    }
+
+    /// Hands over the calls that were added to rows since they were last handed over: the function and their number.
+    /// Those for which `take` returns false are handed over again. They are recorded from now on and not from the moment
+    /// at which their tally counted them, because a kill loses the calls that are still in a slot.
+    pub(in crate::collect) fn take_shared(&mut self, mut take: impl FnMut(u32, u64) -> bool) {
+        self.bursts.in_rows.retain(|site, calls| !take(*site, *calls));
+    }
+
+    /// Takes from now on the calls of all slots, because the process exits and every call under way is given a row.
+    pub(in crate::collect) fn end_callers(&mut self) {
+        self.bursts.are_callers_ended = true;
     }
 
     /// Returns the span of the row below which the callees of this caller share rows: the row that the caller shares,
