@@ -4,3 +4,5 @@
 pub(crate) mod layout;
 #[path = "../../../monitor-runtime/src/ring/spsc.rs"]
 pub(crate) mod spsc;
+#[path = "../../../monitor-runtime/src/ring/tallied.rs"]
+pub(crate) mod tallied;
