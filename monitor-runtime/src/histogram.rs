@@ -350,7 +350,9 @@ mod tests {
         ) {
             let build = |buckets: &[(usize, u64)]| {
                 let mut histogram = Histogram::default();
-                buckets.iter().for_each(|(place, count)| histogram.add_at(*place, *count));
+                for (place, count) in buckets {
+                    histogram.add_at(*place, *count);
+                }
                 histogram
             };
             let both = build(&[own.clone(), other.clone()].concat());
@@ -361,7 +363,7 @@ mod tests {
             prop_assert_eq!(&decoded, &both);
             let mut expected = std::collections::BTreeMap::new();
             for (place, count) in own.iter().chain(&other).filter(|(_, count)| *count > 0) {
-                *expected.entry(*place as i32 + FIRST).or_insert(0) += count;
+                *expected.entry(i32::try_from(*place).unwrap() + FIRST).or_insert(0) += count;
             }
             prop_assert_eq!(both.iter().collect::<Vec<_>>(), expected.into_iter().collect::<Vec<_>>());
         }
