@@ -70,7 +70,9 @@ fn events_stand_beside_the_call_that_they_happened_in() {
 }
 
 pub(crate) fn name_fields_like_the_facade() {
-    tracing_subscriber::registry().with(monitored_tracing::layer()).init();
+    // `init` would set the logger too if another package asks tracing-subscriber for it.
+    let subscriber = tracing_subscriber::registry().with(monitored_tracing::layer());
+    tracing::subscriber::set_global_default(subscriber).unwrap();
     warn!(log.file = "audit.log", log.offset = 7, log.line = 3, log.target = "disk", "turned over");
     warn!(target: "log", { log.file = "audit.log" }, "of a module that is named log");
     tracing_log::LogTracer::init().unwrap();
