@@ -32,7 +32,7 @@ pub(super) fn run(common: &Common, arguments: &Why) -> Result<()> {
     require_known_in(&stores, Some(&arguments.pattern))?;
     let function = choose_function(&stores, arguments)?;
     let period = arguments.span.period(common);
-    let facts = why::read_all(&stores.iter().collect::<Vec<_>>(), &function, period)?;
+    let facts = why::read_all(&stores.iter().collect::<Vec<_>>(), &function, period, why::Bounds::WIDE)?;
     let both = arguments.slow == arguments.failed;
     let groups = [(Group::Slow, both || arguments.slow), (Group::Failed, both || arguments.failed)];
     let answers: Vec<Answer> = groups

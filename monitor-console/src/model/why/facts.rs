@@ -11,14 +11,28 @@ use crate::model::forest::Forest;
 use crate::model::names::Names;
 use crate::model::period::Period;
 use crate::model::ranges;
-use crate::model::rows::{self, ROWS_MAX, Rows};
+use crate::model::rows::{self, PAGE_ROWS_MAX, ROWS_MAX, Rows};
 use crate::model::windows::{self, Selection, Sum};
 use crate::pattern;
 use crate::report::{self, Cell};
 use crate::store::Store;
 
-/// The most rows of the function that are looked at, the newest first.
-const CALLS_MAX: usize = 20_000;
+/// The most rows that are looked at, the newest first.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bounds {
+    /// Rows of the function.
+    calls: usize,
+    /// Rows of all functions, among which callers and callees are found.
+    rows: usize,
+}
+
+impl Bounds {
+    /// Those of a command, and of a page that explains calls which a person chose.
+    pub(crate) const WIDE: Self = Self { calls: 20_000, rows: ROWS_MAX };
+    /// Those of a page that is drawn again and again.
+    pub(crate) const PAGE: Self = Self { calls: 2_000, rows: PAGE_ROWS_MAX };
+}
+
 /// The ids after the newest row of the function in which its callers' rows are looked for.
 const IDS_AFTER: i64 = 20_000;
 
@@ -57,15 +71,15 @@ pub(crate) struct Facts {
 }
 
 /// Reads the facts of a store about the calls of a function within a span.
-pub(crate) fn read(store: &Store, function: &str, period: Period) -> Result<Facts> {
+pub(crate) fn read(store: &Store, function: &str, period: Period, bounds: Bounds) -> Result<Facts> {
     let mut names = Names::default();
     let selection = Selection { period, function: Some(function), process: None };
     let sum = Sum::from_windows(&windows::read(store, selection, &mut names)?);
-    let found = read_calls(store, function, period)?;
+    let found = read_calls(store, function, period, bounds.calls)?;
     let newest = found.iter().map(|call| call.call_id).max().unwrap_or(0);
     let (first, last) = rows::find_ids(store, Period { until_ns: i64::MAX, ..period })?;
     let last = last.min(newest.saturating_add(IDS_AFTER));
-    let around = Rows::load_ids(store, first, last, Period::WHOLE, ROWS_MAX)?;
+    let around = Rows::load_ids(store, first, last, Period::WHOLE, bounds.rows)?;
     let forest = Forest::plant(&around.rows);
     let positions: HashMap<i64, usize> =
         around.rows.iter().enumerate().map(|(at, row)| (row.call_id, at)).collect();
@@ -75,7 +89,7 @@ pub(crate) fn read(store: &Store, function: &str, period: Period) -> Result<Fact
         since_ns: found.iter().map(|call| call.start_ns).min(),
         until_ns: found.iter().map(|call| call.start_ns).max(),
         is_estimated: found.iter().any(|call| call.weight > 1.0),
-        is_cut: found.len() >= CALLS_MAX,
+        is_cut: found.len() >= bounds.calls,
         last_write_ns: None,
     }
     .with_last_write(store)?;
@@ -102,13 +116,18 @@ pub(crate) fn read(store: &Store, function: &str, period: Period) -> Result<Fact
 
 /// Reads the facts of several stores about the calls of a function within a span. The store is one more fact by which
 /// calls differ.
-pub(crate) fn read_all(stores: &[(&Store, &str)], function: &str, period: Period) -> Result<Facts> {
+pub(crate) fn read_all(
+    stores: &[(&Store, &str)],
+    function: &str,
+    period: Period,
+    bounds: Bounds,
+) -> Result<Facts> {
     if let [(store, _)] = stores {
-        return read(store, function, period);
+        return read(store, function, period, bounds);
     }
     let mut all = Facts { sum: Sum::default(), calls: Vec::new(), has_args: false, basis: Basis::default() };
     for (position, (store, label)) in stores.iter().enumerate() {
-        let facts = read(store, function, period)?;
+        let facts = read(store, function, period, bounds)?;
         all.sum.merge(&facts.sum);
         all.has_args |= facts.has_args;
         all.basis = all.basis.joined(&facts.basis);
@@ -144,15 +163,15 @@ pub(super) struct StoredCall {
     pub(super) fields: Option<String>,
 }
 
-/// Finds the ids of the newest calls of a function. Only the ranges that can hold such calls are searched.
-fn find_calls(store: &Store, function: &str, period: Period) -> Result<Vec<i64>> {
+/// Finds the ids of the newest calls of a function, at most `limit`. Only the ranges that can hold such calls are searched.
+fn find_calls(store: &Store, function: &str, period: Period, limit: usize) -> Result<Vec<i64>> {
     let (first, last) = rows::find_ids(store, period)?;
     let sql = "SELECT id FROM call WHERE id BETWEEN ?1 AND ?2
                  AND function_id IN (SELECT id FROM function WHERE name = ?3)
                ORDER BY id DESC LIMIT ?4";
     let mut ids = Vec::new();
     for range in ranges::find_ranges(store, &pattern::to_exact_globs(function))? {
-        let wanted = CALLS_MAX - ids.len();
+        let wanted = limit - ids.len();
         let (first, last) = (range.first.max(first), range.last.min(last));
         if wanted == 0 || first > last {
             continue;
@@ -165,9 +184,9 @@ fn find_calls(store: &Store, function: &str, period: Period) -> Result<Vec<i64>>
     Ok(ids)
 }
 
-/// Reads the newest rows of a function.
-fn read_calls(store: &Store, function: &str, period: Period) -> Result<Vec<StoredCall>> {
-    let ids: Vec<i64> = find_calls(store, function, period)?;
+/// Reads the newest rows of a function, at most `limit`.
+fn read_calls(store: &Store, function: &str, period: Period, limit: usize) -> Result<Vec<StoredCall>> {
+    let ids: Vec<i64> = find_calls(store, function, period, limit)?;
     let sql =
         "SELECT call_id, start_ns, duration_ns, weight, failed, thread, process_id, args, fields FROM calls
                WHERE call_id IN (SELECT value FROM json_each(?1)) AND start_ns BETWEEN ?2 AND ?3";

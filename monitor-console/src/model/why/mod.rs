@@ -13,7 +13,7 @@ mod lift;
 mod parts;
 mod when;
 
-pub(crate) use facts::{CallFacts, Facts, read_all};
+pub(crate) use facts::{Bounds, CallFacts, Facts, read_all};
 pub(crate) use lift::{Condition, Lift};
 pub(crate) use parts::{Part, PartName};
 pub(crate) use split::Cut;

@@ -24,7 +24,7 @@ use crate::model::processes;
 use crate::model::rows::{PAGE_ROWS_MAX, Rows};
 use crate::model::schema;
 use crate::model::scope::Scope;
-use crate::model::why::{self, Answer, Group};
+use crate::model::why::{self, Answer, Bounds, Group};
 use crate::model::windows;
 use crate::pattern::Pattern;
 use crate::{terminal, units};
@@ -40,7 +40,7 @@ const SPAN_NS: i64 = 3_600_000_000_000;
 
 pub(super) fn page(context: &Context<'_>) -> Result<Page> {
     let name = context.subject;
-    let known = figures::read(&context.store, &Scope::WHOLE, None)?;
+    let known = figures::read(&context.store, &Scope::WHOLE, Some(&Pattern::exact(name)))?;
     let Some(known) = known.into_iter().find(|figures| figures.name == name) else {
         let text =
             format!("no function here is named `{}`: the page Functions lists the names", shorten(name));
@@ -244,9 +244,9 @@ fn show_common(
     let max = duration("max")?.map(units::to_nanoseconds);
     let has_box = min.is_some() || max.is_some();
     // The calls in a box are compared with those outside of it, so those before and after are read too.
-    let around = if has_box { Period::WHOLE } else { scope.period };
+    let (around, bounds) = if has_box { (Period::WHOLE, Bounds::WIDE) } else { (scope.period, Bounds::PAGE) };
     let Some(facts) =
-        context.read_within(PAGE_TIME, || why::read_all(&[(&context.store, "")], name, around))?
+        context.read_within(PAGE_TIME, || why::read_all(&[(&context.store, "")], name, around, bounds))?
     else {
         return Ok((cut(), has_box.then(cut)));
     };
