@@ -6,7 +6,7 @@ use std::os::fd::AsRawFd as _;
 use std::sync::atomic::AtomicU64;
 
 /// Makes this file, and returns the counter in its first eight bytes.
-pub(crate) fn in_file(path: &str) -> &'static AtomicU64 {
+pub(crate) fn map_file(path: &str) -> &'static AtomicU64 {
     let options = OpenOptions::new().read(true).write(true).create(true).truncate(true).clone();
     let file = options.open(path).expect("a file can be made");
     file.set_len(size_of::<AtomicU64>() as u64).expect("the file has room for the counter");

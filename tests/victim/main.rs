@@ -57,7 +57,7 @@ fn main() {
         "outage" => outage(),
         "tree" => tree(number),
         "list-items" => println!("{}", trees::list_items(number)),
-        "poll-for-ever" => trees::poll_for_ever(counter::in_file(&arguments.next().unwrap_or_default())),
+        "poll-for-ever" => trees::poll_for_ever(counter::map_file(&arguments.next().unwrap_or_default())),
         "poll-and-exit" => trees::poll_and_exit(number),
         "fail" => trees::fail(number),
         "layers" => layers::run(number),

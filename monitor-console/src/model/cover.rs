@@ -5,8 +5,8 @@
 //!
 //! The row of one call is an interval, and intervals that overlap cover their caller once. A row that calls share is an
 //! amount of time somewhere between its first start and its last end, because its calls take turns with other calls.
-//! Where such rows lie among others, their amounts add up, to at most the time from the first start to the last end
-//! there: more than that can only have run at the same time. Below a caller that shares its own row, callees of
+//! The amounts of such rows are added to the intervals that they overlap. The sum is at most the time from the first
+//! start to the last end of the group, because calls that took longer than that must have run at the same time. Below a caller that shares its own row, callees of
 //! different calls cannot be told apart, so all of them are amounts, up to the callers' time.
 
 use super::rows::Row;
@@ -26,7 +26,7 @@ pub(crate) struct Stretch {
 
 impl Stretch {
     /// Returns the time of a row.
-    pub(crate) fn of(row: &Row) -> Self {
+    pub(crate) fn new(row: &Row) -> Self {
         let (start_ns, end_ns) = (row.start_ns, row.end_ns());
         let sum_ns = end_ns.saturating_sub(start_ns);
         let is_shared = row.shared > 1;

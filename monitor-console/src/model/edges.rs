@@ -129,8 +129,8 @@ fn count_below(rows: &Rows, forest: &Forest, parent: usize, edges: &mut HashMap<
             edge.most_call_id = Some(row.call_id);
             edge.most_store = row.store();
         }
-        let callees = group.iter().map(|(_, child)| Stretch::of(&rows.rows[*child]));
-        edge.covered_ns += to_f64(measure_cover(Stretch::of(row), callees)) * row.weight_of_one();
+        let callees = group.iter().map(|(_, child)| Stretch::new(&rows.rows[*child]));
+        edge.covered_ns += to_f64(measure_cover(Stretch::new(row), callees)) * row.weight_of_one();
     }
 }
 

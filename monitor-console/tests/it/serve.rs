@@ -1732,7 +1732,8 @@ fn the_bar_and_the_data_of_a_page_keep_every_choice_of_the_page() {
 #[test]
 fn links_from_a_function_lead_to_its_own_rows_and_to_no_others() {
     let fixture = filled();
-    // One name is the end of another, one would be a pattern, and no pattern can hold the last.
+    // In each row the first name is the end of the second or resembles it. The third name has a star, which a pattern takes
+    // for any text, or characters that no pattern allows.
     for names in [
         ["shop::orders::place", "monitor::shop::orders::place", "shop::*"],
         ["place", "shop::orders::place", "*"],
@@ -1913,7 +1914,7 @@ fn the_links_to_the_neighbouring_spans_move_with_the_present_and_meet_what_is_sh
             "{target}: {first:?} {later:?}"
         );
         if !target.contains("2099") {
-            // What is shown ends now, and now moves on.
+            // The span ends at the present time, so the second request gets a later end than the first.
             assert!(spans(target).0.1 > first.1, "{target}");
         }
     }

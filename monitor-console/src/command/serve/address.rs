@@ -176,7 +176,7 @@ pub(super) struct Links {
     base_path: String,
     /// The path of the page itself, without the path before all addresses.
     here: String,
-    /// What is chosen for all pages.
+    /// The parameters that all pages share: the store, the span, the processes and the functions.
     kept: Vec<(String, String)>,
     /// All parameters of the page itself.
     own: Vec<(String, String)>,
@@ -247,7 +247,7 @@ impl Links {
     }
 
     /// Returns the address of a list with the rows of one function alone.
-    pub(super) fn of_function(&self, path: &str, name: &str) -> String {
+    pub(super) fn function_rows(&self, path: &str, name: &str) -> String {
         self.to(path, &[("function", name)])
     }
 
@@ -337,7 +337,7 @@ mod tests {
         assert_eq!(named.here(&[("function", "")]), "/m/flame?weight=calls");
         let typed = links("/flame", "function=a::b&q=b");
         assert_eq!((typed.here(&[]), typed.call(1)), ("/m/flame?q=b".to_owned(), "/m/call/1".to_owned()));
-        assert_eq!(typed.of_function("/graph", "a"), "/m/graph?function=a");
+        assert_eq!(typed.function_rows("/graph", "a"), "/m/graph?function=a");
         let broken = links("/sql", "sql=a%0D%0Ab&x=%00&y=%E2%80%AE").fields_here(&[]).into_string();
         assert_eq!(broken.matches("<input").count(), 1, "{broken}");
     }

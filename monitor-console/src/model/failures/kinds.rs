@@ -13,7 +13,7 @@ use crate::report;
 use crate::store::Store;
 
 /// The columns that are read, in the order of [`read`], each with what stands for it in an older store that lacks it.
-/// Such a store does not mark failures that were passed on, so each failure counts as one that began in its function.
+/// An older store does not mark failures that were passed on, so each failure counts as one that began in its function.
 const COLUMNS: [(&str, &str); 12] = [
     ("fingerprint", "NULL"),
     ("function", "NULL"),

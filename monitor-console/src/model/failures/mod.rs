@@ -6,7 +6,6 @@
 //! the rows of failed calls within the scope. They are exact too, unless failures came too fast for rows of their own,
 //! or their rows are past retention: such a count is a lower bound, and marked.
 
-mod texts;
 mod kinds;
 mod rows;
 mod tally;
@@ -24,7 +23,7 @@ use monitor_runtime::store::fingerprint;
 use self::narrow::{Messages, Sums};
 use self::rows::Order;
 use self::tally::{Key, Parts, Tally};
-use self::texts::Texts;
+use super::names::Names;
 use super::period::Period;
 use super::rows::ROWS_MAX;
 use super::scope::Scope;
@@ -117,9 +116,9 @@ pub(crate) struct Bounds {
 }
 
 impl Bounds {
-    /// Everything is read.
+    /// No bounds: a command reads all rows.
     pub(crate) const NONE: Self = Self { kinds: usize::MAX, rows: usize::MAX };
-    /// As much as a page that is shown again and again may read.
+    /// The bounds of a page, which reads its rows anew at each refresh.
     pub(crate) const PAGE: Self = Self { kinds: KINDS_MAX, rows: ROWS_MAX };
 }
 
@@ -179,16 +178,16 @@ pub(crate) fn find_calls(
         rows_max: usize::MAX,
         order: Order::NewestFirst,
     };
-    let mut texts = Texts::default();
+    let mut texts = Names::default();
     let mut found = Vec::new();
     let mut is_of_kind = HashMap::new();
     rows::read(store, wanted, &mut texts, |failed, texts| {
         let key = Key { function: failed.function, outcome: failed.outcome, error: failed.error };
         let is_same = || {
-            let error = key.error.map(|error| texts.get(error));
-            texts.get(key.function) == kind.function
+            let error = key.error.map(|error| texts.text(error));
+            texts.text(key.function) == kind.function
                 && key.outcome == kind.outcome
-                && message_kind(key.outcome, error.as_deref()) == kind.message
+                && message_kind(key.outcome, error) == kind.message
         };
         if *is_of_kind.entry(key).or_insert_with(is_same) {
             found.push(failed.call_id);
@@ -229,7 +228,7 @@ fn count_rows(
     let Question { scope, parts, bounds, now_ns, .. } = question;
     let first_ns = kinds.iter().map(|kind| kind.first_ns).min().unwrap_or(0);
     let parts = Parts::cut(scope.period.from_ns.max(first_ns), scope.period.until_ns.min(now_ns), parts);
-    let messages = if are_all { Messages::of(kinds) } else { Messages::default() };
+    let messages = if are_all { Messages::gather(kinds) } else { Messages::default() };
     let ambiguous = messages.list_ambiguous();
     let wanted = rows::Wanted {
         scope,
@@ -239,20 +238,20 @@ fn count_rows(
         rows_max: bounds.rows,
         order: Order::OldestFirst,
     };
-    let (mut texts, mut tally) = (Texts::default(), Tally::new(parts));
+    let (mut texts, mut tally) = (Names::default(), Tally::new(parts));
     let is_cut = rows::read(store, wanted, &mut texts, |failed, _| {
         tally.add(failed);
         ControlFlow::Continue(())
     })?;
     let mut sums = Sums::default();
     for (Key { function, outcome, error }, sum) in tally.finish() {
-        let function = texts.get(function);
+        let function = texts.text(function);
         let read_message = || {
-            let error = error.map(|error| texts.get(error));
-            Cow::from(message_kind(outcome, error.as_deref()))
+            let error = error.map(|error| texts.text(error));
+            Cow::from(message_kind(outcome, error))
         };
-        let message = messages.find_only(&function, outcome).map_or_else(read_message, Cow::from);
-        sums.add(&function, outcome, &message, &sum);
+        let message = messages.find_only(function, outcome).map_or_else(read_message, Cow::from);
+        sums.add(function, outcome, &message, &sum);
     }
     Ok((sums, is_cut))
 }

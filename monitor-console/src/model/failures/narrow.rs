@@ -48,7 +48,7 @@ impl Sums {
 pub(super) struct Messages<'a>(HashMap<(&'a str, &'a str), HashMap<&'a str, usize>>);
 
 impl<'a> Messages<'a> {
-    pub(super) fn of(kinds: &'a [Kind]) -> Self {
+    pub(super) fn gather(kinds: &'a [Kind]) -> Self {
         let mut messages: HashMap<_, HashMap<_, usize>> = HashMap::new();
         for kind in kinds {
             let of_function = messages.entry((&*kind.function, &*kind.outcome)).or_default();
@@ -82,7 +82,7 @@ impl<'a> Messages<'a> {
 /// without a failure in it. Fills in the courses of all kinds, in this many parts. `is_partial` tells that failures may
 /// lack rows.
 pub(super) fn narrow(kinds: &mut Vec<Kind>, scope: &Scope, sums: &Sums, parts: usize, is_partial: bool) {
-    let messages = Messages::of(kinds);
+    let messages = Messages::gather(kinds);
     // Rows do not hold the type of their error, so kinds that differ in nothing else share their rows.
     let found: Vec<(Sum, bool)> = kinds
         .iter()

@@ -3,6 +3,7 @@
 //! Takes a scope and the facts that are wanted of each row; gives the rows, with numbers in place of texts. No text is
 //! allocated for a row: each function and each text of an error is kept once. The file does not know kinds of failure.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 
@@ -11,7 +12,7 @@ use monitor_runtime::store::schema;
 use rusqlite::Row;
 use rusqlite::types::ValueRef;
 
-use super::texts::{Text, Texts};
+use crate::model::names::{Name, Names};
 use crate::model::rows::find_ids;
 use crate::model::scope::Scope;
 use crate::store::Store;
@@ -43,16 +44,16 @@ pub(super) enum Order {
     NewestFirst,
 }
 
-/// The row of a failed call. The texts are numbers of [`Texts`].
+/// The row of a failed call. The texts are numbers of [`Names`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Failed {
     pub(super) call_id: i64,
     pub(super) start_ns: i64,
-    pub(super) function: Text,
+    pub(super) function: Name,
     /// `error`, `panic` or `cancelled`.
     pub(super) outcome: &'static str,
     /// The text of the error. `None` if it was not read, or if the call has none.
-    pub(super) error: Option<Text>,
+    pub(super) error: Option<Name>,
     /// The links, if they are wanted.
     pub(super) links: Option<Links>,
 }
@@ -71,8 +72,8 @@ pub(super) struct Links {
 pub(super) fn read(
     store: &Store,
     wanted: Wanted<'_>,
-    texts: &mut Texts,
-    mut found: impl FnMut(Failed, &Texts) -> ControlFlow<()>,
+    texts: &mut Names,
+    mut found: impl FnMut(Failed, &Names) -> ControlFlow<()>,
 ) -> Result<bool> {
     let source = Source::find(store, wanted.with_errors, texts)?;
     let sql = source.select(store, wanted)?;
@@ -99,7 +100,7 @@ enum Source {
     View,
     /// The table `call`, whose rows hold the ids of function and thread. The view looks up six values in other tables
     /// for each row, which takes more time than reading the row.
-    Tables { functions: HashMap<i64, Text>, threads: HashMap<i64, Thread>, with_errors: Option<Vec<i64>> },
+    Tables { functions: HashMap<i64, Name>, threads: HashMap<i64, Thread>, with_errors: Option<Vec<i64>> },
 }
 
 /// A segment of a thread's calls.
@@ -111,13 +112,13 @@ struct Thread {
 }
 
 impl Source {
-    fn find(store: &Store, with_errors: Option<&HashSet<&str>>, texts: &mut Texts) -> Result<Self> {
+    fn find(store: &Store, with_errors: Option<&HashSet<&str>>, texts: &mut Names) -> Result<Self> {
         if store.read_version()? != i64::from(schema::VERSION) {
             return Ok(Self::View);
         }
         let mut functions = HashMap::new();
         store.read_rows("SELECT id, name FROM function", [], |row| {
-            functions.insert(row.get(0)?, texts.add(read_bytes(row, 1)?.unwrap_or_default()));
+            functions.insert(row.get(0)?, texts.add(&read_text(row, 1)?.unwrap_or_default()));
             Ok(())
         })?;
         let mut threads = HashMap::new();
@@ -125,7 +126,7 @@ impl Source {
             threads.insert(row.get(0)?, Thread { process: row.get(1)?, base_ns: row.get(2)? });
             Ok(())
         })?;
-        let has_errors = |name: Text, wanted: &HashSet<&str>| wanted.contains(&*texts.get(name));
+        let has_errors = |name: Name, wanted: &HashSet<&str>| wanted.contains(texts.text(name));
         let with_errors = with_errors.map(|wanted| {
             functions.iter().filter(|(_, name)| has_errors(**name, wanted)).map(|(id, _)| *id).collect()
         });
@@ -193,15 +194,15 @@ impl Source {
         &self,
         row: &Row<'_>,
         wanted: Wanted<'_>,
-        texts: &mut Texts,
+        texts: &mut Names,
     ) -> Result<Option<(Failed, i64)>> {
         let number = |at: usize| -> Result<i64> { Ok(read_integer(row, at)?.unwrap_or(0)) };
         let (function, outcome, start_ns, process) = match self {
             Self::View => {
-                let function = texts.add(read_bytes(row, 1)?.unwrap_or_default());
-                let outcome = match read_bytes(row, 2)?.unwrap_or_default() {
-                    b"panic" => "panic",
-                    b"cancelled" => "cancelled",
+                let function = texts.add(&read_text(row, 1)?.unwrap_or_default());
+                let outcome = match &*read_text(row, 2)?.unwrap_or_default() {
+                    "panic" => "panic",
+                    "cancelled" => "cancelled",
                     _ => "error",
                 };
                 (function, outcome, number(3)?, number(4)?)
@@ -210,7 +211,7 @@ impl Source {
                 let Some(Thread { process, base_ns }) = threads.get(&number(4)?).copied() else {
                     return Ok(None);
                 };
-                let function = functions.get(&number(1)?).copied().unwrap_or_else(|| texts.add(b""));
+                let function = functions.get(&number(1)?).copied().unwrap_or_else(|| texts.add(""));
                 let outcome = match number(2)? {
                     ..8 => "error",
                     8..12 => "panic",
@@ -219,7 +220,7 @@ impl Source {
                 (function, outcome, base_ns.wrapping_add(number(3)?), process)
             }
         };
-        let error = read_bytes(row, 5)?.map(|error| texts.add(error));
+        let error = read_text(row, 5)?.map(|error| texts.add(&error));
         let links = if wanted.has_links {
             let caused_by = read_integer(row, 8)?;
             Some(Links { process, span: number(6)?, is_root: number(7)? != 0, caused_by })
@@ -238,10 +239,10 @@ fn read_integer(row: &Row<'_>, at: usize) -> Result<Option<i64>> {
     })
 }
 
-/// Returns the bytes of a text, which need not be UTF-8; `None` for NULL and for values of other types.
-fn read_bytes<'row>(row: &'row Row<'_>, at: usize) -> Result<Option<&'row [u8]>> {
+/// Returns a text, in which bytes that are not UTF-8 are replaced; `None` for NULL and for values of other types.
+fn read_text<'row>(row: &'row Row<'_>, at: usize) -> Result<Option<Cow<'row, str>>> {
     Ok(match row.get_ref(at)? {
-        ValueRef::Text(bytes) => Some(bytes),
+        ValueRef::Text(bytes) => Some(String::from_utf8_lossy(bytes)),
         _ => None,
     })
 }

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 
 use super::rows::{Failed, Links};
-use super::texts::Text;
+use crate::model::names::Name;
 
 /// The most causes that are followed from one failed call. In a deeper chain of calls the failure counts under the last
 /// call that was reached. A tampered store may hold a cycle of causes.
@@ -62,9 +62,9 @@ impl Sum {
 /// The function, the outcome and the text of the error of failures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Key {
-    pub(super) function: Text,
+    pub(super) function: Name,
     pub(super) outcome: &'static str,
-    pub(super) error: Option<Text>,
+    pub(super) error: Option<Name>,
 }
 
 /// Failures by key.

@@ -231,8 +231,8 @@ fn find_blocking(facts: &Facts) -> Vec<Finding> {
             continue;
         }
         let below = facts.forest.children(at).map(|child| &rows[child]);
-        let below = below.filter(|child| is_async.contains(&child.function)).map(Stretch::of);
-        let own = row.duration_ns.saturating_sub(measure_cover(Stretch::of(row), below));
+        let below = below.filter(|child| is_async.contains(&child.function)).map(Stretch::new);
+        let own = row.duration_ns.saturating_sub(measure_cover(Stretch::new(row), below));
         let waited = row.duration_ns.saturating_sub(row.busy_ns);
         let busy = own.saturating_sub(waited);
         if busy >= BUSY_NS_MIN && to_f64(busy) >= to_f64(own) * BUSY_SHARE_MIN {

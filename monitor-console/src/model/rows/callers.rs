@@ -17,15 +17,16 @@ pub(super) fn add(loaded: &mut Rows, store: &Store, period: Period, limit: usize
     if period.from_ns == i64::MIN {
         return Ok(());
     }
-    // Where the oldest rows were left out, the span begins with those that are left.
+    // If the bound left out the oldest rows, the span begins with the oldest row that was read.
     let (first, last) = find_ids(store, period)?;
-    let oldest = |ids: bool| loaded.rows.iter().map(|row| if ids { row.call_id } else { row.start_ns }).min();
-    let (Some(oldest_id), Some(oldest_ns)) = (oldest(true), oldest(false)) else { return Ok(()) };
+    let oldest_id = loaded.rows.iter().map(|row| row.call_id).min();
+    let oldest_ns = loaded.rows.iter().map(|row| row.start_ns).min();
+    let (Some(oldest_id), Some(oldest_ns)) = (oldest_id, oldest_ns) else { return Ok(()) };
     let (first, from_ns) = if loaded.is_cut { (oldest_id, oldest_ns) } else { (first, period.from_ns) };
     // A caller is written after its callees, so its id lies among those of the span.
     let before = Period { from_ns: i64::MIN, until_ns: from_ns.saturating_sub(1) };
     let mut earlier = Rows::select(store, &Wanted::Range(first, last), before, limit)?;
-    earlier.rows.retain(|row| Stretch::of(row).end_ns > from_ns);
+    earlier.rows.retain(|row| Stretch::new(row).end_ns > from_ns);
     let of_span = loaded.rows.len();
     loaded.append(earlier, 0);
     let forest = Forest::plant(&loaded.rows);
@@ -35,7 +36,7 @@ pub(super) fn add(loaded: &mut Rows, store: &Store, period: Period, limit: usize
     loaded.rows.retain(|_| is_kept.next().unwrap_or(true));
     loaded.callers = loaded.rows.len() - of_span;
     for row in &mut loaded.rows[of_span..] {
-        let time = Stretch::of(row).clip((from_ns, period.until_ns.max(from_ns)));
+        let time = Stretch::new(row).clip((from_ns, period.until_ns.max(from_ns)));
         row.start_ns = time.start_ns;
         row.duration_ns = time.sum_ns / i64::from(row.shared.max(1));
         row.busy_ns = row.busy_ns.min(row.duration_ns);

@@ -131,14 +131,14 @@ impl Trees {
                 continue;
             }
             let row = &rows.rows[at];
-            let time = Stretch::of(row).clip(within);
+            let time = Stretch::new(row).clip(within);
             let span = (time.start_ns, time.end_ns);
             let mut self_ns = to_f64(time.sum_ns) * row.weight_of_one();
             below.clear();
             below.extend(forest.children(at).map(|child| &rows.rows[child]));
             below.sort_by(|a, b| a.weight_of_one().total_cmp(&b.weight_of_one()));
             for callees in below.chunk_by(|a, b| a.weight_of_one().total_cmp(&b.weight_of_one()).is_eq()) {
-                let covered = measure_cover(time, callees.iter().copied().map(Stretch::of));
+                let covered = measure_cover(time, callees.iter().copied().map(Stretch::new));
                 self_ns -= to_f64(covered) * callees[0].weight_of_one();
             }
             rest.extend(forest.children(at).map(|child| (child, Some(nodes.len()), span)));

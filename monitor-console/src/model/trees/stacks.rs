@@ -257,7 +257,7 @@ mod tests {
         assert_eq!(list(&stacks), expected.map(|(path, ns, calls)| (path.to_owned(), ns, calls)));
         let below = Stacks::collect(&trees(rows.clone(), Some("b")));
         assert_eq!(list(&below), [("b".to_owned(), 9_000, 100)]);
-        // By chance the rows of the callee stand for more than there was.
+        // Sampling may draw so many rows of the callee that they stand for more time than the callee took.
         rows.push(Row { weight: 50.0, ..call(5_000, Some(1), 1, 0, 90) });
         let stacks = Stacks::collect(&trees(rows, None));
         assert_eq!(list(&stacks)[0], ("a".to_owned(), 0, 100));

@@ -51,15 +51,15 @@ pub(super) fn measure(rows: &Rows, forest: &Forest, at: usize) -> Spent {
     let row = &rows.rows[at];
     let shared = row.shared.max(1);
     let cover =
-        |callees: &[Stretch]| measure_cover(Stretch::of(row), callees.iter().copied()) / i64::from(shared);
+        |callees: &[Stretch]| measure_cover(Stretch::new(row), callees.iter().copied()) / i64::from(shared);
     let mut by_callee: HashMap<u32, (u64, Vec<Stretch>)> = HashMap::new();
     let mut all = Vec::new();
     for child in forest.children(at) {
         let child = &rows.rows[child];
         let entry = by_callee.entry(child.function).or_default();
         entry.0 += u64::from(child.shared);
-        entry.1.push(Stretch::of(child));
-        all.push(Stretch::of(child));
+        entry.1.push(Stretch::new(child));
+        all.push(Stretch::new(child));
     }
     let callees = by_callee
         .into_iter()

@@ -175,8 +175,8 @@ fn show_figures(context: &Context<'_>, figures: &Figures) -> Markup {
         ns.map_or_else(|| "-".to_owned(), |ns| format!("{mark}{}", units::format_duration(ns)))
     };
     let place = figures.file.as_ref().map(|file| format!("{file}:{}", figures.line.unwrap_or(0)));
-    let calls = context.links.of_function("/calls", &figures.name);
-    let errors = context.links.of_function("/errors", &figures.name);
+    let calls = context.links.function_rows("/calls", &figures.name);
+    let errors = context.links.function_rows("/errors", &figures.name);
     html! {
         dl.facts {
             div { dt { "calls" } dd { a href=(calls) { (units::format_exact(figures.calls)) } } }
@@ -187,13 +187,13 @@ fn show_figures(context: &Context<'_>, figures: &Figures) -> Markup {
             div { dt { "p95" } dd { (duration(figures.p95_ns)) } }
             div { dt { "p99" } dd { (duration(figures.p99_ns)) } }
             div { dt { "longest" } dd { (duration(Some(figures.max_ns))) } }
-            div { dt { "rate" } dd { a href=(context.links.of_function("/rates", &figures.name)) { (figures.rate.map_or_else(|| "-".to_owned(), units::format_rate)) } } }
+            div { dt { "rate" } dd { a href=(context.links.function_rows("/rates", &figures.name)) { (figures.rate.map_or_else(|| "-".to_owned(), units::format_rate)) } } }
             @if let Some(place) = &place { div.wide { dt { "source" } dd { (text::cell(place)) } } }
             @if let Some(group) = &figures.group { div { dt { "group" } dd { (text::cell(group)) } } }
         }
         p.note { "over all that the store holds; "
-            a href=(context.links.of_function("/graph", &figures.name)) { "graph" } " · "
-            a href=(context.links.of_function("/flame", &figures.name)) { "flame" } " · "
+            a href=(context.links.function_rows("/graph", &figures.name)) { "graph" } " · "
+            a href=(context.links.function_rows("/flame", &figures.name)) { "flame" } " · "
             a href=(calls) { "calls" } }
     }
 }

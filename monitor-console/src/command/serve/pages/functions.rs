@@ -187,7 +187,7 @@ pub(super) fn show(
                 )
             }
             "error_pct" if figures.failed > 0 => {
-                let address = context.links.of_function("/errors", &figures.name);
+                let address = context.links.function_rows("/errors", &figures.name);
                 Some(html! { a.bad href=(address) { (units::format_percent(figures.failed_pct())) } })
             }
             "P95, LAST 10 MIN" => {

@@ -31,7 +31,7 @@ pub(in crate::command::tui) fn describe(state: &State) -> String {
                 SortKey::Total | SortKey::Name => line,
                 sort => line.option("--sort", sort.name()),
             };
-            since(state, line).finish_or_run(&select_functions(state))
+            add_since(state, line).finish_or_run(&select_functions(state))
         }
         (None, Tab::Calls) => {
             let line = command(state, "calls").pattern(state.filter.as_ref());
@@ -39,12 +39,14 @@ pub(in crate::command::tui) fn describe(state: &State) -> String {
         }
         (None, Tab::Errors) => {
             let line = command(state, "errors").pattern(state.filter.as_ref()).flag("--all", true);
-            since(state, line).finish_or_run(&select_kinds(state))
+            add_since(state, line).finish_or_run(&select_kinds(state))
         }
         (None, Tab::Live) => command(state, "live").pattern(state.filter.as_ref()).finish(),
         (None, Tab::Findings) => describe_findings(state),
         (None, Tab::Processes) => span(state, command(state, "processes")).finish(),
-        (None, Tab::Health) => since(state, command(state, "health")).finish_or_run(&select_reports(state)),
+        (None, Tab::Health) => {
+            add_since(state, command(state, "health")).finish_or_run(&select_reports(state))
+        }
     }
 }
 
@@ -62,7 +64,7 @@ fn period(state: &State) -> Period {
 }
 
 /// Adds the start of the span. The command has no option for its end.
-fn since<'a>(state: &State, line: CommandLine<'a>) -> CommandLine<'a> {
+fn add_since<'a>(state: &State, line: CommandLine<'a>) -> CommandLine<'a> {
     line.only_if(state.span.end_ns.is_none()).option("--since", &describe_start(state))
 }
 
@@ -125,7 +127,7 @@ fn finish_calls(state: &State, line: CommandLine<'_>, condition: String, is_fail
     if is_failed {
         conditions.push("failed = 1".to_owned());
     }
-    let line = since(state, line.flag("--failed", is_failed)).option("--limit", &limit);
+    let line = add_since(state, line.flag("--failed", is_failed)).option("--limit", &limit);
     line.finish_or_run(&select_calls(period(state), conditions))
 }
 
