@@ -96,10 +96,8 @@ pub mod private {
         show_the_lifetime_of_the_error_if_this_fails, use_no_result_if_this_fails, use_skip_if_this_fails,
     };
 
-    /// `Call` for the crate that is monitored.
-    pub type Call<'a> = crate::call::guard::Call<'a>;
-    /// `Scope` for the crate that is monitored.
-    pub type Scope<'a> = crate::call::scope::Scope<'a>;
+    pub use crate::call::guard::Call;
+    pub use crate::call::scope::Scope;
     pub use std::boxed::Box;
 
     /// The names of a function that captures no arguments, or no fields.

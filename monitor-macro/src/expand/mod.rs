@@ -13,6 +13,7 @@
 mod site;
 mod lint_levels;
 mod capture;
+mod crate_key;
 mod body;
 mod early_return;
 mod scope;
@@ -25,6 +26,7 @@ use quote::{ToTokens as _, format_ident, quote};
 use syn::Signature;
 
 use self::capture::is_cfg;
+use self::crate_key::crate_key;
 use self::lint_levels::{on_second_binding, sets_lint_level};
 use crate::function::{Argument, Function};
 use crate::mentions::mentions;
@@ -150,10 +152,12 @@ impl Expansion<'_> {
         (!lints.is_empty()).then(|| quote!(#[allow(#(#lints),*)]))
     }
 
-    /// Returns the method that enters the call of a function. After `enter` the time of the call runs at
-    /// once. After `prepare` it runs as soon as the arguments and fields are captured.
-    fn entry_method(&self) -> Ident {
-        if self.captures_on_entry() { format_ident!("prepare") } else { format_ident!("enter") }
+    /// Returns the path of the method that enters a call of this function, as the `guard` of the runtime. After `enter`
+    /// the time of the call runs at once. After `prepare` it runs as soon as the arguments and fields are captured.
+    fn entry(&self, guard: &str) -> TokenStream {
+        let (private, key, guard) = (&self.private, crate_key(), format_ident!("{guard}"));
+        let method = if self.captures_on_entry() { format_ident!("prepare") } else { format_ident!("enter") };
+        quote!(#private::#guard::<#key>::#method)
     }
 
     /// Returns the attribute for the statement that holds the closure or the async block.
@@ -225,7 +229,11 @@ mod tests {
         for pair in blocks.chunks(2) {
             let (attribute, function) = pair[0].split_once('\n').expect("an attribute on a line of its own");
             let options = attribute.trim_start_matches("#[monitor(").trim_end_matches(")]");
-            let shown = pair[1].replace("P::", "::monitored::__private::").replace("2u32", "0u32");
+            let key = format!("<{}>", super::crate_key());
+            let shown = pair[1]
+                .replace("P::", "::monitored::__private::")
+                .replace("2u32", "0u32")
+                .replace("<KEY>", &key);
             let text = |tokens: TokenStream| tokens.to_string().replace(char::is_whitespace, "");
             assert_eq!(text(expanded(options, function)), text(shown.parse().expect("tokens")));
         }
@@ -250,13 +258,14 @@ mod tests {
             assert_eq!(added("", small), added("", large));
         }
         // Raise these bounds only with a reason. Fifteen tokens declare the slot of an entered call: the slot
-        // is apart from the call, so that the few words of every call stay in registers.
-        assert!(added("", "fn f() {}") <= 135, "{}", added("", "fn f() {}"));
+        // is apart from the call, so that the few words of every call stay in registers. Five tokens name the key of the
+        // crate.
+        assert!(added("", "fn f() {}") <= 140, "{}", added("", "fn f() {}"));
         let value = added("", "fn f() -> R { r }");
         // Two writers are handed out and given back. This takes more tokens than closures do, but closures
         // cost the compiler twice as much. Each of the four methods takes 12 tokens more than with method syntax, which
         // would find the methods of a user's blanket trait first.
-        assert!(value <= 389, "{value}");
+        assert!(value <= 394, "{value}");
         let future = added("", "async fn f() -> R { r }");
         assert!(future <= 350, "{future}");
         let argument = added("", "fn f(a: A) -> R { r }") - added("", "fn f() -> R { r }");

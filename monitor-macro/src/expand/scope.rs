@@ -10,7 +10,7 @@ use super::{Expansion, Wrapped};
 pub(super) fn wrap(expansion: &Expansion<'_>) -> Wrapped {
     let Expansion { function, private, call, .. } = expansion;
     let site = expansion.site();
-    let enter = expansion.entry_method();
+    let enter = expansion.entry("Scope");
     let capture = expansion.capture_on_entry(&expansion.entered("Scope"));
     let unused = expansion.unused_bindings(|_, name| expansion.captures(name));
     // The body is a block, because clippy demands that items in it come before the generated statements.
@@ -19,7 +19,7 @@ pub(super) fn wrap(expansion: &Expansion<'_>) -> Wrapped {
         signature: expansion.signature_of_mentioned(),
         body: quote! {
             let mut __monitor_slot = #private::Slot::empty();
-            let mut #call = #private::Scope::#enter(&mut __monitor_slot, #site);
+            let mut #call = #enter(&mut __monitor_slot, #site);
             #capture
             #unused
             #block

@@ -3,7 +3,7 @@
 //! Takes the function and its return type. Returns a body that runs the user's body, ends the call by the
 //! value, and returns the value.
 
-use quote::{format_ident, quote};
+use quote::quote;
 use syn::Type;
 
 use super::{Expansion, Wrapped};
@@ -12,8 +12,7 @@ pub(super) fn wrap(expansion: &Expansion<'_>, ty: &Type) -> Wrapped {
     let Expansion { private, call, .. } = expansion;
     let site = expansion.site();
     let body = expansion.body(ty);
-    let enter = expansion.entry_method();
-    let guard = format_ident!("{}", body.guard);
+    let enter = expansion.entry(body.guard);
     let annotation = body.needs_type.then(|| quote!(: #ty));
     let (test, end) = expansion.end(&expansion.entered(body.guard), &quote!(&__monitor_result));
     let allowed = expansion.allowed_assignments();
@@ -22,7 +21,7 @@ pub(super) fn wrap(expansion: &Expansion<'_>, ty: &Type) -> Wrapped {
         signature: body.signature,
         body: quote! {
             let mut __monitor_slot = #private::Slot::empty();
-            let mut #call = #private::#guard::#enter(&mut __monitor_slot, #site);
+            let mut #call = #enter(&mut __monitor_slot, #site);
             #before
             #allowed
             let __monitor_result #annotation = #expression;

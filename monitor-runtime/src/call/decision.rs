@@ -198,6 +198,7 @@ mod tests {
 
     use super::*;
     use crate::accountant::Accountant;
+    use crate::call::entered::RUNTIME;
     use crate::config::CaptureMode;
     use crate::private::{Call, Slot};
     use crate::ring::memory::Memory;
@@ -220,11 +221,11 @@ mod tests {
         }
         callee.apply(Caps { rate: 1e-5, callee_rate: 1e-5, ..Caps::NONE });
         callee.set_waits_for_clock(true);
-        let call = |site| Call::enter(&mut Slot::empty(), site).ok();
+        let call = |site| Call::<RUNTIME>::enter(&mut Slot::empty(), site).ok();
         std::thread::spawn(move || {
             let (state, _) = rings.acquire().unwrap();
             let mut slot = Slot::empty();
-            let mut around = (!is_root).then(|| Call::enter(&mut slot, root));
+            let mut around = (!is_root).then(|| Call::<RUNTIME>::enter(&mut slot, root));
             (0..calls).for_each(|_| call(callee));
             around.iter_mut().for_each(Call::ok);
             drop(around);

@@ -115,9 +115,9 @@ impl<R> Function for fn() -> R {
 /// A call whose body is not a closure (`#[track_caller]`, variadic). A `return` that a macro hides skips the end of the
 /// call, which then ends as `ok` without a result.
 #[derive(Debug)]
-pub struct MayReturn<'a>(Call<'a>);
+pub struct MayReturn<'a, const CRATE: u64>(Call<'a, CRATE>);
 
-impl<'a> MayReturn<'a> {
+impl<'a, const CRATE: u64> MayReturn<'a, CRATE> {
     /// Enters a call, as `Call::enter` does.
     #[cfg_attr(debug_assertions, inline(never))]
     #[cfg_attr(not(debug_assertions), inline)]
@@ -175,7 +175,7 @@ impl<'a> MayReturn<'a> {
     }
 }
 
-impl Drop for MayReturn<'_> {
+impl<const CRATE: u64> Drop for MayReturn<'_, CRATE> {
     #[cfg_attr(debug_assertions, inline(never))]
     #[cfg_attr(not(debug_assertions), inline)]
     fn drop(&mut self) {
@@ -249,5 +249,29 @@ impl<T, E> Branch for Poll<Option<Result<T, E>>> {
             Poll::Ready(Some(Ok(value))) => ControlFlow::Continue(Poll::Ready(Some(value))),
             Poll::Ready(Some(Err(error))) => ControlFlow::Break(Err(error)),
         }
+    }
+}
+
+/// Makes a debug build compile the guards here, and not in each crate that is monitored.
+#[cfg(debug_assertions)]
+#[used]
+static COMPILED_HERE: fn(&mut Slot, &'static CallSite) = name_guard_methods;
+
+/// Names each method of the guards.
+#[cfg(debug_assertions)]
+fn name_guard_methods(slot: &mut Slot, site: &'static CallSite) {
+    use super::entered::RUNTIME;
+    use super::scope::Scope;
+
+    drop((Scope::<RUNTIME>::enter(slot, site),));
+    let mut scope = Scope::<RUNTIME>::prepare(slot, site);
+    scope.args().into_iter().for_each(|writer| scope.keep_args(writer));
+    drop(scope);
+    drop((MayReturn::<RUNTIME>::enter(slot, site),));
+    let mut call = MayReturn::<RUNTIME>::prepare(slot, site);
+    call.args().into_iter().for_each(|writer| call.keep_args(writer));
+    call.ok();
+    for (writer, last) in [call.ok_with(), call.error()].into_iter().flatten() {
+        call.end_with(writer, last);
     }
 }

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 
 use super::decision::decide_fast;
 pub use super::entered::Slot;
-use super::entered::{Entered, Special, State, Times, begin_span, cold_path};
+use super::entered::{Entered, RUNTIME, Special, State, Times, begin_span, cold_path};
 use super::publish::publish_at_limit;
 use crate::capture::Writer;
 use crate::platform::clock::{Ticks, counter, processor_counter};
@@ -33,7 +33,7 @@ use crate::thread::state::{CallerState, is_none_or_kept, is_reserved};
 ///
 /// In a debug build it is compiled into the runtime alone, so that a profile can optimise it without the user's crate.
 #[derive(Debug)]
-pub struct Call<'a> {
+pub struct Call<'a, const CRATE: u64> {
     pub(super) slot: &'a mut Slot,
     pub(super) site: &'static CallSite,
     pub(super) state: State,
@@ -46,13 +46,13 @@ pub struct Last {
     outcome: Outcome,
 }
 
-impl<'a> Call<'a> {
+impl<'a, const CRATE: u64> Call<'a, CRATE> {
     /// Enters a call; its time starts.
     #[cfg_attr(debug_assertions, inline(never))]
     #[cfg_attr(not(debug_assertions), inline(always))]
     #[must_use]
     pub fn enter(slot: &'a mut Slot, site: &'static CallSite) -> Self {
-        Self::begin(slot, site, Slot::open::<true>, || true)
+        Self::begin(slot, site, Slot::open::<CRATE>, || true)
     }
 
     /// Enters a call whose time starts after its last capture, so that the time of captures does not count.
@@ -60,7 +60,7 @@ impl<'a> Call<'a> {
     #[cfg_attr(not(debug_assertions), inline(always))]
     #[must_use]
     pub fn prepare(slot: &'a mut Slot, site: &'static CallSite) -> Self {
-        Self::begin(slot, site, Slot::open_untimed::<true>, || true)
+        Self::begin(slot, site, Slot::open_untimed::<CRATE>, || true)
     }
 
     /// Enters a call with `open`, unless its function is off or the call is only counted. A call can be only counted if
@@ -93,7 +93,7 @@ impl<'a> Call<'a> {
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub fn ok(&mut self) {
         if self.state == State::ENTERED {
-            self.slot.end_ok::<true>();
+            self.slot.end_ok::<CRATE>();
         } else {
             cold_path();
             if self.state.is_counted() && !self.state.has_counted_all() {
@@ -109,26 +109,26 @@ impl Slot {
     // those in which it had been written, and the processor had to wait for the stores.
 
     #[inline(never)]
-    pub(super) fn open<const IN_USER_CRATE: bool>(&mut self, site: &'static CallSite) -> State {
+    pub(super) fn open<const CRATE: u64>(&mut self, site: &'static CallSite) -> State {
         match self.begin::<true>(site) {
             Some(begun) => start(begun),
-            None => self.open_unless_recorded::<IN_USER_CRATE>(site),
+            None => self.open_unless_recorded::<CRATE>(site),
         }
     }
 
     #[inline(never)]
-    pub(super) fn open_untimed<const IN_USER_CRATE: bool>(&mut self, site: &'static CallSite) -> State {
+    pub(super) fn open_untimed<const CRATE: u64>(&mut self, site: &'static CallSite) -> State {
         match self.begin::<true>(site) {
             Some(begun) => {
                 let captures_args = begun.0.thread.captures.args();
                 start_untimed(begun, captures_args)
             }
-            None => self.open_untimed_unless_recorded::<IN_USER_CRATE>(site),
+            None => self.open_untimed_unless_recorded::<CRATE>(site),
         }
     }
 
     #[inline(never)]
-    fn open_unless_recorded<const IN_USER_CRATE: bool>(&mut self, site: &'static CallSite) -> State {
+    fn open_unless_recorded<const CRATE: u64>(&mut self, site: &'static CallSite) -> State {
         match self.begin::<false>(site) {
             Some(begun) => start(begun),
             None => self.open_decided(site),
@@ -136,7 +136,7 @@ impl Slot {
     }
 
     #[inline(never)]
-    fn open_untimed_unless_recorded<const IN_USER_CRATE: bool>(&mut self, site: &'static CallSite) -> State {
+    fn open_untimed_unless_recorded<const CRATE: u64>(&mut self, site: &'static CallSite) -> State {
         match self.begin::<false>(site) {
             Some(begun) => {
                 let captures_args = begun.0.captures_args();
@@ -147,9 +147,9 @@ impl Slot {
     }
 
     #[inline(never)]
-    pub(super) fn end_ok<const IN_USER_CRATE: bool>(&mut self) {
+    pub(super) fn end_ok<const CRATE: u64>(&mut self) {
         if let Some(entered) = &mut self.0 {
-            entered.end_ok::<IN_USER_CRATE>();
+            entered.end_ok::<CRATE>();
         }
     }
 
@@ -158,7 +158,7 @@ impl Slot {
     #[inline(never)]
     fn end_overlong_counted(&mut self, site: &'static CallSite, state: State) {
         if let Some(entered) = self.examine(site, state) {
-            entered.end_ok::<false>();
+            entered.end_ok::<RUNTIME>();
         }
     }
 }
@@ -259,19 +259,19 @@ impl Entered {
 
     /// Ends the call as `ok`, without a last value.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(super) fn end_ok<const IN_USER_CRATE: bool>(&mut self) {
+    pub(super) fn end_ok<const CRATE: u64>(&mut self) {
         if self.special != Special::NONE {
             cold_path();
             if self.special == Special::UNSAMPLED {
-                return self.end_timed::<IN_USER_CRATE>();
+                return self.end_timed::<CRATE>();
             }
-            return self.end_ok_with_flags::<IN_USER_CRATE>();
+            return self.end_ok_with_flags::<CRATE>();
         }
         let Some(end) = processor_counter() else { return self.end_ok_by_os_clock() };
         let id = self.site.id();
         if self.needs_check(id, 0) {
             cold_path();
-            return self.end_ok_nested::<IN_USER_CRATE>(end);
+            return self.end_ok_nested::<CRATE>(end);
         }
         self.write_ok(id, self.leave_outermost(end));
     }
@@ -279,12 +279,12 @@ impl Entered {
     #[cold]
     #[inline(never)]
     fn end_ok_by_os_clock(&self) {
-        self.end_ok_nested::<false>(counter());
+        self.end_ok_nested::<RUNTIME>(counter());
     }
 
     /// Ends a sampled call around which another one of its function may be under way, or that is not the innermost one.
     #[inline(never)]
-    fn end_ok_nested<const IN_USER_CRATE: bool>(&self, end: Ticks) {
+    fn end_ok_nested<const CRATE: u64>(&self, end: Ticks) {
         if self.is_late() {
             return self.end_late(end, Outcome::Ok, &[]);
         }
@@ -320,7 +320,7 @@ impl Entered {
 // The expansion is handed a writer and gives it back. A closure for each value would be compiled for each function,
 // together with the function that takes the closure. That was two thirds of the time for compiling a monitored
 // function.
-impl Call<'_> {
+impl<const CRATE: u64> Call<'_, CRATE> {
     /// Returns the writer for the arguments, in the order of the call site's names, if this call captures them.
     /// [`Self::keep_args`] takes the writer back. In between, user code may run only within captures, which contain it.
     #[cfg_attr(debug_assertions, inline(never))]
@@ -342,7 +342,7 @@ impl Call<'_> {
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub fn keep_args(&mut self, writer: ScratchWriter) {
         if let Some(entered) = self.entered() {
-            entered.keep_arguments::<true>(writer);
+            entered.keep_arguments::<CRATE>(writer);
         }
     }
 
@@ -386,7 +386,8 @@ impl Call<'_> {
             cold_path();
             self.state == State::NONE || outcome == Outcome::Ok && self.state.has_counted_all()
         };
-        let opened = if is_over { None } else { self.slot.open_last::<true>(self.site, self.state, outcome) };
+        let opened =
+            if is_over { None } else { self.slot.open_last::<CRATE>(self.site, self.state, outcome) };
         self.state = if opened.is_some() { State::ENTERED } else { State::NONE };
         opened.map(|(writer, end)| (writer, Last { end, outcome }))
     }
@@ -396,13 +397,13 @@ impl Call<'_> {
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub fn end_with(&mut self, writer: ScratchWriter, Last { end, outcome }: Last) {
         if let Some(entered) = self.entered() {
-            entered.end_with_values::<true>(end, outcome, writer);
+            entered.end_with_values::<CRATE>(end, outcome, writer);
         }
         self.state = State::NONE;
     }
 }
 
-impl Drop for Call<'_> {
+impl<const CRATE: u64> Drop for Call<'_, CRATE> {
     #[cfg_attr(debug_assertions, inline(never))]
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn drop(&mut self) {

@@ -113,6 +113,7 @@ mod tests {
 
     use super::*;
     use crate::accountant::Accountant;
+    use crate::call::entered::RUNTIME;
     use crate::capture::{FieldValue, LineWriter, to_json_value, to_text};
     use crate::config::CaptureMode;
     use crate::private::{Call, Slot};
@@ -187,7 +188,7 @@ mod tests {
         let said = lines(rings, || {
             say(rings, |line| line.body(format_args!("outside")));
             let mut slot = Slot::empty();
-            let mut call = Call::enter(&mut slot, site);
+            let mut call = Call::<RUNTIME>::enter(&mut slot, site);
             say(rings, |line| {
                 line.field("attempt", FieldValue::U64(3));
                 line.body(format_args!("attempt {} failed", 3));

@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 
 use super::captured::Captured;
 use super::context::Context;
+use super::entered::RUNTIME;
 use super::guard::{Call, Slot};
 use super::open::Open;
 use crate::accountant::Accountant;
@@ -72,7 +73,7 @@ fn begin_below(site: &'static CallSite, context: Context) -> Open {
 }
 
 fn call(site: &'static CallSite) {
-    Call::enter(&mut Slot::empty(), site).ok();
+    Call::<RUNTIME>::enter(&mut Slot::empty(), site).ok();
 }
 
 #[test]
@@ -80,7 +81,7 @@ fn an_entered_call_is_the_parent_of_functions_and_of_other_open_calls() {
     let [outer, span, inner, leaf] = [site(), site(), site(), site()];
     let headers = run(pool(), move || {
         let mut slot = Slot::empty();
-        let mut function = Call::enter(&mut slot, outer);
+        let mut function = Call::<RUNTIME>::enter(&mut slot, outer);
         let open = begin(span);
         call(inner);
         open.enter();

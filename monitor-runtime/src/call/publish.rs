@@ -159,6 +159,7 @@ mod tests {
 
     use super::*;
     use crate::accountant::Accountant;
+    use crate::call::entered::RUNTIME;
     use crate::config::CaptureMode;
     use crate::private::{Call, Slot};
     use crate::record::{Record, decode};
@@ -198,7 +199,7 @@ mod tests {
 
     fn call(site: &'static CallSite, body: impl FnOnce()) {
         let mut slot = Slot::empty();
-        let mut call = Call::enter(&mut slot, site);
+        let mut call = Call::<RUNTIME>::enter(&mut slot, site);
         body();
         call.ok();
     }
@@ -264,7 +265,7 @@ mod tests {
                     call(middle, || {
                         if time % 500 == 499 {
                             let mut slot = Slot::empty();
-                            let mut failed = Call::enter(&mut slot, failing);
+                            let mut failed = Call::<RUNTIME>::enter(&mut slot, failing);
                             if let Some((writer, last)) = failed.error() {
                                 failed.end_with(writer, last);
                             }

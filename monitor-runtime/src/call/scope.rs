@@ -12,15 +12,15 @@ use crate::thread::scratch::ScratchWriter;
 /// A call whose result need not be seen, because it returns `()` or never. Its drop ends it: as `panic` if the thread
 /// has begun to unwind since the entry, as `ok` otherwise.
 #[derive(Debug)]
-pub struct Scope<'a>(Call<'a>);
+pub struct Scope<'a, const CRATE: u64>(Call<'a, CRATE>);
 
-impl<'a> Scope<'a> {
+impl<'a, const CRATE: u64> Scope<'a, CRATE> {
     /// Enters a call, as `Call::enter` does.
     #[cfg_attr(debug_assertions, inline(never))]
     #[cfg_attr(not(debug_assertions), inline(always))]
     #[must_use]
     pub fn enter(slot: &'a mut Slot, site: &'static CallSite) -> Self {
-        Self(Call::begin(slot, site, Slot::open_scope::<true>, is_not_unwinding))
+        Self(Call::begin(slot, site, Slot::open_scope::<CRATE>, is_not_unwinding))
     }
 
     /// Enters a call whose time starts after its last capture, as `Call::prepare` does.
@@ -28,7 +28,7 @@ impl<'a> Scope<'a> {
     #[cfg_attr(not(debug_assertions), inline(always))]
     #[must_use]
     pub fn prepare(slot: &'a mut Slot, site: &'static CallSite) -> Self {
-        Self(Call::begin(slot, site, Slot::open_scope_untimed::<true>, is_not_unwinding))
+        Self(Call::begin(slot, site, Slot::open_scope_untimed::<CRATE>, is_not_unwinding))
     }
 
     /// Returns the writer for the arguments, as `Call::args` does.
@@ -52,20 +52,20 @@ impl<'a> Scope<'a> {
     }
 }
 
-impl Drop for Scope<'_> {
+impl<const CRATE: u64> Drop for Scope<'_, CRATE> {
     #[cfg_attr(debug_assertions, inline(never))]
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn drop(&mut self) {
         let call = &mut self.0;
         if call.state == State::ENTERED {
-            call.slot.end_scope::<true>(call.site, call.state);
+            call.slot.end_scope::<CRATE>(call.site, call.state);
         } else {
             cold_path();
             // A counted call is examined only if a panic unwinds or if the coarse clock has moved since the call's
             // entry.
             let is_over = || !std::thread::panicking() && call.state.has_counted_all();
             if call.state.is_counted() && !is_over() {
-                call.slot.end_scope::<true>(call.site, call.state);
+                call.slot.end_scope::<CRATE>(call.site, call.state);
             }
         }
         call.state = State::NONE;
@@ -79,17 +79,13 @@ fn is_not_unwinding() -> bool {
 
 impl Slot {
     #[inline(never)]
-    fn open_scope<const IN_USER_CRATE: bool>(&mut self, site: &'static CallSite) -> State {
-        if std::thread::panicking() { self.open_unwinding(site) } else { self.open::<IN_USER_CRATE>(site) }
+    fn open_scope<const CRATE: u64>(&mut self, site: &'static CallSite) -> State {
+        if std::thread::panicking() { self.open_unwinding(site) } else { self.open::<CRATE>(site) }
     }
 
     #[inline(never)]
-    fn open_scope_untimed<const IN_USER_CRATE: bool>(&mut self, site: &'static CallSite) -> State {
-        if std::thread::panicking() {
-            self.open_unwinding(site)
-        } else {
-            self.open_untimed::<IN_USER_CRATE>(site)
-        }
+    fn open_scope_untimed<const CRATE: u64>(&mut self, site: &'static CallSite) -> State {
+        if std::thread::panicking() { self.open_unwinding(site) } else { self.open_untimed::<CRATE>(site) }
     }
 
     #[cold]
@@ -104,12 +100,12 @@ impl Slot {
     }
 
     #[inline(never)]
-    fn end_scope<const IN_USER_CRATE: bool>(&mut self, site: &'static CallSite, state: State) {
+    fn end_scope<const CRATE: u64>(&mut self, site: &'static CallSite, state: State) {
         let Some(entered) = self.examine(site, state) else { return };
         if std::thread::panicking() && !entered.special.was_unwinding() {
             entered.end_by_panic();
         } else {
-            entered.end_ok::<IN_USER_CRATE>();
+            entered.end_ok::<CRATE>();
         }
     }
 }

@@ -8,7 +8,7 @@
 use std::sync::atomic::Ordering;
 
 use super::decision::{Decision, count_if_passed, decide, state_for};
-use super::entered::{Entered, Slot, Special, State, Times, begin_span};
+use super::entered::{Entered, RUNTIME, Slot, Special, State, Times, begin_span};
 use super::publish::{count, publish};
 use crate::platform::clock::{Ticks, counter, elapsed};
 use crate::platform::coarse_clock::{coarse, coarse_start};
@@ -95,7 +95,7 @@ impl Entered {
         if self.special.has_values()
             && let Some(writer) = scratch::take(self.thread)
         {
-            return self.end_with_values::<false>(end, outcome, writer);
+            return self.end_with_values::<RUNTIME>(end, outcome, writer);
         }
         self.end_with(end, outcome, &[]);
     }

@@ -11,6 +11,7 @@ use std::pin::pin;
 use std::task::{self, Poll, Waker};
 
 use super::async_call::AsyncCall;
+use super::entered::RUNTIME;
 use super::future::instrument;
 use super::guard::{Call, Slot};
 use crate::capture::dispatch::{self, traits::*};
@@ -105,7 +106,7 @@ fn run(calls: impl FnOnce() + Send + 'static) -> (Vec<Left>, &'static ThreadStat
 /// Makes a call that captures its argument and ends by this outcome after `body`.
 fn call(site: &'static CallSite, outcome: Outcome, body: impl FnOnce()) {
     let mut slot = Slot::empty();
-    let mut call = Call::prepare(&mut slot, site);
+    let mut call = Call::<RUNTIME>::prepare(&mut slot, site);
     if let Some(writer) = call.args() {
         (&&&&&dispatch::Value(&7_u64)).__monitor_capture(writer);
         call.keep_args(writer);
@@ -345,7 +346,7 @@ fn a_slow_unsampled_call_has_its_arguments_and_its_result() {
     let (left, state) = run(move || {
         let with_result = || {
             let mut slot = Slot::empty();
-            let mut call = Call::prepare(&mut slot, site);
+            let mut call = Call::<RUNTIME>::prepare(&mut slot, site);
             if let Some(writer) = call.args() {
                 (&&&&&dispatch::Value(&7_u64)).__monitor_capture(writer);
                 call.keep_args(writer);

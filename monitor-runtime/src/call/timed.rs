@@ -18,17 +18,17 @@ use crate::thread::tally::Tally;
 impl Entered {
     /// Ends an `ok` call that has flags other than [`Special::UNSAMPLED`] alone.
     #[inline(never)]
-    pub(super) fn end_ok_with_flags<const IN_USER_CRATE: bool>(&mut self) {
+    pub(super) fn end_ok_with_flags<const CRATE: u64>(&mut self) {
         match self.special {
-            Special::HAS_VALUES => self.end_ok_with_values::<IN_USER_CRATE>(),
-            Special::UNSAMPLED_WITH_VALUES => self.end_timed_with_values::<IN_USER_CRATE>(),
+            Special::HAS_VALUES => self.end_ok_with_values::<CRATE>(),
+            Special::UNSAMPLED_WITH_VALUES => self.end_timed_with_values::<CRATE>(),
             _ => self.end_ok_rarely(),
         }
     }
 
     /// Ends an unsampled `ok` call that restores nothing of its thread.
     #[inline(never)]
-    pub(super) fn end_timed<const IN_USER_CRATE: bool>(&self) {
+    pub(super) fn end_timed<const CRATE: u64>(&self) {
         let Some(end) = processor_counter() else { return self.end_timed_by_os_clock() };
         let id = self.site.id();
         if self.needs_check(id, NOT_KEPT) {
@@ -75,7 +75,7 @@ impl Entered {
 
     /// Ends an unsampled `ok` call whose arguments were captured. The arguments are dropped unless the call was slow.
     #[inline(never)]
-    pub(super) fn end_timed_with_values<const IN_USER_CRATE: bool>(&mut self) {
+    pub(super) fn end_timed_with_values<const CRATE: u64>(&mut self) {
         let end = counter();
         let is_slow = elapsed(self.start, end) >= self.site.slow_ticks.load(Ordering::Relaxed);
         if !is_slow

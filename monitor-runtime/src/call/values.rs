@@ -4,7 +4,7 @@
 //! stay there until the call ends and they are copied into its record. A call that ends by a panic ends here too,
 //! because the panic's text is its last value. The file does not know how a value is written.
 
-use super::entered::{Entered, Slot, Special, State, Times, Values, cold_path};
+use super::entered::{Entered, RUNTIME, Slot, Special, State, Times, Values, cold_path};
 use std::sync::atomic::Ordering;
 
 use super::{panic_hook, publish};
@@ -19,7 +19,7 @@ use crate::thread::scratch::{self, ScratchWriter};
 impl Slot {
     /// Ends the call's time and returns the writer for its last value, as [`Entered::open_last`] does.
     #[inline(never)]
-    pub(super) fn open_last<const IN_USER_CRATE: bool>(
+    pub(super) fn open_last<const CRATE: u64>(
         &mut self,
         site: &'static CallSite,
         state: State,
@@ -28,7 +28,7 @@ impl Slot {
         if state.is_counted() {
             return self.open_last_of_counted(site, state, outcome);
         }
-        self.0.as_mut()?.open_last::<IN_USER_CRATE>(outcome)
+        self.0.as_mut()?.open_last::<CRATE>(outcome)
     }
 
     /// Opens the last value of a counted call, which is not in the slot yet.
@@ -40,14 +40,14 @@ impl Slot {
         state: State,
         outcome: Outcome,
     ) -> Option<(ScratchWriter, Ticks)> {
-        self.examine(site, state)?.open_last_cold::<false>(outcome)
+        self.examine(site, state)?.open_last_cold::<RUNTIME>(outcome)
     }
 }
 
 impl Entered {
     /// Keeps the arguments that were written, and starts the call's time.
     #[inline(never)]
-    pub(super) fn keep_arguments<const IN_USER_CRATE: bool>(&mut self, writer: ScratchWriter) {
+    pub(super) fn keep_arguments<const CRATE: u64>(&mut self, writer: ScratchWriter) {
         let first = self.values.start();
         let written = writer.len() - first;
         self.values = self.values.with_args(written as u16);
@@ -89,10 +89,7 @@ impl Entered {
     /// Ends the call's time and returns the writer for its last value. If no last value is captured, ends the call and
     /// returns `None`.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(super) fn open_last<const IN_USER_CRATE: bool>(
-        &mut self,
-        outcome: Outcome,
-    ) -> Option<(ScratchWriter, Ticks)> {
+    pub(super) fn open_last<const CRATE: u64>(&mut self, outcome: Outcome) -> Option<(ScratchWriter, Ticks)> {
         if self.special.cleared_of(Special::HAS_VALUES) == Special::NONE
             && self.is_innermost(0)
             && self.captures_last(outcome)
@@ -102,7 +99,7 @@ impl Entered {
             self.begin_values(writer);
             return Some((writer, end));
         }
-        self.open_last_cold::<IN_USER_CRATE>(outcome)
+        self.open_last_cold::<CRATE>(outcome)
     }
 
     /// Returns true if a sampled call with this outcome captures its last value.
@@ -115,10 +112,7 @@ impl Entered {
     /// Does what [`Self::open_last`] does for a call with flags, for the first value on a thread, and if no last value
     /// is captured.
     #[inline(never)]
-    fn open_last_cold<const IN_USER_CRATE: bool>(
-        &mut self,
-        outcome: Outcome,
-    ) -> Option<(ScratchWriter, Ticks)> {
+    fn open_last_cold<const CRATE: u64>(&mut self, outcome: Outcome) -> Option<(ScratchWriter, Ticks)> {
         if self.is_late() {
             self.drop_values();
         }
@@ -130,7 +124,7 @@ impl Entered {
             }
         }
         match outcome {
-            Outcome::Ok => self.end_ok::<IN_USER_CRATE>(),
+            Outcome::Ok => self.end_ok::<CRATE>(),
             _ => self.end(counter(), outcome),
         }
         None
@@ -171,7 +165,7 @@ impl Entered {
 
     /// Ends the call with its values in the scratch memory, the last one included.
     #[inline(never)]
-    pub(super) fn end_with_values<const IN_USER_CRATE: bool>(
+    pub(super) fn end_with_values<const CRATE: u64>(
         &mut self,
         end: Ticks,
         outcome: Outcome,
@@ -187,7 +181,7 @@ impl Entered {
 
     /// Ends an `ok` call that has captured values before its end and restores nothing of its thread.
     #[inline(never)]
-    pub(super) fn end_ok_with_values<const IN_USER_CRATE: bool>(&mut self) {
+    pub(super) fn end_ok_with_values<const CRATE: u64>(&mut self) {
         if !self.is_innermost(0) {
             cold_path();
             if self.is_late() {
@@ -272,9 +266,9 @@ impl Entered {
     /// Ends the call as `panic`, with the panic's text as its last value.
     pub(super) fn end_by_panic(&mut self) {
         self.thread.note_unwinding();
-        if let Some((writer, end)) = self.open_last::<false>(Outcome::Panic) {
+        if let Some((writer, end)) = self.open_last::<RUNTIME>(Outcome::Panic) {
             write_panic(self.start, writer);
-            self.end_with_values::<false>(end, Outcome::Panic, writer);
+            self.end_with_values::<RUNTIME>(end, Outcome::Panic, writer);
         }
     }
 }

@@ -6,6 +6,7 @@
 use std::sync::Mutex;
 
 use crate::accountant::Accountant;
+use crate::call::entered::RUNTIME;
 use crate::call::guard::{Call, Slot};
 use crate::capture::dispatch;
 use crate::config::CaptureMode;
@@ -35,12 +36,12 @@ pub(crate) fn measure_costs() -> Option<Costs> {
     let (state, _) = rings.acquire()?;
     let call = || {
         let mut slot = Slot::empty();
-        let mut call = Call::enter(&mut slot, &SITE);
+        let mut call = Call::<RUNTIME>::enter(&mut slot, &SITE);
         call.ok();
     };
     let call_with_values = || {
         let mut slot = Slot::empty();
-        let mut call = Call::prepare(&mut slot, &SITE);
+        let mut call = Call::<RUNTIME>::prepare(&mut slot, &SITE);
         if let Some(writer) = call.args() {
             use crate::capture::dispatch::traits::*;
             (&&&&&dispatch::Value(&7_u64)).__monitor_capture(writer);

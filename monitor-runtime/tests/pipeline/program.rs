@@ -285,7 +285,7 @@ impl Worker<'_> {
 /// Makes a monitored call, as the expansion of the attribute does.
 pub(super) fn call(site: &'static CallSite, number: u64, ending: Ending, body: impl FnOnce()) {
     let mut slot = Slot::empty();
-    let mut call = Call::prepare(&mut slot, site);
+    let mut call = Call::<1>::prepare(&mut slot, site);
     if let Some(writer) = call.args() {
         (&&&&&Value(&number)).__monitor_capture(writer);
         call.keep_args(writer);

@@ -124,9 +124,9 @@ pub struct Last(());
 
 /// A call that is not recorded.
 #[derive(Debug)]
-pub struct Call<'a>(PhantomData<&'a mut Slot>);
+pub struct Call<'a, const CRATE: u64>(PhantomData<&'a mut Slot>);
 
-impl<'a> Call<'a> {
+impl<'a, const CRATE: u64> Call<'a, CRATE> {
     /// Returns a call that is not recorded.
     #[inline]
     #[must_use]
@@ -184,7 +184,7 @@ impl<'a> Call<'a> {
 }
 
 /// A call whose body is not a closure.
-pub type MayReturn<'a> = Call<'a>;
+pub type MayReturn<'a, const CRATE: u64> = Call<'a, CRATE>;
 
 /// A call whose result need not be seen.
-pub type Scope<'a> = Call<'a>;
+pub type Scope<'a, const CRATE: u64> = Call<'a, CRATE>;
