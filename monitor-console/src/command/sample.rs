@@ -100,7 +100,7 @@ pub(super) fn write_rate(path: &Path, pattern: &Pattern, rate: f64) -> Result<St
 }
 
 fn insert_rate(store: &Store, pattern: &Pattern, rate: f64) -> Result<String> {
-    rates::write_setting(store, pattern, rate, &describe_user(), units::now_ns())?;
+    rates::set(store, pattern, rate, &describe_user(), units::now_ns())?;
     let (effect, advice) = (describe_match(store, pattern)?, suggest_whole_names(store, pattern)?);
     Ok(format!("set {} to {rate}: {effect}{advice}", pattern.as_str()))
 }

@@ -141,28 +141,17 @@ pub(crate) fn preview(rates: &[Rate], pattern: &Pattern, rate: f64) -> Preview {
     preview
 }
 
-/// Sets the rate of a pattern, and writes an event that says so.
+/// Sets the rate of a pattern, and writes an event that says so, because the row shows only who set the rate last.
 pub(crate) fn set(store: &Store, pattern: &Pattern, rate: f64, by: &str, now_ns: i64) -> Result<()> {
     store.write_together(|| {
-        write_setting(store, pattern, rate, by, now_ns)?;
+        store.execute(
+            "INSERT INTO sampling (pattern, rate, set_ns, set_by) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT (pattern) DO UPDATE SET
+                 rate = excluded.rate, set_ns = excluded.set_ns, set_by = excluded.set_by",
+            (pattern.as_str(), rate, now_ns, by),
+        )?;
         events::write(store, "rate", &format!("{} set to {rate} by {by}", pattern.as_str()), now_ns)
     })
-}
-
-/// Sets the rate of a pattern without an event: the row itself says who set the rate, and when.
-pub(crate) fn write_setting(
-    store: &Store,
-    pattern: &Pattern,
-    rate: f64,
-    by: &str,
-    now_ns: i64,
-) -> Result<()> {
-    store.execute(
-        "INSERT INTO sampling (pattern, rate, set_ns, set_by) VALUES (?1, ?2, ?3, ?4)
-         ON CONFLICT (pattern) DO UPDATE SET rate = excluded.rate, set_ns = excluded.set_ns, set_by = excluded.set_by",
-        (pattern.as_str(), rate, now_ns, by),
-    )?;
-    Ok(())
 }
 
 /// Removes the rate of a pattern, and writes an event that says so, because a deleted row does not show who deleted it.

@@ -63,13 +63,14 @@ fn a_rate_for_no_whole_name_says_which_pattern_would_match() {
 }
 
 #[test]
-fn a_reset_is_an_event_that_says_who() {
+fn a_rate_that_is_set_or_reset_is_an_event_that_says_who() {
     let fixture = Fixture::new();
     monitor(&fixture.path, &["sample", "shop::a", "0"]).ok();
     monitor(&fixture.path, &["sample", "--reset", "shop::a"]).ok();
-    let event: String =
-        fixture.db.query_row("SELECT detail FROM events WHERE kind = 'rate'", [], |row| row.get(0)).unwrap();
-    assert_eq!(event, "shop::a reset by monitor:ada");
+    let mut events =
+        fixture.db.prepare("SELECT detail FROM events WHERE kind = 'rate' ORDER BY at_ns").unwrap();
+    let details: Vec<String> = events.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+    assert_eq!(details, ["shop::a set to 0 by monitor:ada", "shop::a reset by monitor:ada"]);
 }
 
 #[test]
