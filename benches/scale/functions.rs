@@ -59,7 +59,7 @@ fn site(line: usize) -> Result<&'static CallSite> {
 #[inline(never)]
 fn call(site: &'static CallSite) {
     let mut slot = Slot::empty();
-    let mut call = Call::enter(&mut slot, site);
+    let mut call = Call::<1>::enter(&mut slot, site);
     black_box(plain(black_box(1)));
     call.ok();
 }

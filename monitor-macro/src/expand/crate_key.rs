@@ -15,7 +15,7 @@ const RUNTIME: u64 = 0;
 
 /// Returns the key of the crate that is compiled.
 pub(super) fn crate_key() -> Literal {
-    let names = ["CARGO_PKG_NAME", "CARGO_PKG_VERSION", "CARGO_CRATE_NAME"].map(|name| env::var_os(name));
+    let names = ["CARGO_PKG_NAME", "CARGO_PKG_VERSION", "CARGO_CRATE_NAME"].map(env::var_os);
     Literal::u64_unsuffixed(if cfg!(debug_assertions) { RUNTIME } else { key_of(names) })
 }
 

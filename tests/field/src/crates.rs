@@ -38,8 +38,8 @@ pub(crate) struct Crate {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Edit {
-    pub(crate) from: String,
-    pub(crate) to: String,
+    /// Texts, and what all their occurrences become.
+    pub(crate) changes: Vec<(String, String)>,
     pub(crate) reason: String,
 }
 

@@ -105,11 +105,14 @@ fn count(after: &Form, folder: &Path) -> Result<Compared> {
 
 /// Makes a change in a file.
 fn apply(edit: &Edit, file: &Path) -> Result<()> {
-    let text = std::fs::read_to_string(file)?;
-    if !text.contains(&edit.from) {
-        bail!("{} does not occur in it", edit.from);
+    let mut text = std::fs::read_to_string(file)?;
+    for (from, to) in &edit.changes {
+        if !text.contains(from) {
+            bail!("{from} does not occur in it");
+        }
+        text = text.replace(from, to);
     }
-    std::fs::write(file, text.replace(&edit.from, &edit.to))?;
+    std::fs::write(file, text)?;
     Ok(())
 }
 
