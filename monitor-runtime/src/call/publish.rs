@@ -7,7 +7,7 @@
 use std::sync::atomic::Ordering;
 
 use crate::platform::clock::ns_from_ticks;
-use crate::record::{HEADER_WORDS, Header, Kept, Outcome, Word};
+use crate::record::{HEADER_WORDS, Header, Kept, Outcome, Word, place};
 use crate::ring::frames;
 use crate::ring::spsc::Push;
 use crate::site::{self, CallSite};
@@ -30,31 +30,37 @@ pub(crate) fn publish(thread: &'static ThreadState, header: &[u64; HEADER_WORDS]
 #[cold]
 #[inline(never)]
 pub(super) fn publish_at_limit(thread: &'static ThreadState, words: &[u64; HEADER_WORDS], values: &[Word]) {
-    let behind = values.first().map(|word| u64::from_le_bytes(*word));
-    let Some((header, _)) = Header::decode(words, behind.as_slice()) else { return };
-    let site = site::by_id(header.site);
-    let may_share = site.filter(|site| thread.may_fold() && may_share_row(&header, site));
-    if let Some(site) = may_share {
-        let count_shared = || count(thread, site, header.outcome, Unrecorded::Shared, spent(&header));
-        let folded = thread.fold(&header, count_shared);
-        if is_hot(folded) {
-            throttle(thread, site);
-        }
-        if folded != Folded::No {
-            return;
-        }
+    // A record that shares no row is pushed before its header is decoded, because the compiler decodes by loads that are
+    // wider than the stores that have just written the header. The processor then has to finish all earlier stores
+    // first, and those into a ring for bursts miss the caches.
+    if words[place::PARENT] != NO_SPAN && thread.may_fold_now() && share_row(thread, words, values) {
+        return;
     }
     let push = thread.push(words, values);
     thread.note_record();
     // The ring reports only now and then that it fills up, so a ring that is nearly full is checked at every call.
     let is_nearly_full = thread.is_last_ring_nearly_full();
-    if push == Push::Written && !is_nearly_full {
-        return;
+    if push != Push::Written || is_nearly_full {
+        end_under_pressure(thread, words, values, (push, is_nearly_full));
     }
+}
+
+/// Wakes the collector, because a ring fills up. Throttles the function if the collector is late, and finds another way
+/// for a record that was not pushed.
+#[cold]
+#[inline(never)]
+fn end_under_pressure(
+    thread: &'static ThreadState,
+    words: &[u64; HEADER_WORDS],
+    values: &[Word],
+    (push, is_nearly_full): (Push, bool),
+) {
+    let Some((header, site)) = decode(words, values) else { return };
     let is_late = thread.home.wake();
     // While calls share rows, the ring may fill up, except for the room that calls under way need when their functions
     // are throttled.
-    let is_pressing = may_share.is_none() && !thread.is_folding();
+    let may_share = site.is_some_and(|site| thread.may_fold() && may_share_row(&header, site));
+    let is_pressing = !may_share && !thread.is_folding();
     if is_late && (push == Push::Full || is_pressing || is_nearly_full) {
         site.inspect(|site| throttle(thread, site));
     }
@@ -77,6 +83,28 @@ pub(super) fn publish_at_limit(thread: &'static ThreadState, words: &[u64; HEADE
     if let Some(site) = site {
         count(thread, site, header.outcome, reason, spent(&header));
     }
+}
+
+/// Adds a call to those that share a row, if the call may share one. Returns true if it does.
+#[inline(never)]
+fn share_row(thread: &'static ThreadState, words: &[u64; HEADER_WORDS], values: &[Word]) -> bool {
+    let Some((header, Some(site))) = decode(words, values) else { return false };
+    if !may_share_row(&header, site) {
+        return false;
+    }
+    let count_shared = || count(thread, site, header.outcome, Unrecorded::Shared, spent(&header));
+    let folded = thread.fold(&header, count_shared);
+    if is_hot(folded) {
+        throttle(thread, site);
+    }
+    folded != Folded::No
+}
+
+/// Returns the header of a record, and the site of its call.
+fn decode(words: &[u64; HEADER_WORDS], values: &[Word]) -> Option<(Header, Option<&'static CallSite>)> {
+    let behind = values.first().map(|word| u64::from_le_bytes(*word));
+    let (header, _) = Header::decode(words, behind.as_slice())?;
+    Some((header, site::by_id(header.site)))
 }
 
 /// Sends a record past the ring. Returns false if there is no room there either. The call is also counted in a tally,

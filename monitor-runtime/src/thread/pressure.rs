@@ -20,6 +20,12 @@ impl ThreadState {
         self.home.fold_after.load(Ordering::Relaxed) > 0
     }
 
+    /// Returns true if calls share rows, or are about to, because the ring is filling up. Otherwise [`Self::fold`] adds
+    /// no call and changes nothing.
+    pub(crate) fn may_fold_now(&self) -> bool {
+        self.may_fold() && (self.is_folding() || self.should_begin_folding())
+    }
+
     /// Adds a call that may share a row to those that do, if the ring is filling up. `count` counts the call if it is
     /// added.
     pub(crate) fn fold(&self, call: &Header, count: impl FnOnce()) -> Folded {
@@ -41,10 +47,14 @@ impl ThreadState {
             }
             self.keep_rows_under_way();
             self.is_folding.store(false, Ordering::Relaxed);
-        } else if !self.home.is_streamed.load(Ordering::Relaxed) && self.is_last_ring_filling() {
+        } else if self.should_begin_folding() {
             self.begin_folding();
         }
         None
+    }
+
+    fn should_begin_folding(&self) -> bool {
+        !self.home.is_streamed.load(Ordering::Relaxed) && self.is_last_ring_filling()
     }
 
     /// Returns true if the last ring that the thread has is filling up. Calls share rows only then, because records survive
