@@ -93,20 +93,15 @@ fn build_cells(
         Caller::Unrecorded => "(not recorded)",
     };
     let number = |number: f64| if edge.is_estimated { Cell::estimate(number) } else { number.into() };
+    let most = |most: i64| if edge.is_estimated { Cell::estimate(most) } else { most.into() };
     let mark = repeated.map(|found| format!("N+1: {} times below one call", found.most));
-    let most = i64::try_from(edge.most).unwrap_or(i64::MAX);
-    let most = match edge.caller {
-        Caller::Function(_) if edge.is_estimated => Cell::estimate(most),
-        Caller::Function(_) => most.into(),
-        Caller::Root | Caller::Unrecorded => Value::Null.into(),
-    };
     vec![
         caller.to_owned().into(),
         rows.names.text(edge.callee).to_owned().into(),
         number(edge.calls),
         edge.failed.into(),
         edge.calls_per_parent().map_or(Value::Null.into(), number),
-        most,
+        edge.most_per_parent().map_or(Value::Null.into(), most),
         number(edge.total_ns),
         share.map_or(Value::Null, Value::from).into(),
         i64::from(repeated.is_some()).into(),

@@ -74,6 +74,11 @@ impl Edge {
     pub(crate) fn calls_per_parent(&self) -> Option<f64> {
         (self.parents > 0.0).then(|| self.calls / self.parents)
     }
+
+    /// Returns the most of these calls under one call of the caller; `None` without a caller.
+    pub(crate) fn most_per_parent(&self) -> Option<i64> {
+        matches!(self.caller, Caller::Function(_)).then(|| i64::try_from(self.most).unwrap_or(i64::MAX))
+    }
 }
 
 /// Returns the edges between all functions, the one with the most time first.

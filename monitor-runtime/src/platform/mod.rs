@@ -38,6 +38,7 @@ pub(crate) mod stderr;
 pub(crate) mod thread;
 pub mod file_system;
 pub mod liveness;
+pub(crate) mod lost_lock;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) mod core_file;
 pub(crate) mod reentrancy;

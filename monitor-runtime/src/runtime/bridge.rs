@@ -30,9 +30,9 @@ pub use crate::capture::{FieldValue, LineWriter, SayLine};
 pub use crate::collect::GuardSource;
 pub use crate::collect::sources::Sink;
 pub use crate::limits::{GUARDS_MAX, METRIC_SERIES_MAX};
+pub use crate::platform::lost_lock::lock_unless_lost;
 pub use crate::record::LogLevel;
 pub use crate::store::Hold;
-pub use crate::sync::lock_unless_lost;
 pub use crate::thread::log_places::LogPlace;
 
 /// The functions by which guards are reached, from the first guard's first call on.

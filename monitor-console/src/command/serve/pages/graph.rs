@@ -95,13 +95,14 @@ fn build_report(rows: &Rows, edges: &[Edge]) -> Report {
     ];
     let build = |edge: &Edge| {
         let number = |number: f64| if edge.is_estimated { Cell::estimate(number) } else { number.into() };
+        let most = |most: i64| if edge.is_estimated { Cell::estimate(most) } else { most.into() };
         vec![
             describe_caller(rows, edge).to_owned().into(),
             rows.names.text(edge.callee).to_owned().into(),
             number(edge.calls),
             edge.failed.into(),
             edge.calls_per_parent().map_or(Value::Null.into(), number),
-            i64::try_from(edge.most).unwrap_or(i64::MAX).into(),
+            edge.most_per_parent().map_or(Value::Null.into(), most),
             number(edge.total_ns),
             edge.most_call_id.into(),
         ]
