@@ -5,7 +5,7 @@
 //! slowly.
 
 use std::env;
-use std::hash::{DefaultHasher, Hasher as _};
+use std::hash::{DefaultHasher, Hash, Hasher as _};
 
 use proc_macro2::Literal;
 
@@ -15,12 +15,17 @@ const RUNTIME: u64 = 0;
 
 /// Returns the key of the crate that is compiled.
 pub(super) fn crate_key() -> Literal {
-    let names = ["CARGO_PKG_NAME", "CARGO_PKG_VERSION", "CARGO_CRATE_NAME"].map(env::var_os);
-    Literal::u64_unsuffixed(if cfg!(debug_assertions) { RUNTIME } else { key_of(names) })
+    // A program may have the name of the library in its package. Cargo names a program also as such.
+    let names =
+        ["CARGO_PKG_NAME", "CARGO_PKG_VERSION", "CARGO_CRATE_NAME", "CARGO_BIN_NAME"].map(env::var_os);
+    Literal::u64_unsuffixed(key_of(&names, cfg!(debug_assertions)))
 }
 
-/// Returns the key of a crate with these names, which is not the runtime's.
-fn key_of(names: impl std::hash::Hash) -> u64 {
+/// Returns the key of a crate with these names: in a debug build the runtime's, otherwise one that is not the runtime's.
+fn key_of(names: &impl Hash, is_debug: bool) -> u64 {
+    if is_debug {
+        return RUNTIME;
+    }
     let mut hasher = DefaultHasher::new();
     names.hash(&mut hasher);
     hasher.finish().max(RUNTIME + 1)
@@ -31,9 +36,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn crates_have_keys_of_their_own_and_never_the_runtime_s() {
-        assert_eq!(key_of("shop"), key_of("shop"));
-        assert_ne!(key_of(["shop", "shop_bin"]), key_of(["shop", "shop_lib"]));
-        assert!([0, 1, 2].iter().all(|name| key_of(name) != RUNTIME));
+    fn crates_have_keys_of_their_own_except_in_debug_builds() {
+        let keys =
+            ["shop", "shop_lib"].map(|name| ["monitored", "0.1.0", name]).map(|names| key_of(&names, false));
+        assert!(keys[0] != keys[1] && !keys.contains(&RUNTIME), "{keys:?}");
+        assert_eq!(key_of(&["monitored", "0.1.0", "shop"], false), keys[0]);
+        assert_eq!(key_of(&["monitored", "0.1.0", "shop"], true), RUNTIME);
     }
 }
