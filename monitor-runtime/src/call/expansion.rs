@@ -263,11 +263,11 @@ fn name_guard_methods(slot: &mut Slot, site: &'static CallSite) {
     use super::entered::RUNTIME;
     use super::scope::Scope;
 
-    drop((Scope::<RUNTIME>::enter(slot, site),));
+    drop(Scope::<RUNTIME>::enter(slot, site));
     let mut scope = Scope::<RUNTIME>::prepare(slot, site);
     scope.args().into_iter().for_each(|writer| scope.keep_args(writer));
     drop(scope);
-    drop((MayReturn::<RUNTIME>::enter(slot, site),));
+    drop(MayReturn::<RUNTIME>::enter(slot, site));
     let mut call = MayReturn::<RUNTIME>::prepare(slot, site);
     call.args().into_iter().for_each(|writer| call.keep_args(writer));
     call.ok();

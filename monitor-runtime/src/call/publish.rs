@@ -41,7 +41,7 @@ pub(super) fn publish_at_limit(thread: &'static ThreadState, words: &[u64; HEADE
     // The ring reports only now and then that it fills up, so a ring that is nearly full is checked at every call.
     let is_nearly_full = thread.is_last_ring_nearly_full();
     if push != Push::Written || is_nearly_full {
-        end_under_pressure(thread, words, values, (push, is_nearly_full));
+        end_under_pressure(thread, words, values, push, is_nearly_full);
     }
 }
 
@@ -53,7 +53,8 @@ fn end_under_pressure(
     thread: &'static ThreadState,
     words: &[u64; HEADER_WORDS],
     values: &[Word],
-    (push, is_nearly_full): (Push, bool),
+    push: Push,
+    is_nearly_full: bool,
 ) {
     let Some((header, site)) = decode(words, values) else { return };
     let is_late = thread.home.wake();
