@@ -78,6 +78,10 @@ impl Cell {
     pub(crate) fn estimate(value: impl Into<Value>) -> Self {
         Self { value: value.into(), is_estimate: true }
     }
+    /// Returns a cell that is marked as an estimate if it is one.
+    pub(crate) fn estimate_if(is_estimate: bool, value: impl Into<Value>) -> Self {
+        Self { value: value.into(), is_estimate }
+    }
     /// Returns true if the value is NULL.
     pub(crate) fn is_null(&self) -> bool {
         self.value == Value::Null

@@ -92,8 +92,8 @@ fn build_cells(
         Caller::Root => "(root)",
         Caller::Unrecorded => "(not recorded)",
     };
-    let number = |number: f64| if edge.is_estimated { Cell::estimate(number) } else { number.into() };
-    let most = |most: i64| if edge.is_estimated { Cell::estimate(most) } else { most.into() };
+    let number = |number: f64| Cell::estimate_if(edge.is_estimated, number);
+    let most = |most: i64| Cell::estimate_if(edge.is_estimated, most);
     let mark = repeated.map(|found| format!("N+1: {} times below one call", found.most));
     vec![
         caller.to_owned().into(),

@@ -149,8 +149,8 @@ fn build_report(stores: &Stores, kinds: &[Found]) -> Report {
 
 /// Returns the cells of a kind: those of data, and those of the table.
 fn build_row(kind: &Kind) -> Vec<Cell> {
-    let count = if kind.is_lower_bound { Cell::estimate(kind.count) } else { kind.count.into() };
-    let roots = Cell { is_estimate: kind.are_roots_lower_bound, ..kind.roots.into() };
+    let count = Cell::estimate_if(kind.is_lower_bound, kind.count);
+    let roots = Cell::estimate_if(kind.are_roots_lower_bound, kind.roots);
     let path = kind.path.as_ref().map(|path| format!("  ⟨{path}⟩")).unwrap_or_default();
     vec![
         kind.fingerprint.into(),

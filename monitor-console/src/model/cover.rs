@@ -6,8 +6,9 @@
 //! The row of one call is an interval, and intervals that overlap cover their caller once. A row that calls share is an
 //! amount of time somewhere between its first start and its last end, because its calls take turns with other calls.
 //! The amounts of such rows are added to the intervals that they overlap. The sum is at most the time from the first
-//! start to the last end of the group, because calls that took longer than that must have run at the same time. Below a caller that shares its own row, callees of
-//! different calls cannot be told apart, so all of them are amounts, up to the callers' time.
+//! start to the last end of the group, because calls that took longer than that must have run at the same time. Below a
+//! caller that shares its own row, callees of different calls cannot be told apart, so all of them are amounts, up to the
+//! callers' time.
 
 use super::rows::Row;
 

@@ -1770,6 +1770,8 @@ fn links_from_a_function_lead_to_its_own_rows_and_to_no_others() {
             }
             for edge in server.json(&target("/graph.json"))["edges"].as_array().unwrap() {
                 assert!(edge["caller"] == name || edge["callee"] == name, "{name}: {edge}");
+                let has_caller = !edge["calls_per_parent"].is_null();
+                assert_eq!(edge["most_per_parent"].is_null(), !has_caller, "{edge}");
             }
             let frames = server.json(&target("/flame.json"))["frames"].clone();
             let roots = frames.as_array().unwrap().iter().filter(|frame| frame["caller"].is_null());

@@ -97,11 +97,11 @@ fn build_report(kinds: &[Kind]) -> Report {
         Column::data("path"),
     ];
     let build = |kind: &Kind| {
-        let count = if kind.is_lower_bound { Cell::estimate(kind.count) } else { kind.count.into() };
+        let count = Cell::estimate_if(kind.is_lower_bound, kind.count);
         vec![
             kind.fingerprint.into(),
             count,
-            Cell { is_estimate: kind.are_roots_lower_bound, ..kind.roots.into() },
+            Cell::estimate_if(kind.are_roots_lower_bound, kind.roots),
             String::new().into(),
             kind.outcome.clone().into(),
             kind.function.clone().into(),

@@ -94,8 +94,8 @@ fn build_report(rows: &Rows, edges: &[Edge]) -> Report {
         Column::titled("most_call_id", "EXAMPLE", Unit::Number),
     ];
     let build = |edge: &Edge| {
-        let number = |number: f64| if edge.is_estimated { Cell::estimate(number) } else { number.into() };
-        let most = |most: i64| if edge.is_estimated { Cell::estimate(most) } else { most.into() };
+        let number = |number: f64| Cell::estimate_if(edge.is_estimated, number);
+        let most = |most: i64| Cell::estimate_if(edge.is_estimated, most);
         vec![
             describe_caller(rows, edge).to_owned().into(),
             rows.names.text(edge.callee).to_owned().into(),
