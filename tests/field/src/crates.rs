@@ -26,7 +26,7 @@ pub(crate) struct Crate {
     /// Test files that are taken out, each with its reason.
     #[serde(default)]
     pub(crate) absent: BTreeMap<String, String>,
-    /// Changes of files.
+    /// Changes of files, by file.
     #[serde(default)]
     pub(crate) edit: BTreeMap<String, Edit>,
     /// Tests that may differ, each with its reason.
@@ -34,7 +34,7 @@ pub(crate) struct Crate {
     pub(crate) differs: BTreeMap<String, String>,
 }
 
-/// A change of a file, made in both forms of the crate.
+/// Changes of a file, made in both forms of the crate.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Edit {

@@ -103,7 +103,7 @@ fn count(after: &Form, folder: &Path) -> Result<Compared> {
     counts::compare(&counters, &store)
 }
 
-/// Makes a change in a file.
+/// Makes the changes in a file.
 fn apply(edit: &Edit, file: &Path) -> Result<()> {
     let mut text = std::fs::read_to_string(file)?;
     for (from, to) in &edit.changes {
