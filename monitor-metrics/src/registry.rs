@@ -223,15 +223,16 @@ impl Table {
         self.leave_inherited();
         let mut idle = Vec::new();
         for (identity, series) in &mut self.series {
-            if series.described != self.version {
-                series.described = self.version;
-                describe(&mut series.row, &self.descriptions);
-            }
+            let is_described = std::mem::replace(&mut series.described, self.version) != self.version
+                && describe(&mut series.row, &self.descriptions);
             match series.take_changes() {
                 Some(changes) => {
                     series.changed = self.now;
+                    series.is_reported = true;
                     sink.add(&series.row, changes);
                 }
+                // The store has the series without this description, and another change may never come.
+                None if is_described && series.is_reported => sink.add(&series.row, MetricStats::default()),
                 None if self.now.saturating_sub(series.changed) >= IDLE_MAX => idle.push(identity.clone()),
                 None => {}
             }
@@ -292,14 +293,16 @@ impl Table {
     }
 }
 
-/// Gives a series the unit and the description of its metric.
-fn describe(row: &mut Arc<MetricRow>, descriptions: &HashMap<(MetricKind, String), Description>) {
-    let Some(found) = descriptions.get(&(row.kind, row.name.clone())) else { return };
+/// Gives a series the unit and the description of its metric. Returns true if one of them changed.
+fn describe(row: &mut Arc<MetricRow>, descriptions: &HashMap<(MetricKind, String), Description>) -> bool {
+    let Some(found) = descriptions.get(&(row.kind, row.name.clone())) else { return false };
     let unit = found.unit.map(str::to_owned).or_else(|| row.unit.clone());
-    if unit != row.unit || found.text != row.description {
+    let is_changed = unit != row.unit || found.text != row.description;
+    if is_changed {
         let row = Arc::make_mut(row);
         (row.unit, row.description) = (unit, found.text.clone());
     }
+    is_changed
 }
 
 #[cfg(test)]
@@ -356,7 +359,7 @@ mod tests {
         );
         let Table { series, descriptions, .. } = &mut table;
         let row = &mut series.get_mut(&identity("orders")).unwrap().row;
-        describe(row, descriptions);
+        assert!(describe(row, descriptions) && !describe(row, descriptions));
         assert_eq!((row.unit.as_deref(), &row.description), (Some("seconds"), &text));
     }
 

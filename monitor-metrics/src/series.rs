@@ -65,6 +65,8 @@ pub(crate) struct Series {
     pub(crate) described: u64,
     /// The moment of the last change.
     pub(crate) changed: Duration,
+    /// True once changes were reported, so that the store has the series.
+    pub(crate) is_reported: bool,
     total: u64,
     /// True if the counter had been set at the last read.
     was_set: bool,
@@ -81,6 +83,7 @@ impl Series {
             keys: Vec::new(),
             described: 0,
             changed: now,
+            is_reported: false,
             total: 0,
             was_set: false,
             gauge: LastRead::default(),

@@ -54,8 +54,12 @@ pub(crate) fn play_hostile() {
     monitored_metrics::install().unwrap();
     for (at, text) in HOSTILE.iter().enumerate() {
         counter!(*text, *text => *text).increment(at as u64 + 1);
-        metrics::describe_counter!(*text, *text);
     }
+    gauge!("depth").set(7.0);
+    // What is described after its last change has its description too.
+    flush();
+    HOSTILE.iter().for_each(|text| metrics::describe_counter!(*text, *text));
+    metrics::describe_gauge!("depth", "how deep");
     gauge!("url", "url" => "https://ada:hunter2@example.org", "password" => "hunter2").set(1.0);
     flush();
 }
@@ -83,6 +87,11 @@ fn hostile_names_and_tags_are_kept_as_they_are_and_secrets_are_not() {
         let tags: serde_json::Value = serde_json::from_str(tags).unwrap();
         assert_eq!(tags, serde_json::json!({ *text: *text }));
     }
+    assert_eq!(
+        texts(&path, "SELECT description || latest FROM metrics WHERE name = 'depth'"),
+        ["how deep7.0"]
+    );
+    assert_eq!(texts(&path, "SELECT CAST(value AS TEXT) FROM metric_history WHERE name = 'depth'"), ["7.0"]);
     let url = texts(&path, "SELECT tags FROM metrics WHERE name = 'url'");
     assert!(!url[0].contains("hunter2"), "{url:?}");
 }

@@ -76,3 +76,11 @@ pub struct MetricWindowRow {
     /// The changes, which are added to those that the store already has for the window.
     pub stats: MetricStats,
 }
+
+impl MetricWindowRow {
+    /// Returns true if the row has no value of its series, only its unit and its description. A counter has a value
+    /// even if it grew by 0: its first row may do that.
+    pub(crate) fn is_without_value(&self) -> bool {
+        self.metric.kind != MetricKind::Counter && self.stats == MetricStats::default()
+    }
+}

@@ -227,7 +227,7 @@ impl Figures {
         if std::mem::replace(&mut self.window, window) != window {
             self.changes.clear();
         }
-        for MetricWindowRow { metric, stats, .. } in rows {
+        for MetricWindowRow { metric, stats, .. } in rows.iter().filter(|row| !row.is_without_value()) {
             if self.series.len() >= 2 * METRIC_SERIES_MAX {
                 self.make_room();
             }

@@ -25,6 +25,10 @@ pub(crate) fn write(
     let mut tables = Tables::new(transaction)?;
     for row in rows {
         let window = row.start_ns.div_euclid(WINDOW_NS);
+        if row.is_without_value() {
+            ids.set(&row.metric, tables.enter(window, row)?);
+            continue;
+        }
         let known = ids.find(&row.metric);
         let id = match known {
             Some(id) if tables.add_to_series(id, window, row)? => id,
