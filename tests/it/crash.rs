@@ -156,6 +156,25 @@ fn several_recoverers_at_once_recover_a_program_once() {
 }
 
 #[test]
+fn a_recovery_waits_for_the_process_that_is_making_the_store() {
+    let shelf = Shelf::new();
+    let stage = shelf.stage();
+    Numbered::start(&stage, 0).kill(Duration::from_millis(150));
+    for suffix in ["", "-wal", "-shm"] {
+        let _ = std::fs::remove_file(format!("{}{suffix}", stage.db().display()));
+    }
+    let maker = rusqlite::Connection::open(stage.db()).unwrap();
+    maker.execute_batch("BEGIN EXCLUSIVE").unwrap();
+    std::thread::scope(|scope| {
+        let recovery = scope.spawn(|| shelf.recover(&stage));
+        // Many times the time for which one attempt to open the store waits.
+        std::thread::sleep(Duration::from_millis(300));
+        maker.execute_batch("ROLLBACK").unwrap();
+        assert_eq!(recovery.join().unwrap().processes, 1);
+    });
+}
+
+#[test]
 fn the_next_start_of_a_program_recovers_those_that_ended_without_their_handlers() {
     for scenario in ["abort", "_exit"] {
         let shelf = Shelf::new();

@@ -9,7 +9,7 @@
 //! while a page is written or synced.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
@@ -35,6 +35,9 @@ const BUSY_WAIT: Duration = Duration::from_millis(100);
 /// The time for which SQLite waits for another's lock with a write-ahead log, where only other writers hold it: the
 /// collector drains rings between two attempts.
 const BUSY_WAIT_WAL: Duration = Duration::ZERO;
+
+/// The pause between two attempts to open a store whose lock another process holds.
+const BUSY_PAUSE: Duration = Duration::from_millis(20);
 
 /// Paths that are tried (siblings, or a new file for a damaged one) before opening is given up.
 const STEPS_MAX: usize = 6;
@@ -117,14 +120,20 @@ fn find_label(connection: &Connection, options: &StoreOptions) -> rusqlite::Resu
     options.program.as_deref().map_or(Ok(None), |program| owner::find_label(connection, program))
 }
 
-/// Opens the store that these options name, or makes it, and runs `run` on it. Waits while another process holds
-/// the lock.
+/// Opens the store that these options name, or makes it, and runs `run` on it. Waits while another process holds the
+/// lock, which it may do while the store is opened, too: another process may be making or migrating it.
 pub(crate) fn with_connection(
     options: &StoreOptions,
     now_ns: i64,
     run: impl FnOnce(&Connection, &Path) -> rusqlite::Result<()>,
 ) -> Result<(), OpenError> {
-    let opened = open(options, now_ns)?;
+    let started = Instant::now();
+    let opened = loop {
+        match open(options, now_ns) {
+            Err(OpenError::Busy(_)) if started.elapsed() < BUSY_MAX => std::thread::sleep(BUSY_PAUSE),
+            opened => break opened?,
+        }
+    };
     let path = opened.path.unwrap_or_default();
     let waiting = opened.connection.busy_timeout(BUSY_MAX);
     waiting.and_then(|()| run(&opened.connection, &path)).map_err(|error| open_error(&path, &error))
