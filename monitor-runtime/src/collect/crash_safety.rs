@@ -205,21 +205,24 @@ impl CrashSafety {
     }
 
     /// Notes what is counted by now: everything drained so far, the statistics as they are, and the rows that calls
-    /// share and that are not complete.
-    pub(super) fn note_counted(&mut self, functions: &mut Functions, trees: &Trees) {
+    /// share and that are not complete. Returns false if there is no memory to note it.
+    pub(super) fn note_counted(&mut self, functions: &mut Functions, trees: &Trees) -> bool {
         let checkpoints = &mut self.checkpoints;
         let rings = self.rings.states().flat_map(ThreadState::rings);
         let last_ring = rings.map(|(page, _)| page.id).max().unwrap_or(OVERFLOW);
-        if !checkpoints.is_kept() || !checkpoints.make_room(last_ring) {
-            // Without memory nothing is noted until the next step: a snapshot is complete or not there.
-            return;
+        if !checkpoints.is_kept() {
+            return true;
+        }
+        if !checkpoints.make_room(last_ring) {
+            // Nothing is noted until the next step: a snapshot is complete or not there.
+            return false;
         }
         let mut changed = false;
         for state in self.rings.states() {
-            // A ring that was made meanwhile has not been drained, and is noted with the next snapshot.
+            // A ring that was made meanwhile has not been read, and is noted with the next snapshot.
             for (page, ring) in state.rings().filter(|(page, _)| page.id <= last_ring) {
                 let marks = || &page.words[ring::MARKS..ring::MARKS + marks::WORDS];
-                changed |= checkpoints.counted(page.id, ring.drained(), marks);
+                changed |= checkpoints.counted(page.id, ring.position(), marks);
             }
         }
         changed |= checkpoints.counted(OVERFLOW, self.overflow_position, || &[]);
@@ -244,6 +247,7 @@ impl CrashSafety {
             (self.incomplete, self.without_copy) = (incomplete, without_copy);
         }
         self.uncounted.clear();
+        true
     }
 
     /// Copies the rows that calls share and that are not complete, because these calls have no other trace in the store:

@@ -53,6 +53,8 @@ pub(super) struct Drain {
     ended_by_exit: HashSet<u64>,
     /// True if records are left in rings, because the machine had no memory for them.
     lacks_memory: bool,
+    /// True if rings hold words that were read and have no copy in the journal.
+    has_words_without_copy: bool,
 }
 
 /// The origin of drained words.
@@ -87,8 +89,17 @@ struct Context<'a> {
 impl Drain {
     pub(super) fn new(rings: &'static ThreadPool, overflow: Receiver<Overflow>, shared: Arc<Shared>) -> Self {
         let (tallies, owners, scratch) = (TallyReader::default(), Vec::new(), Vec::new());
-        let ended_by_exit = HashSet::new();
-        Self { rings, overflow, shared, tallies, owners, scratch, ended_by_exit, lacks_memory: false }
+        Self {
+            rings,
+            overflow,
+            shared,
+            tallies,
+            owners,
+            scratch,
+            ended_by_exit: HashSet::new(),
+            lacks_memory: false,
+            has_words_without_copy: false,
+        }
     }
 
     /// Returns true if the last drain left records in rings, because the machine had no memory for them.
@@ -147,12 +158,13 @@ impl Drain {
             let slice = self.drain_slice(states, &mut next, parts);
             pressed |= slice.is_pressed;
             copied &= slice.is_copied;
-            if !slice.is_copied && self.rings.home.overflow.bytes() > 0 {
-                // A flood of failures takes long to read, and a kill would lose these calls until they are noted. The
-                // shared rows that are complete belong to the snapshot, and so do the tallies of the calls in them.
+            if !slice.is_copied && (slice.is_pressed || self.rings.home.overflow.bytes() > 0) {
+                // The words stay in their rings until they are noted as counted, and a flood of failures takes long to
+                // read. The shared rows that are complete belong to the snapshot, and so do the tallies of the calls in
+                // them.
                 push_shared_rows(parts);
                 self.read_tallies(parts);
-                parts.safety.note_counted(parts.functions, parts.trees);
+                self.note_counted(parts);
             }
             if parts.backlog.is_over() {
                 losses::evict(parts);
@@ -164,8 +176,8 @@ impl Drain {
     }
 
     /// Drains the rings of the states from `next` to `states`, as many as the memory for a drain has room for, and
-    /// moves `next` on. Where the journal has no room for copies, drains the rings of one state only, because a kill
-    /// loses what is drained.
+    /// moves `next` on. Where the journal has no room for copies, drains the rings of one state only, because the words
+    /// stay in their rings until they are noted as counted.
     fn drain_slice(&mut self, states: usize, next: &mut usize, parts: &mut Parts<'_>) -> Slice {
         let shared = Arc::clone(&self.shared);
         let mut stream = shared.subscribers.stream();
@@ -187,8 +199,8 @@ impl Drain {
             }
             slice.is_pressed |= state.is_pressed();
             for (at, (page, ring)) in state.rings().enumerate() {
-                let pending = ring.pending();
-                if pending == 0 {
+                let unread = ring.unread();
+                if unread == 0 {
                     continue;
                 }
                 let (mut words, mut ends) = (Vec::new(), VecDeque::new());
@@ -198,22 +210,22 @@ impl Drain {
                     && ends.make_room(ring.capacity() / HEADER_WORDS)
                     && origins.make_room(1)
                     && drained.make_room(1)
-                    && has_memory_for(pending);
+                    && has_memory_for(unread);
                 if !has_room {
                     // The machine has no memory just now, so the records stay in their ring.
                     self.note_lack_of_memory();
                     continue;
                 }
-                bytes += pending * size_of::<u64>();
+                bytes += unread * size_of::<u64>();
                 let thread = self.owners[2 * place + at];
-                let position = ring.drained();
+                let position = ring.position();
                 let journal = &mut parts.safety.journal;
                 let mut copies = JournalWriter::new(journal, page.id, thread);
-                ring.drain(|position, piece| {
+                ring.read(|position, piece| {
                     let begun = words.len();
                     piece.append_to(&mut words);
-                    // The copy is made before the ring forgets the words.
-                    copies.append(position, &words, begun);
+                    // The ring frees the words once there is a copy of them.
+                    copies.append(position, &words, begun)
                 });
                 let pieces = journal.take_pieces();
                 slice.is_copied &= pieces.are_whole();
@@ -230,10 +242,30 @@ impl Drain {
             let context = Context { origin: &origin, tail: tail.as_ref(), drained: words.len() };
             let thread = self.accept(self.owners[ring], (words, ends), &context, stream.as_mut(), parts);
             self.owners[ring] = thread;
-            origin.page.inspect(|page| page.words[HEAD_THREAD].store(u64::from(thread), Ordering::Relaxed));
+            if slice.is_copied {
+                origin
+                    .page
+                    .inspect(|page| page.words[HEAD_THREAD].store(u64::from(thread), Ordering::Relaxed));
+            }
         }
         accountant.set(Part::Drain, 0);
+        self.has_words_without_copy |= !slice.is_copied;
         slice
+    }
+
+    /// Notes what is counted by now, and frees the words that stayed in their rings until then: a recoverer reads them
+    /// there as long as they are not noted as counted.
+    pub(super) fn note_counted(&mut self, parts: &mut Parts<'_>) {
+        if !parts.safety.note_counted(parts.functions, parts.trees) || !self.has_words_without_copy {
+            return;
+        }
+        self.has_words_without_copy = false;
+        for (state, owners) in self.rings.states().zip(self.owners.chunks(2)) {
+            for ((page, ring), owner) in state.rings().zip(owners) {
+                page.words[HEAD_THREAD].store(u64::from(*owner), Ordering::Relaxed);
+                ring.free();
+            }
+        }
     }
 
     /// Moves failures that found their ring full into the backlog, counted. It takes only those that wait by now,

@@ -21,10 +21,10 @@ impl<'a> JournalWriter<'a> {
     }
 
     /// Copies the words from index `begun` on, the first of which has the position `position` in the ring. Copies only
-    /// failures, slow calls and log lines if there is no room for all of these words.
-    pub(super) fn append(&mut self, position: u64, words: &[u64], begun: usize) {
+    /// failures, slow calls and log lines if there is no room for all of these words, and returns false.
+    pub(super) fn append(&mut self, position: u64, words: &[u64], begun: usize) -> bool {
         if self.journal.append(Priority::Drained, (self.ring, position), self.thread, &words[begun..]) {
-            return;
+            return true;
         }
         while let Some((record, used)) = words.get(self.looked..).and_then(decode) {
             let at = self.looked;
@@ -42,6 +42,7 @@ impl<'a> JournalWriter<'a> {
                 self.journal.pass(used);
             }
         }
+        false
     }
 }
 

@@ -223,7 +223,7 @@ impl Collector {
         self.watch_clock();
         self.writer.report_transitions(now, &self.clock, &mut self.events);
         losses::evict(&mut self.split().2);
-        self.safety.note_counted(&mut self.functions, &self.trees);
+        self.note_counted();
         let Self { clock, functions, threads, events, .. } = self;
         self.slow_calls.step(now, clock, functions, threads, events);
         self.sources.step(begun_ns, mode, &self.clock, &mut self.events);
@@ -349,6 +349,11 @@ impl Collector {
     fn complete_shared_rows(&mut self) {
         self.trees.complete_rows();
         drain::push_shared_rows(&mut self.split().2);
+    }
+
+    fn note_counted(&mut self) {
+        let (drain, _, mut parts) = self.split();
+        drain.note_counted(&mut parts);
     }
 
     fn read_tallies(&mut self) {

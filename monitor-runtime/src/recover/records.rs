@@ -79,6 +79,9 @@ impl Records {
         rings.dedup_by_key(|(_, ring)| ring.id);
         let walk = |(place, ring): &(usize, &RingImage)| {
             let mut entries = entries.remove(&ring.id).unwrap_or_default();
+            // The ring has these words as well, and all those between them: an entry may be a single failure.
+            let held = ring.head..ring.head.saturating_add(ring.pending() as u64);
+            entries.retain(|entry| !held.contains(&image.entries[*entry].position));
             entries.sort_by_key(|entry| image.entries[*entry].position);
             entries.reverse();
             let written = latest(&ring.marks.written, done.batch).unwrap_or_default();
@@ -257,8 +260,19 @@ impl Records {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use std::sync::atomic::Ordering;
+
     use super::*;
-    use crate::record::HEADER_WORDS;
+    use crate::accountant::{Accountant, Part};
+    use crate::record::{HEADER_WORDS, Outcome};
+    use crate::ring::journal::{Journal, Priority};
+    use crate::ring::layout::ring::{CAPACITY, CONTROL};
+    use crate::ring::layout::{Kind, MAGIC, VERSION, head};
+    use crate::ring::mapping::Mapping;
+    use crate::ring::memory::Memory;
+    use crate::ring::spsc::Ring;
 
     /// Returns the places at which two records are found, in words that start at this position.
     fn found(position: u64) -> Vec<(u64, u64)> {
@@ -289,5 +303,48 @@ mod tests {
         let last = u64::MAX - words;
         assert_eq!(found(last), [(last, u64::MAX)]);
         assert_eq!(found(last + 1), []);
+    }
+    #[test]
+    fn each_record_is_found_once_while_the_ring_holds_words_of_which_the_journal_has_some() {
+        let folder = tempfile::tempdir_in("/dev/shm").unwrap();
+        let mapping = Mapping::create(folder.path(), "rings", 1 << 20).unwrap();
+        let memory: &'static Memory = Box::leak(Box::new(Memory::mapped(mapping)));
+        let (control, words) = memory.take(Kind::Ring, 1, (CONTROL + 1024) * 8).unwrap().split_at(CONTROL);
+        control[CAPACITY].store(1024, Ordering::Relaxed);
+        let ring = Ring::new(control, words, words.len());
+        let mut journal = Journal::new(memory, Accountant::of_part(Part::Journal, 0));
+        let failure = Header::any(7, Outcome::Error).encode(0);
+        let positions = || {
+            let bytes = std::fs::read(folder.path().join("rings")).unwrap();
+            let mut words: Vec<u64> =
+                bytes.as_chunks().0.iter().map(|bytes| u64::from_ne_bytes(*bytes)).collect();
+            (words[head::MAGIC], words[head::VERSION]) = (MAGIC, VERSION);
+            let image = Image::parse(words).unwrap();
+            let mut records = Records::missing(&image, &RecoveryProgress::default());
+            let mut found = Vec::new();
+            while records.load(&image, 1000) {
+                found.extend(records.places.iter().map(|place| place.from / HEADER_WORDS as u64));
+            }
+            found
+        };
+        for number in 0..60 {
+            ring.push(&failure, &[]);
+            if number == 9 {
+                // A copy of these words was made before the ring forgot them.
+                ring.drain(|_, piece| {
+                    let mut words = Vec::new();
+                    piece.append_to(&mut words);
+                    assert!(journal.append(Priority::Failure, (1, 0), 1, &words));
+                });
+            }
+        }
+        ring.read(|_, _| {
+            let place = 40 * HEADER_WORDS as u64;
+            assert!(journal.append(Priority::Failure, (1, place), 1, &failure));
+            false
+        });
+        assert_eq!(positions(), (0..60).collect::<Vec<_>>());
+        ring.free();
+        assert_eq!(positions(), (0..10).chain([40]).collect::<Vec<_>>());
     }
 }

@@ -142,6 +142,8 @@ pub(crate) mod ring {
     /// Number of calls under way on the thread. It lies beside the tail, because every call writes both.
     pub(crate) const DEPTH: usize = 17;
     pub(crate) const HEAD: usize = 32;
+    /// Number of words that the collector has read. A recoverer needs the head alone.
+    pub(crate) const READ: usize = 33;
     /// Positions up to which the ring's records are written and counted: see `marks`.
     pub(crate) const MARKS: usize = 48;
     /// Frames of the calls under way, the outermost first: see `frame`.

@@ -1,15 +1,15 @@
 //! A bounded ring of variable-length records over words handed to it: one producer, one consumer.
 //!
 //! Takes records as words; gives the same records, in order, or a refusal if there is no room. Always holds: `head <=
-//! tail <= head + capacity`, both count words since the ring's creation, and the words from `head` to `tail` are whole
-//! records. Only the producer stores `tail`, only the consumer stores `head`. A record never wraps: if it does not fit
+//! read <= tail <= head + capacity`, all count words since the ring's creation, and the words from `head` to `tail` are
+//! whole records. Only the producer stores `tail`, only the consumer stores `head` and `read`. A record never wraps: if it does not fit
 //! before the end, a skip fills the gap. Head and tail lie beside the words, on cache lines of their own, so that in a
 //! mapped file the whole ring survives the process, and the store of `tail` commits a record. The words are atomics
 //! with relaxed order, so the ring needs no `unsafe`; on every known machine these are plain moves. The file does not
 //! know what a record means.
 
 use crate::record::{HEADER_WORDS, Word, add_to_checksum, encode_skip, place, record_words, seal};
-use crate::ring::layout::ring::{HEAD, TAIL};
+use crate::ring::layout::ring::{HEAD, READ, TAIL};
 use crate::sync::{AtomicU64, AtomicUsize, Ordering};
 
 /// The ring. The doc of each method says who may call it. The fields that a push reads come first.
@@ -24,8 +24,10 @@ pub(crate) struct Ring {
     limit: AtomicU64,
     /// Number of words that may be touched: the ring's first ones until [`Ring::complete`], then all.
     ready: AtomicUsize,
-    /// Number of words read since the ring's creation. The consumer stores it.
+    /// Number of words freed since the ring's creation. The consumer stores it.
     head: &'static AtomicU64,
+    /// Number of words read since the ring's creation. The consumer stores it.
+    read: &'static AtomicU64,
 }
 
 /// The outcome of a push.
@@ -46,7 +48,7 @@ impl Ring {
         assert!(words.len().is_power_of_two());
         let limit = AtomicU64::new((words.len() / LOOKS).min(ready) as u64);
         let ready = AtomicUsize::new(ready.min(words.len()));
-        Self { tail: &control[TAIL], words, limit, ready, head: &control[HEAD] }
+        Self { tail: &control[TAIL], words, limit, ready, head: &control[HEAD], read: &control[READ] }
     }
 
     /// Returns true if all words may be touched.
@@ -64,9 +66,9 @@ impl Ring {
         self.words.len()
     }
 
-    /// Anyone: returns the number of words drained since the ring's creation.
-    pub(crate) fn drained(&self) -> u64 {
-        self.head.load(Ordering::Relaxed)
+    /// Anyone: returns the number of words read since the ring's creation.
+    pub(crate) fn position(&self) -> u64 {
+        self.read.load(Ordering::Relaxed)
     }
 
     /// Producer: returns the room for a record with this many words of values. Returns `None` if the producer has to
@@ -104,7 +106,7 @@ impl Ring {
         let tail = self.tail.load(Ordering::Relaxed);
         let at = tail as usize & (capacity - 1);
         let gap = if at + length > capacity { capacity - at } else { 0 };
-        // Observes that the consumer has read the words that it freed: the release in `drain`.
+        // Observes that the consumer has read the words that it freed: the release in `free`.
         let head = self.head.load(Ordering::Acquire);
         let end = tail.wrapping_add((gap + length) as u64);
         // Observes the release in `complete`. The tail of an incomplete ring has not wrapped yet.
@@ -120,7 +122,7 @@ impl Ring {
         store(&self.words[start..start + length], header, values);
         let limit = end.wrapping_add((capacity / LOOKS) as u64).min(last);
         self.limit.store(limit, Ordering::Relaxed);
-        // Publishes the record to the acquire in `drain`.
+        // Publishes the record to the acquire in `read`.
         self.tail.store(end, Ordering::Release);
         if end.wrapping_sub(head) > (capacity / 2) as u64 { Push::Pressed } else { Push::Written }
     }
@@ -136,27 +138,56 @@ impl Ring {
         self.push_slow(&[word], &[])
     }
 
-    /// Consumer: hands over the waiting words in pieces of whole records, each with its position, and frees each piece
-    /// as soon as `take` returns.
+    /// Consumer: reads the waiting words as [`Self::read`] does, and frees each piece as soon as `take` returns.
     pub(crate) fn drain(&self, mut take: impl FnMut(u64, Words<'_>)) {
+        self.read(|position, piece| {
+            take(position, piece);
+            true
+        });
+    }
+
+    /// Consumer: hands over the words that are not read yet in pieces of whole records, each with its position. Frees
+    /// each piece as soon as `take` returns true. From the first piece on for which it returns false, words stay in the
+    /// ring until [`Self::free`].
+    pub(crate) fn read(&self, mut take: impl FnMut(u64, Words<'_>) -> bool) {
         let words = self.words;
         let capacity = words.len();
-        let mut head = self.head.load(Ordering::Relaxed);
+        let mut read = self.read.load(Ordering::Relaxed);
+        let mut is_free = !self.holds_read();
         // Observes the records, which the releases of the pushes publish.
         let tail = self.tail.load(Ordering::Acquire);
-        let end = head.wrapping_add(tail.wrapping_sub(head).min(capacity as u64));
-        while head != end {
-            let at = head as usize & (capacity - 1);
-            let piece = whole_records(&words[at..at + (end.wrapping_sub(head) as usize).min(capacity - at)]);
+        let end = read.wrapping_add(tail.wrapping_sub(read).min(capacity as u64));
+        while read != end {
+            let at = read as usize & (capacity - 1);
+            let piece = whole_records(&words[at..at + (end.wrapping_sub(read) as usize).min(capacity - at)]);
             let length = piece.len();
-            take(head, Words(piece));
-            head = head.wrapping_add(length as u64);
-            // Publishes the freed words to the acquire in `push_slow`.
-            self.head.store(head, Ordering::Release);
+            is_free &= take(read, Words(piece));
+            read = read.wrapping_add(length as u64);
+            self.read.store(read, Ordering::Relaxed);
+            if is_free {
+                self.free();
+            }
         }
     }
 
-    /// Anyone: returns the number of words that are not drained yet, as this thread sees it: at most as many as there are.
+    /// Consumer: frees all words that are read.
+    pub(crate) fn free(&self) {
+        // Publishes the freed words to the acquire in `push_slow`.
+        self.head.store(self.read.load(Ordering::Relaxed), Ordering::Release);
+    }
+
+    /// Consumer: returns true if words are read and not free.
+    pub(crate) fn holds_read(&self) -> bool {
+        self.read.load(Ordering::Relaxed) != self.head.load(Ordering::Relaxed)
+    }
+
+    /// Consumer: returns the number of words that are not read yet: at most as many as there are.
+    pub(crate) fn unread(&self) -> usize {
+        self.tail.load(Ordering::Relaxed).saturating_sub(self.position()).min(self.words.len() as u64)
+            as usize
+    }
+
+    /// Anyone: returns the number of words that are not free yet, as this thread sees it: at most as many as there are.
     pub(crate) fn pending(&self) -> usize {
         let head = self.head.load(Ordering::Relaxed);
         self.tail.load(Ordering::Relaxed).saturating_sub(head).min(self.words.len() as u64) as usize
@@ -352,11 +383,40 @@ mod tests {
     }
 
     #[test]
+    fn words_that_were_read_stay_until_they_are_freed() {
+        let ring = ring(64);
+        let push = |site| ring.push(&header(site), &[]) != Push::Full;
+        assert!((0..8).all(push));
+        let (mut words, mut positions) = (Vec::new(), Vec::new());
+        let mut read = |keeps: bool| {
+            ring.read(|position, piece| {
+                positions.push(position);
+                piece.append_to(&mut words);
+                !keeps
+            });
+            (positions.len(), words.len())
+        };
+        assert_eq!(read(true), (1, 64));
+        assert!(ring.holds_read() && !push(8));
+        assert_eq!((ring.pending(), ring.unread(), ring.position()), (64, 0, 64));
+        ring.free();
+        assert!(!ring.holds_read() && push(8) && push(9));
+        assert_eq!(read(true), (2, 80));
+        // What comes behind words that stay is not freed either.
+        assert!(push(10));
+        assert_eq!(read(false), (3, 88));
+        assert_eq!((ring.pending(), ring.unread()), (24, 0));
+        ring.free();
+        assert_eq!((ring.pending(), positions), (0, vec![0, 64, 80]));
+    }
+
+    #[test]
     fn positions_have_64_bits_on_every_machine() {
         for begin in [(1_u64 << 32) - 64, (1 << 32) - 8, (1 << 33) - 24] {
             let block = Memory::on_heap(None).take(Kind::Ring, 1, (CONTROL + 64) * 8);
             let (control, words) = block.expect("memory").split_at(CONTROL);
             control[HEAD].store(begin, Ordering::Relaxed);
+            control[READ].store(begin, Ordering::Relaxed);
             control[TAIL].store(begin, Ordering::Relaxed);
             let ring = Ring::new(control, words, 64);
             for round in 0..4 {
@@ -365,7 +425,7 @@ mod tests {
                 assert_eq!(ring.pending(), 64);
                 assert_eq!(drain(&ring), (0..8).collect::<Vec<_>>(), "{begin}, round {round}");
             }
-            assert_eq!(ring.drained(), begin + 4 * 64);
+            assert_eq!(ring.position(), begin + 4 * 64);
         }
     }
 
