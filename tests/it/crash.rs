@@ -136,7 +136,10 @@ fn every_record_of_a_killed_program_is_found_once_however_often_programs_are_kil
         let counted: i64 = store.one("SELECT sum(errors + panics + cancelled) FROM slice");
         let dropped: i64 = store.one("SELECT sum(dropped) FROM slice");
         assert_eq!(in_kinds, counted, "{rows} rows, {dropped} calls dropped");
-        assert!((rows..=rows + dropped).contains(&counted), "{rows} rows of {counted}, {dropped} calls dropped");
+        assert!(
+            (rows..=rows + dropped).contains(&counted),
+            "{rows} rows of {counted}, {dropped} calls dropped"
+        );
     }
 }
 

@@ -8,7 +8,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::calls::CallsWritten;
 use super::error::no_memory;
@@ -21,8 +21,10 @@ use crate::growth::MakeRoom as _;
 const ROW_BYTES: usize = 64;
 /// Rows that a batch deletes at most, in addition to twice as many as it brings.
 const DELETED_MIN: usize = 64;
-/// Rows that a step of retention deletes.
+/// Rows that a step of retention deletes, or looks at together.
 const STEP_LINES: i64 = 2048;
+/// The number of times that a step of retention looks for expired rows behind rows that are dated ahead.
+const LOOKS: usize = 16;
 
 /// Writes the log lines of a batch whose calls are written, and links lines of earlier batches to these calls.
 /// `bytes_max` bounds the log. Returns the bytes of the lines.
@@ -180,14 +182,34 @@ fn delete_beyond(transaction: &Connection, bytes_max: i64, rows_max: usize) -> r
     Ok(())
 }
 
-/// Deletes the oldest lines up to the first one that was written at or after the cutoff, at most [`STEP_LINES`] at a
-/// time. Returns the number of deleted rows.
-pub(super) fn delete_expired(transaction: &Connection, cutoff: i64) -> rusqlite::Result<usize> {
-    transaction.execute(
-        "DELETE FROM log WHERE id < (SELECT min(id) FROM log) + ?2
-           AND id < coalesce((SELECT id FROM log WHERE at_ns >= ?1 ORDER BY id LIMIT 1), (SELECT max(id) FROM log))",
-        [cutoff, STEP_LINES],
-    )
+/// Deletes the oldest lines up to the last expired one before the first line that was written between the cutoff and
+/// now, some [`STEP_LINES`] at a time. A line that is dated ahead, because the clock was ahead, goes with the expired
+/// lines behind it and does not keep them. Returns the number of deleted rows.
+pub(super) fn delete_expired(transaction: &Connection, cutoff: i64, now_ns: i64) -> rusqlite::Result<usize> {
+    let bounds = |row: &Row<'_>| Ok(row.get::<_, Option<i64>>(0)?.zip(row.get(1)?));
+    let Some((first, last)): Option<(i64, i64)> =
+        transaction.query_row("SELECT min(id), max(id) FROM log", [], bounds)?
+    else {
+        return Ok(0);
+    };
+    let mut from = first;
+    for _ in 0..LOOKS {
+        let end = last.min(from.saturating_add(STEP_LINES));
+        let young = "SELECT min(id) FROM log WHERE id >= ?1 AND id < ?2 AND at_ns BETWEEN ?3 AND ?4";
+        let young: Option<i64> =
+            transaction.query_row(young, [from, end, cutoff, now_ns], |row| row.get(0))?;
+        let expired = "SELECT max(id) FROM log WHERE id >= ?1 AND id < ?2 AND at_ns < ?3";
+        let expired: Option<i64> =
+            transaction.query_row(expired, [from, young.unwrap_or(end), cutoff], |row| row.get(0))?;
+        if let Some(expired) = expired {
+            return transaction.execute("DELETE FROM log WHERE id <= ?1", [expired]);
+        }
+        if young.is_some() || end == last {
+            break;
+        }
+        from = end;
+    }
+    Ok(0)
 }
 
 /// Deletes the oldest lines to make room, because no call is left that could be deleted. Returns the number of deleted

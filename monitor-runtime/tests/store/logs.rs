@@ -84,6 +84,33 @@ fn the_log_takes_a_tenth_of_the_bound_and_the_oldest_lines_go_first() {
 }
 
 #[test]
+fn a_line_that_is_dated_ahead_does_not_keep_expired_lines_behind_it() {
+    let line_at = |at_ns| move |_| LogRow { at_ns, ..line(0, "") };
+    let ahead = |count| (0..count).map(line_at(T0 + 9000 * HOUR));
+    let expired = |count| (0..count).map(line_at(T0));
+    let young = || (0..1).map(line_at(T0 + 5 * HOUR));
+    let at_hours = "SELECT (at_ns - ?1) / 3600000000000 FROM log ORDER BY id";
+    let left = |lines: Vec<LogRow>| {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("shop.db");
+        let mut store = open(&path, 1);
+        for (sequence, lines) in (1..).zip(lines.chunks(1000)) {
+            write(&mut store, sequence, &[], lines.to_vec());
+        }
+        while store.retain(T0 + 7 * HOUR).unwrap().more {}
+        let tool = tool(&path);
+        let mut select = tool.prepare(at_hours).unwrap();
+        select.query_map([T0], |row| row.get(0)).unwrap().map(Result::unwrap).collect::<Vec<i64>>()
+    };
+    // The first line is dated ahead; more lines are dated ahead than a step looks at together; a young line comes first.
+    assert_eq!(left(ahead(1).chain(expired(3000)).chain(young()).collect()), [5]);
+    assert_eq!(left(ahead(5000).chain(expired(10)).chain(young()).collect()), [5]);
+    assert_eq!(left(young().chain(ahead(1)).chain(expired(2)).chain(young()).collect()), [5, 9000, 0, 0, 5]);
+    // The clock was set back: lines that seem to be dated ahead are the newest ones.
+    assert_eq!(left(ahead(3).chain(young()).chain(ahead(1)).collect()), [9000, 9000, 9000, 5, 9000]);
+}
+
+#[test]
 fn lines_expire_with_age_and_with_their_process_and_ids_are_given_once() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("shop.db");

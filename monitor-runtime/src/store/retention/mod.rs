@@ -105,7 +105,7 @@ impl Retention {
         if is_tidy {
             return Ok(Step::default());
         }
-        let (rows, more) = small_tables::delete_expired(begin(connection)?, ids, cutoff)?;
+        let (rows, more) = small_tables::delete_expired(begin(connection)?, ids, (cutoff, now_ns))?;
         if !more {
             self.tidied_ns = Some(now_ns);
         }

@@ -33,7 +33,7 @@ const CALENDAR_DAYS: i64 = 400;
 pub(super) fn delete_expired(
     transaction: Transaction<'_>,
     ids: &mut IdCache,
-    cutoff: i64,
+    (cutoff, now_ns): (i64, i64),
 ) -> rusqlite::Result<(u64, bool)> {
     let execute = |sql: &str, bound: i64| transaction.execute(sql, [bound]);
     let oldest_window: Option<i64> =
@@ -51,7 +51,7 @@ pub(super) fn delete_expired(
             "DELETE FROM calendar WHERE day < ?1",
             calendar::day(cutoff).saturating_sub(CALENDAR_DAYS),
         )?;
-    let lines = logs::delete_expired(&transaction, cutoff)?;
+    let lines = logs::delete_expired(&transaction, cutoff, now_ns)?;
     let first = first_call(&transaction)?;
     let (segments, forgotten_segments) = delete_segments(&transaction, ids, first)?;
     let blocks = delete_span_blocks(&transaction, ids, first)?;
