@@ -80,18 +80,20 @@ impl FailedCallees {
     pub(crate) fn remember(&mut self, call: &FailedCall<'_>, cause: Option<&Cause>) {
         let text = cut(call.text, limits::FAILURE_TEXT_BYTES_MAX);
         let origin = cause.map_or(call.span, |cause| cause.origin);
-        let same = |failed: &&mut Failed| {
+        let same = |failed: &Failed| {
             (failed.site, failed.outcome, failed.text.as_str()) == (call.site, call.outcome, text)
         };
-        if let Some(failed) = self.0.iter_mut().find(same) {
-            failed.times = failed.times.saturating_add(1);
-            (failed.span, failed.origin) = (call.span, origin);
+        let path = cause.map_or_else(|| short_name(call.name).to_owned(), |cause| cause.path.clone());
+        if let Some(at) = self.0.iter().position(same) {
+            // Callees lie in the order of their last failures.
+            let failed = self.0.remove(at);
+            let times = failed.times.saturating_add(1);
+            self.0.push(Failed { span: call.span, origin, path, times, ..failed });
             return;
         }
         if self.0.len() >= limits::FAILED_CALLEES_MAX {
             self.0.remove(0);
         }
-        let path = cause.map_or_else(|| short_name(call.name).to_owned(), |cause| cause.path.clone());
         let (site, span, outcome) = (call.site, call.span, call.outcome);
         self.0.push(Failed { site, span, origin, outcome, text: text.to_owned(), path, times: 1 });
     }
@@ -286,6 +288,23 @@ mod tests {
         let cause = order.cause_of(&failed(1, Error, "checkout: charge: HTTP 503", "create_order")).unwrap();
         assert_eq!(cause.path, "create_order ← checkout ← charge × 5 ← Client::post_charge");
         assert_eq!((cause.caused_by, cause.origin), (2, 104));
+    }
+
+    #[test]
+    fn the_callee_that_failed_last_is_the_cause_though_it_had_failed_in_the_same_way_before() {
+        let mut callees = FailedCallees::default();
+        let origins = ["x::lookup", "x::connect"].map(|name| {
+            let mut below = FailedCallees::default();
+            below.remember(&failed(9, Error, "HTTP 503", name), None);
+            below.cause_of(&failed(2, Error, "HTTP 503", "x::fetch")).unwrap()
+        });
+        let fetch = |span| FailedCall { span, ..failed(2, Error, "HTTP 503", "x::fetch") };
+        callees.remember(&fetch(20), Some(&origins[0]));
+        callees.remember(&failed(3, Error, "HTTP 503", "x::cached"), None);
+        callees.remember(&fetch(21), Some(&Cause { origin: 90, ..origins[1].clone() }));
+        let cause = callees.cause_of(&failed(1, Error, "HTTP 503", "x::load")).unwrap();
+        assert_eq!((cause.caused_by, cause.origin), (21, 90));
+        assert_eq!(cause.path, "load ← fetch × 2 ← connect");
     }
 
     #[test]
