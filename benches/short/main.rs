@@ -4,12 +4,14 @@
 //!
 //! The floor is the same run with `MONITOR=off`. All runs of a round record into one store.
 
+use std::ffi::OsString;
 use std::hint::black_box;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use monitor_benches::{Options, Table, seconds};
+use monitor_runtime::config::{Surroundings, process_variable, ring_folders};
 use monitored::monitor;
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
@@ -21,6 +23,9 @@ const CASES: [(&str, Duration, usize, bool, Option<f64>); 4] = [
     ("5 ms of work, in turn", Duration::from_millis(5), 100, false, Some(2.0)),
     ("5 ms of work, side by side", Duration::from_millis(5), 150, true, Some(2.0)),
 ];
+
+/// The start of the names of the recorder's variables.
+const SETTINGS: &str = "MONITOR";
 
 #[monitor]
 fn work(id: u64, time: Duration) -> u64 {
@@ -77,7 +82,7 @@ fn run_all(processes: usize, at_once: usize, time: Duration, store: &Path, is_on
         let mut command = Command::new(std::env::current_exe()?);
         command.args(["--worker", &time.as_micros().to_string()]).stdin(Stdio::null());
         for (variable, _) in std::env::vars_os() {
-            if variable.to_string_lossy().starts_with("MONITOR") {
+            if variable.to_string_lossy().starts_with(SETTINGS) {
                 command.env_remove(variable);
             }
         }
@@ -91,11 +96,17 @@ fn finish(mut process: Child) -> Result<()> {
     if process.wait()?.success() { Ok(()) } else { Err("a process failed".into()) }
 }
 
+fn without_settings(name: &str) -> Option<OsString> {
+    if name.starts_with(SETTINGS) { None } else { process_variable(name) }
+}
+
 /// Returns the number of calls that the store counts, after recovery of whatever a process left in its ring file.
 fn count_calls(store: &Path) -> Result<f64> {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?;
     let now_ns = i64::try_from(now.as_nanos())?;
-    monitor_runtime::recover::recover(store, &["/dev/shm".into()], now_ns)?;
+    // The processes have none of the recorder's variables, so their ring files lie in the usual folders.
+    let usual = Surroundings { variable: &without_settings, executable: None };
+    monitor_runtime::recover::recover(store, &ring_folders(&usual), now_ns)?;
     let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
     let connection = rusqlite::Connection::open_with_flags(store, flags)?;
     Ok(connection.query_row("SELECT total(calls) FROM functions", [], |row| row.get(0))?)

@@ -56,7 +56,7 @@ pub struct Bursts<'a> {
 }
 
 /// Calls at the start of a burst that are not measured.
-const WARM: u32 = 64;
+pub const WARM: u32 = 64;
 
 /// The time that one burst took on one thread.
 #[derive(Debug, Clone, Copy)]

@@ -16,7 +16,7 @@ mod table;
 mod timing;
 mod worker;
 
-pub use burst::{Bursts, Case};
+pub use burst::{Bursts, Case, WARM};
 pub use command::build_monitor;
 pub use groups::{Group, measure_groups};
 pub use options::Options;
