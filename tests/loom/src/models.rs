@@ -8,7 +8,7 @@ use crate::explore::{Explored, explore};
 use crate::guard::machine::{End, Machine};
 use crate::guard::{self, PAUSE};
 use crate::record::{HEADER_WORDS, Outcome, Record, decode};
-use crate::ring::layout::ring::HEAD;
+use crate::ring::layout::ring::READ;
 use crate::ring::spsc::{Push, Ring};
 use crate::sync::{AtomicU64, Weakened};
 use crate::thread::countdown::Countdown;
@@ -30,7 +30,7 @@ fn ring(words: usize) -> &'static Ring {
 
 fn incomplete_ring(words: usize, ready: usize) -> &'static Ring {
     // The part of the control page that the ring itself uses.
-    let control = Vec::leak((0..=HEAD).map(|_| AtomicU64::new(0)).collect());
+    let control = Vec::leak((0..=READ).map(|_| AtomicU64::new(0)).collect());
     // The words between head and tail belong to the consumer, the rest to the producer.
     let words = Vec::leak((0..words).map(|_| AtomicU64::plain(0)).collect());
     Box::leak(Box::new(Ring::new(control, words, ready)))
