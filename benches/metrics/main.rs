@@ -18,7 +18,7 @@ static OURS: LazyLock<monitored_metrics::Recorder> = LazyLock::new(monitored_met
 /// The recorder of the exporter.
 static EXPORTER: LazyLock<PrometheusRecorder> = LazyLock::new(|| PrometheusBuilder::new().build_recorder());
 
-/// The handles of a recorder that are held.
+/// Handles of one recorder that are looked up once and then kept.
 struct Held {
     counter: Counter,
     gauge: Gauge,

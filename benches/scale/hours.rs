@@ -1,5 +1,5 @@
-//! Six hours of steady load on a store that keeps one hour. After the first hour, file, log and memory should not
-//! grow any more.
+//! Six hours of steady load on a store that keeps one hour. After the first hour, the store's file, its write-ahead log
+//! and the memory should not grow any more.
 
 use std::path::Path;
 use std::time::Duration;
@@ -42,7 +42,8 @@ pub(crate) fn steady(rows: usize, options: &Options) -> Result<Figures> {
     }
     let mut figures = Figures::new();
     for (index, what) in ["file", "log", "memory"].into_iter().enumerate() {
-        // In the second hour as many rows expire as come, for the first time.
+        // The figures begin at the end of the second hour, because in that hour, for the first time, as many rows
+        // expire as are written.
         figures.insert(format!("MiB {what} after 2 hours"), hours[1][index]);
         figures.insert(format!("MiB {what} after 6 hours"), hours[HOURS - 1][index]);
     }

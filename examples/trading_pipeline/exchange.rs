@@ -1,6 +1,6 @@
-//! The exchange at which synergies are traded. It is flaky: requests time out, it asks to be left alone, and now and then it
-//! is away for a while. Each of its services stands behind a guard with a fallback of its own, and an order is placed once
-//! however often the desk sends it.
+//! The exchange at which synergies are traded. The exchange is unreliable: requests time out, some are refused because
+//! there are too many, and now and then it is away for a while. Requests for prices and for fees stand behind a guard
+//! each, with a fallback of its own. An order is placed once, however often the desk sends it.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -11,9 +11,10 @@ use monitored_guard::{Guard, Once, OnceError, Retry, Verdict, guards, once, once
 
 use crate::market::Synergy;
 
-/// Prices: the last good one of the instrument stands in for a minute, or a price of our own where there is none.
+/// Guards requests for prices. If they fail, the last price of the instrument stands in, provided that it is at most a
+/// minute old, else a price that the program estimates itself.
 static QUOTES: Guard = Guard::new("exchange quotes").pause(PAUSE).pause_max(PAUSE_MAX).retry(RETRY);
-/// Fees: the highest fee stands in.
+/// Guards requests for fees. If they fail, the highest fee stands in.
 static FEES: Guard = Guard::new("exchange fees").pause(PAUSE).pause_max(PAUSE_MAX).retry(RETRY);
 
 /// An exchange is away for minutes; the example does not want to wait for so long.

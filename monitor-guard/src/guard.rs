@@ -497,7 +497,7 @@ impl Guard {
     }
 }
 
-/// Returns the start of a text, as many bytes as are kept of a reason.
+/// Returns the first bytes of a text, at most [`REASON_BYTES_MAX`], without dividing a character.
 fn bounded(text: &str) -> &str {
     let mut end = text.len().min(REASON_BYTES_MAX);
     while !text.is_char_boundary(end) {

@@ -35,7 +35,7 @@ pub(crate) enum Returns {
 /// A return type that looks like a future.
 pub(crate) struct FutureType {
     pub(crate) pointer: Pointer,
-    /// The type, with `_` in place of `impl Trait`, as a closure may return it.
+    /// The type with `_` in place of each `impl Trait`, because the return type of a closure cannot name `impl Trait`.
     pub(crate) nameable: Type,
     /// The output of the future, with `_` in place of `impl Trait`.
     pub(crate) output: Type,

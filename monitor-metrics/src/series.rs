@@ -16,7 +16,8 @@ use crate::memory;
 /// The target in the metadata of timers, whose unit is the second.
 pub const TIMER_TARGET: &str = "monitored_metrics::timer";
 
-/// The bytes of a series beside its texts and its instrument: the row, the places in tables, and what allocators need.
+/// The bytes of a series besides its texts and its instrument: its row, its entries in tables, and the overhead of
+/// allocators.
 const ENTRY_BYTES: usize = 320;
 
 /// The bytes that are left unused before a counter, which begins with a cache line.

@@ -1,8 +1,8 @@
 //! The room that stands in for the recorder, `src/inert` of the crate `monitored`, has the recorder's public interface.
 //!
-//! Takes the source of both; fails with each item of the interface that differs: a signature, a public field, a variant, or
-//! a trait that the inert item lacks. That each name is there, the compiler sees, because `monitored` names them once for
-//! both.
+//! Takes the source of both; fails with each item of the interface that differs: a signature, a public field, a
+//! variant, or a trait that the inert item lacks. The compiler checks that each name exists, because `monitored` names
+//! them once for both.
 
 #![allow(clippy::disallowed_methods, reason = "reads the source, not a store")]
 
@@ -138,7 +138,7 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
     files.into_iter().chain(folders.iter().flat_map(|folder| sources(folder))).collect()
 }
 
-/// Collects the paths of a `use`, as they are where the items are defined.
+/// Collects the paths that a `use` imports. A renamed item has its original name; glob imports are left out.
 fn paths(tree: &syn::UseTree, before: &[String], into: &mut Vec<Vec<String>>) {
     let path = |last: &syn::Ident| [before, &[last.to_string()]].concat();
     match tree {

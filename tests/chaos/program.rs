@@ -111,7 +111,8 @@ fn no_thread() -> Row {
     row
 }
 
-/// Without rings calls are counted, and failures go around the rings.
+/// Tries a program that gets no memory for rings: its calls are only counted, and its failures reach the collector
+/// through a channel.
 fn no_rings() -> Row {
     // The rings are on the heap, because those in a file are no allocation.
     let mut play = Play::new().with_variable("MONITOR_RINGS", "off").rules_always("alloc:12:1:0:0");

@@ -134,7 +134,8 @@ fn assembly(folder: &Path, member: &str, features: &[&str]) -> Vec<(String, Vec<
             let mut lines = text.lines().skip_while(|line| *line != format!("{name}:"));
             lines.next().unwrap_or_else(|| panic!("no {name} in {text}"));
             let body = lines.take_while(|line| !line.starts_with(".Lfunc_end"));
-            // Names of constants count from the start of the file.
+            // The rest of a line from `.Lanon.` on is cut off, because the compiler numbers anonymous constants over
+            // the whole file, so their names differ between the two builds.
             let body = body.map(|line| line.trim().split(".Lanon.").next().unwrap_or_default().to_owned());
             ((*name).to_owned(), body.filter(|line| !line.starts_with(".cfi")).collect())
         })

@@ -1,4 +1,5 @@
-//! Forms of signatures and items: M40, M44 to M52.
+//! Forms of signatures and items (the tests `m40_…` to `m51_…`): generics, qualified functions, methods of traits,
+//! `impl` blocks, inner attributes, items within a body, and names that shadow others.
 
 use std::fmt::Debug;
 use std::future::Future;

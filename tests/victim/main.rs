@@ -243,8 +243,8 @@ fn until_elapsed(milliseconds: u64) -> impl FnMut() -> bool + Send + Clone {
     move || Instant::now() >= until
 }
 
-/// Makes calls as fast as possible on two threads until it is over, one in a thousand failing, and prints the report
-/// on them.
+/// Calls `orders::check` as fast as possible on two threads until `is_over` returns true, and prints how many calls
+/// were made and how many failed. One call in a thousand fails.
 fn flood(is_over: impl FnMut() -> bool + Send + Clone + 'static) {
     report(start_flood(is_over)());
 }

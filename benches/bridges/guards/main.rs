@@ -1,6 +1,7 @@
-//! `cargo bench -p monitor-bridge-benches --bench guards` measures what a guard adds to a call of about a nanosecond that returns a
-//! `Result`: with its breaker closed, open, and held by a person, and with `MONITOR=off`. The peer is the circuit breaker of
-//! the package `failsafe`. The unit of the ratios is two reads of the time stamp counter.
+//! `cargo bench -p monitor-bridge-benches --bench guards` measures what a guard adds to a call of about a nanosecond
+//! that returns a `Result`: with its breaker closed, on one thread and on two; with its breaker held open, so that the
+//! call is not made; and with `MONITOR=off`. The peer is the circuit breaker of the package `failsafe`. The unit of the
+//! ratios is two reads of the time stamp counter.
 
 use std::hint::black_box;
 use std::io::Error;

@@ -27,7 +27,8 @@ struct Subject {
     name: &'static str,
     variables: &'static [(&'static str, &'static str)],
     start: fn(),
-    /// Waits until the recorder has collected the spans of a burst.
+    /// Waits before each burst until the recorder or the writer's thread should have taken in the spans of the burst
+    /// before. Does nothing for a subscriber that leaves no work to another thread.
     settle: fn(),
 }
 

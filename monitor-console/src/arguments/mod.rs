@@ -1,5 +1,5 @@
-//! The command line: one type per command, with its help and examples. The commands that read and those that
-//! change running processes have a file each.
+//! The command line: one type per command, with its help and examples. The files below it hold the arguments of groups
+//! of commands, such as those that read, those that export, and those that change running processes.
 //!
 //! Everything that can be checked without a store (durations, rates, patterns, sort keys) is checked here, so
 //! that a wrong value ends in exit code 2 and never reaches SQL as text.

@@ -1,9 +1,9 @@
 //! Comma-separated values with a header; numbers raw, NULL empty, bytes as `x'00ff'`.
 //!
-//! Line breaks and tabs stay inside their quotes, because readers of CSV expect them there. Every other
-//! control character is written as an escape, because a CSV is looked at in a terminal as often as it is
-//! parsed. A text that a spreadsheet would run as a formula gets `'` before it, which makes the spreadsheet show
-//! the text, unless the raw text is asked for.
+//! Line feeds and tabs stay inside their quotes, because readers of CSV expect them there. Every other character that a
+//! terminal acts on or hides is written as an escape, because a CSV is looked at in a terminal as often as it is
+//! parsed. A text that a spreadsheet would run as a formula gets `'` before it, which makes the spreadsheet show the
+//! text, unless the raw text is asked for.
 
 use std::borrow::Cow;
 use std::io::Write;
@@ -80,7 +80,7 @@ fn format_text(text: &str, is_raw: bool) -> Cow<'_, str> {
 /// takes them for the plain ones in some languages; white space, because some programs skip it.
 const FORMULA_STARTS: [char; 11] = ['=', '+', '-', '@', '\t', '\n', '\r', '＝', '＋', '－', '＠'];
 
-/// Escapes control characters other than line breaks and tabs.
+/// Escapes the characters that [`terminal::is_unsafe`] finds, except line feeds and tabs.
 fn escape_controls(text: &str) -> Cow<'_, str> {
     let is_kept = |c: char| matches!(c, '\n' | '\t');
     if !text.contains(|c| terminal::is_unsafe(c) && !is_kept(c)) {

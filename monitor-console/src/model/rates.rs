@@ -117,7 +117,7 @@ pub(crate) fn read_settings(store: &Store) -> Result<Vec<Setting>> {
 /// The meaning of a rate that is not set yet.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct Preview {
-    /// The functions that the pattern matches as a whole.
+    /// The number of functions whose whole name the pattern matches.
     pub(crate) functions: usize,
     /// The rows a second of the matching functions at the rates in force.
     pub(crate) rows_now: f64,

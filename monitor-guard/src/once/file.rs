@@ -42,7 +42,8 @@ pub(super) struct Writer {
     pid: u32,
 }
 
-/// The folder with the marks of the processes that use the file, and the mark of this one.
+/// The folder in which each process that uses the file of keys keeps its mark, a locked file, and the mark of this
+/// process.
 #[derive(Debug)]
 pub(super) struct Marks {
     folder: PathBuf,

@@ -222,7 +222,7 @@ fn flood() {
     flush();
 }
 
-/// Says numbered lines until it is killed, and prints the number of each line once it is said.
+/// Writes numbered log lines until the process is killed, and prints the number of each line after the line is written.
 #[test]
 fn killed() {
     if !is_child("killed") {

@@ -1,4 +1,4 @@
-//! The processes whose stores are read.
+//! The child processes of the tests. Each plays one part and records into a store, which the test reads.
 
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;

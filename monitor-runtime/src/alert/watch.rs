@@ -219,7 +219,7 @@ impl Alerts {
             if known.is_some_and(|known| known.level >= rule.level) {
                 continue;
             }
-            // An alert whose level rises goes on; it began with the first level that fired.
+            // If the level of an alert changes, the alert stays the same: it began when the first of its rules fired.
             let since = self.live.get(&key).map_or(since, |live| live.since.min(since));
             let change = AlertChange {
                 rule: rule.name.clone(),

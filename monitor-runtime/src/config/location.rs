@@ -57,9 +57,10 @@ pub(super) fn parse_ring_folders(text: &str) -> Result<Vec<PathBuf>, String> {
     }
 }
 
-/// Returns the default folders of ring files, best first. The user's folder in `/dev/shm` comes before the one of the
-/// login, because it is the same for a service, a login and a job, so that each finds the files that another left. On
-/// Windows the only folder is one beside the default stores.
+/// Returns the default folders of ring files, best first: the user's folder in `/dev/shm`, then `$XDG_RUNTIME_DIR`. The
+/// user's folder comes first, because services, logins and scheduled jobs of one user share it, so each finds the files
+/// that another left. On Windows the only folder is one beside the default stores. A system without ring files has no
+/// folder.
 pub(super) fn usual_ring_folders(surroundings: &Surroundings<'_>) -> Vec<PathBuf> {
     if crate::platform::missing_ring_files().is_some() {
         return Vec::new();

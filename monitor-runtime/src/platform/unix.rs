@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::file_system::Identity;
 
 /// Returns the bytes that may still be written in a folder, if the system reports them.
-// The fields' types differ between targets.
+// The lints are allowed, not expected, because the types of these fields differ between targets.
 #[allow(
     clippy::unnecessary_cast,
     clippy::cast_sign_loss,

@@ -46,7 +46,8 @@ pub(super) fn prepare_for_forks() {
     }
 }
 
-/// Runs a step of the collector that no fork interrupts.
+/// Runs a step of the collector. The step begins while no fork is under way, and a fork waits for the end of the step,
+/// for a bounded time.
 pub(super) fn between_forks<R>(step: impl FnOnce() -> R) -> R {
     loop {
         STEPPING.store(true, Ordering::SeqCst);

@@ -45,7 +45,8 @@ pub struct CallSite {
     /// The highest rates that the ladder allows: see [`Caps`].
     cap: AtomicU64,
     callee_cap: AtomicU64,
-    /// True if calls are timed that would only be counted if the coarse clock ran.
+    /// True if unsampled calls are all timed only because the coarse clock does not run. Once it runs, most of them are
+    /// only counted.
     waits_for_clock: AtomicBool,
 }
 
@@ -141,7 +142,7 @@ impl CallSite {
         self.fidelity() == Fidelity::COUNTED
     }
 
-    /// Returns true if calls are timed that would only be counted if the coarse clock ran.
+    /// Returns true if unsampled calls are all timed only because the coarse clock does not run.
     pub(crate) fn waits_for_clock(&self) -> bool {
         self.waits_for_clock.load(Ordering::Relaxed)
     }

@@ -86,7 +86,7 @@ fn spans_and_functions_nest_in_each_other_to_any_depth() {
     assert_eq!(store.one::<i64>("SELECT COUNT(*) FROM calls"), 30);
     assert_eq!(store.one::<i64>("SELECT COUNT(DISTINCT trace_id) FROM calls"), 3);
     assert_eq!(store.one::<i64>("SELECT COUNT(*) FROM calls WHERE outcome <> 'ok'"), 0);
-    // A span's times are known as a call's are.
+    // The row of a span has a busy time, as the row of a call has: more than zero, and at most the duration.
     assert_eq!(store.one::<i64>("SELECT COUNT(*) FROM calls WHERE busy_ns > duration_ns OR busy_ns <= 0"), 0);
     let waited =
         "SELECT COUNT(*) FROM calls WHERE function = 'it::nesting::async_span' AND busy_ns < duration_ns";

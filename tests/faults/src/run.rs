@@ -46,7 +46,8 @@ pub(crate) fn run(
             let arguments =
                 list.targets.get(target).ok_or_else(|| format!("{target} is an unknown target"))?;
             eprintln!("{target}: {} tests", names.len());
-            // The table of faults has rows of two lengths; a test harness knows no such option.
+            // Only the target `chaos` knows `--short`, because its table has short and long forms of some rows. The
+            // standard test harness refuses this option.
             let option = (is_short && target == "chaos").then_some("--short");
             run_target(arguments, option, &names)?
         };

@@ -1,4 +1,5 @@
-//! The trial of one crate: built and tested as it is, and annotated.
+//! The trial of one crate: the crate is built and tested as it is, and with the attribute on its functions. A third run
+//! of its tests compares the recorder's counts of calls with independent ones.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -86,8 +87,9 @@ pub(crate) fn run(subject: &Crate, root: &Path, work: &Path) -> Result<Outcome> 
     Ok(outcome)
 }
 
-/// Runs the tests of the annotated form once more and compares the counts. Nothing is captured, because the calls of the
-/// program's own code that a capture makes are not the program's, so the recorder does not count them.
+/// Runs the tests of the annotated form once more, and compares the recorder's counts of calls with the independent
+/// ones. Values are not captured in this run, because a capture may call annotated functions of the crate, such as an
+/// implementation of `Debug`: the independent counters count these calls, and the recorder does not.
 fn count(after: &Form, folder: &Path) -> Result<Compared> {
     let (store, counters) = (folder.join("store.db"), folder.join("counters"));
     std::fs::create_dir_all(&counters)?;

@@ -309,8 +309,8 @@ pub fn shared_tally(weakened: Weakened) -> Explored {
     })
 }
 
-/// Changes words on their thread, while the collector reads them twice: it sees words of one version, and none twice that
-/// has changed.
+/// One thread changes two words, while another thread reads them twice. Each reading gives both words of one version,
+/// with the number of that version, or nothing. The second reading gives no older words than the first.
 #[must_use]
 pub fn versioned(weakened: Weakened) -> Explored {
     explore(weakened, || {

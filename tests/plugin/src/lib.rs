@@ -20,7 +20,7 @@ pub extern "C" fn plugin_work(times: u64) -> u64 {
     (0..times).filter_map(|number| plugged_in(number).ok()).sum()
 }
 
-/// Brings all calls to the store. Returns 1 if that came about.
+/// Waits until the store has all calls so far, at most for `IN_TIME`. Returns 1 if the store has them, else 0.
 // SAFETY: as above.
 #[unsafe(no_mangle)]
 pub extern "C" fn plugin_flush() -> u64 {

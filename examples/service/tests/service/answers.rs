@@ -1,7 +1,8 @@
-//! The test asks each question of `docs/finding-out.md` by one command, and asserts that the answer names the planted flaw.
+//! The test asks each question of `docs/finding-out.md` by one command, and asserts that the answer names the planted
+//! flaw.
 //!
-//! The service runs twice at the same time, once as its next version, because a comparison needs windows of 10 s on both sides:
-//! about twelve until chance is ruled out for each of some thirty functions.
+//! The service runs twice at the same time, once as its next version. The runs are long, because a comparison needs
+//! windows of 10 s on both sides: with some thirty functions, about twelve windows rule out chance.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -121,7 +122,7 @@ impl Service {
 
 impl Drop for Service {
     fn drop(&mut self) {
-        // A test that has failed leaves no service behind.
+        // The service is killed here, because a test that fails does not wait for the service to end.
         let _ = self.program.kill();
         let _ = self.program.wait();
     }

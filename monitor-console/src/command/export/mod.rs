@@ -240,7 +240,7 @@ fn write(
     write_target(stores, options, fill)
 }
 
-/// Shows the progress of writing, unless the terminal shows what is written.
+/// Shows the progress of writing on standard error, unless the data itself is written to a terminal.
 fn show_writing(options: &OutputOptions, describe: impl Fn() -> String + Send + 'static) -> Option<Progress> {
     let is_shown = options.output.is_none() && std::io::stdout().is_terminal();
     (!is_shown).then(|| Progress::show(describe))

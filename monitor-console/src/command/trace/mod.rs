@@ -385,7 +385,8 @@ impl Waterfall<'_> {
     }
 }
 
-/// Draws the lines of the tree before a place.
+/// Returns the branch lines to draw before a call of the tree. If the call is deeper than [`DEPTH_SHOWN_MAX`], they end
+/// with the number of further levels, because these levels are not indented.
 fn draw_branch(place: &Place) -> String {
     match place.depth.checked_sub(DEPTH_SHOWN_MAX) {
         Some(deeper) if deeper > 0 => format!("{}… {deeper} deeper: ", place.branch),

@@ -1,8 +1,9 @@
 //! The loader: a thread with its own connection that answers the questions of the view.
 //!
 //! Takes the latest question; gives answers. The loader reads a page again only if the store changed, if the span moved
-//! by a window, or if another question came, and then pauses for a multiple of the time that reading took: whatever a
-//! store holds, the loader takes a twentieth of a core. A store that cannot be read is reported and tried again.
+//! by a window, or if another question came. After a reading it pauses for a multiple of the time that the reading
+//! took, so that it takes a twentieth of a core. Because the pause is bounded, readings of more than three seconds take
+//! a larger share. A store that cannot be read is reported and tried again.
 //!
 //! The file does not know what is drawn.
 
@@ -174,7 +175,7 @@ impl Loader {
         let answer = Answer {
             number: question.number,
             overview: page.then(|| overview::read(store, period, has_ended, now_ns)).transpose()?,
-            // A statement that fails belongs to its page: the others may still be read.
+            // If a query of the page fails, this page shows the error, because other pages may still be readable.
             page: page.then(|| {
                 read_page(store, question, now_ns).unwrap_or_else(|error| Page::Failed(format!("{error:#}")))
             }),

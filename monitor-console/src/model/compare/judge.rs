@@ -15,7 +15,8 @@ const MEASURES: f64 = 3.0;
 /// The number of calls above a percentile that must be expected on the second side for a test of their share: with
 /// fewer, a single chance hit makes a large share.
 const EXPECTED_MIN: f64 = 5.0;
-/// The least ratio of the shares above the percentiles that matters.
+/// The least ratio that matters between the shares of calls above a percentile on both sides: above the 95th, and above
+/// the 99th percentile.
 const TAIL_RATIOS: [f64; 2] = [1.3, 1.5];
 /// The fewest calls and windows of a side, and the fewest independent windows that these are worth.
 const CALLS_MIN: u64 = 30;

@@ -28,7 +28,7 @@ pub(super) struct Wanted<'a> {
     pub(super) with_errors: Option<&'a HashSet<&'a str>>,
     /// True if the links between calls are read.
     pub(super) has_links: bool,
-    /// The most rows that are read, the newest ones.
+    /// The largest number of rows that are read. If there are more, the oldest rows are left out.
     pub(super) rows_max: usize,
     /// The order of the rows.
     pub(super) order: Order,

@@ -50,7 +50,7 @@ pub(crate) struct Facts {
     pub(crate) last_calls: Vec<(i64, String)>,
     /// The resources of each process.
     pub(crate) usages: Vec<Usage>,
-    /// The reports of the recorders: figures by name.
+    /// The latest health report of each recorder: its figures by column name.
     pub(crate) reports: Vec<HashMap<String, Cell>>,
     /// The change of each function within the last ten minutes.
     pub(crate) changes: Vec<Change>,

@@ -1,7 +1,7 @@
 //! The two text forms: Prometheus 0.0.4 and `OpenMetrics` 1.0. The functions here are pure.
 //!
-//! The forms differ in the names of counters' families, in examples, which only `OpenMetrics` has, in the moment at
-//! which counting began, and in the last line.
+//! Only `OpenMetrics` has units, exemplars, the time at which counting began (`_created`) and a last line (`# EOF`). It
+//! names the family of a counter without `_total`, and it escapes quotes in help texts.
 
 use std::fmt::Write as _;
 

@@ -23,7 +23,8 @@ pub(super) fn add(loaded: &mut Rows, store: &Store, period: Period, limit: usize
     let oldest_ns = loaded.rows.iter().map(|row| row.start_ns).min();
     let (Some(oldest_id), Some(oldest_ns)) = (oldest_id, oldest_ns) else { return Ok(()) };
     let (first, from_ns) = if loaded.is_cut { (oldest_id, oldest_ns) } else { (first, period.from_ns) };
-    // A caller is written after its callees, so its id lies among those of the span.
+    // A caller's row is written after the rows of its callees, so its id is above `first`. The caller began before the
+    // span ended, so its id is at most `last`.
     let before = Period { from_ns: i64::MIN, until_ns: from_ns.saturating_sub(1) };
     let mut earlier = Rows::select(store, &Wanted::Range(first, last), before, limit)?;
     earlier.rows.retain(|row| Stretch::new(row).end_ns > from_ns);

@@ -1,15 +1,15 @@
 //! Whole trees of calls with the time that each call spent itself: what flame graphs and timelines are drawn from.
 //!
 //! Takes the newest rows of a span, and their callers that began before it, cut to the span; gives the rows below the
-//! entry points, callers before callees. A callee that outlives
-//! its caller is clipped to the caller here. The self time of a call is its duration without the time that its callees
-//! cover, as `cover` defines it, so it is never negative, whatever clocks and stores say. For sync calls it is the time
-//! that the recorder adds up in `self_ms` of `functions`. Of an async call the waits belong to it as well, so that the
-//! times of a tree add up to the duration of its root.
+//! entry points, callers before callees. A callee that outlives its caller is clipped to the caller here. The self time
+//! of a call is its duration without the time that its callees cover, as `cover` defines it. If all rows have the same
+//! weight, it is never negative, whatever clocks and stores say. For sync calls it is the time that the recorder adds
+//! up in `self_ms` of `functions`. Of an async call the waits belong to it as well, so that the times of a tree add up
+//! to the duration of its root.
 //!
 //! Each row counts with its own weight, because callees can be sampled at another rate than their caller: by their own
-//! `sample`, or because slow and failed calls are always kept. A callee then stands for callees below other calls too, so
-//! one call can be left with a negative time. The sum over the calls of a stack estimates their time without bias.
+//! `sample`, or because slow and failed calls are always kept. A callee then stands for callees below other calls too,
+//! so one call can be left with a negative time. The sum over the calls of a stack estimates their time without bias.
 
 pub(crate) mod stacks;
 pub(crate) mod lanes;
@@ -164,7 +164,7 @@ impl Trees {
             since_ns: rows().map(|row| row.start_ns).min(),
             until_ns: rows().map(|row| row.start_ns).max(),
             is_estimated: self.is_estimated(),
-            // The number of rows that were left out says the same and more.
+            // The basis need not say that rows were cut where `left_out` tells how many rows are missing.
             is_cut: self.rows.is_cut && self.left_out == 0,
             last_write_ns: self.last_write_ns,
             ..Basis::default()

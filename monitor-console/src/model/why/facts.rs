@@ -17,7 +17,7 @@ use crate::pattern;
 use crate::report::{self, Cell};
 use crate::store::Store;
 
-/// The most rows that are looked at, the newest first.
+/// The largest numbers of rows that are read. If there are more, the newest rows are read.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Bounds {
     /// Rows of the function.

@@ -24,7 +24,8 @@ pub trait Direct {
     /// Captures a value within another.
     ///
     /// # Errors
-    /// The budget is used up, or the container around it is complete.
+    /// Returns `Stopped` if the budget is used up, or if the value ended early and is complete as it stands. In the
+    /// second case the container around the value goes on.
     fn write(&self, out: &mut ValueWriter<'_>) -> Result<(), Stopped>;
 }
 

@@ -1,5 +1,5 @@
-//! The ladder's words: fidelity, rate and reason, as people read them in events and in the view `rates`. All costs are
-//! in percent of one core. Pure.
+//! The words for a function's fidelity, rate and reason, as people read them in events and in the view `rates`. Takes
+//! costs in ns per second; gives texts with costs in percent of one core. Pure.
 
 use crate::sampling::Source;
 use crate::sampling::ladder::{Bounds, CORE, Depth, Reason, Rung, Saving};

@@ -184,7 +184,7 @@ fn unix_path(rest: &str, before: char) -> Option<Piece> {
         .then(|| Piece { length: text.len(), shown: format!("/…{}", extension(text)) })
 }
 
-/// Returns the extension of the last segment with its point, or nothing.
+/// Returns the extension of a path's last segment with the dot before it, or an empty text if the segment has none.
 fn extension(path: &str) -> &str {
     let last = path.rsplit(['/', '\\']).next().unwrap_or(path);
     let Some(point) = last.rfind('.') else { return "" };

@@ -277,8 +277,9 @@ pub(super) const REPORTS_2: &str = "CREATE TABLE self_report (
   budget_pct REAL NOT NULL
 ) STRICT";
 
-/// Adds the savings of lowered functions, and the fixed cost. Costs are in percent of one core from here on. The stored
-/// costs are shares of a process's CPU time, which is not known any more, so they are NULL.
+/// Adds columns: to the rates of functions `saved_pct` and `budget_pct`, and to health reports all from `fixed_pct` to
+/// `open_spans`. From this version on, costs are in percent of one core. The stored costs are shares of a process's CPU
+/// time, which the store does not hold, so they become NULL.
 pub(super) const COSTS_OF_ONE_CORE: &str = "
 ALTER TABLE function_rate RENAME TO function_rate_2;
 CREATE TABLE function_rate (

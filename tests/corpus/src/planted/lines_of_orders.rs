@@ -1,4 +1,4 @@
-//! A list of orders makes a query for the line of each.
+//! A function that lists orders makes one query for the line of each order.
 
 use monitored::monitor;
 

@@ -1,5 +1,5 @@
-//! Monitored functions beside the attributes of other tools (M63), in a crate that knows `monitored` under
-//! another name (M51).
+//! Monitored functions that also carry attributes of other tools (the tests `m63_…`), in a crate that knows `monitored`
+//! under another name (the test `m51_…`).
 #![cfg(test)]
 
 use std::future::Future;

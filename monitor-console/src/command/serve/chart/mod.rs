@@ -1,5 +1,5 @@
-//! Pictures, drawn by the server as SVG: readable without a script, in both colour schemes, and on paper. `series` draws
-//! those over time.
+//! Pictures, drawn by the server as SVG: readable without a script, in both colour schemes, and on paper. This file
+//! draws sparklines, bars, heat maps and flame graphs; `series` draws charts with lines over time.
 //!
 //! Takes figures; gives markup. Sizes are attributes and colours are classes, because the security policy forbids
 //! styles within a page. Each picture states its meaning in a text for screen readers.
@@ -82,7 +82,8 @@ fn place_figure(figure: f64, most: f64, height: f64) -> f64 {
 pub(super) const HEAT_SIZE: Size = Size { columns: Columns::AtMost(120), rows: 48, buckets: 1 };
 const SHADES: usize = 10;
 
-/// Draws the durations of calls over time. The picture carries its bounds, so that a script lets the reader draw a box.
+/// Draws the durations of calls over time as a heat map. The `data-` attributes hold the bounds of times and durations,
+/// because the script of the page needs them to read a box that a person draws into the heat map.
 pub(super) fn heat(grid: &Grid, label: &str) -> Markup {
     let now = units::now_ns();
     let (columns, rows) = (grid.columns, grid.rows);

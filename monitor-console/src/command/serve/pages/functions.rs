@@ -89,7 +89,8 @@ pub(super) fn statement(context: &Context<'_>) -> String {
     schema::select("latency", Some("start_ns"), &context.scope, &[], "ORDER BY start_ns DESC, function")
 }
 
-/// Returns the end of the lines over time: the end of the span, but not after the last write.
+/// Returns the time at which the lines end that draw each function's last minutes: the end of the span, but no later
+/// than the last write. A last write within the last minute counts as now.
 pub(super) fn end_of_courses(context: &Context<'_>) -> i64 {
     let last = context.last_write_ns.unwrap_or(context.now_ns);
     // Within a minute after the last write the lines end now, so that a program that has stopped calling is visible.

@@ -120,7 +120,8 @@ fn describe_comparison(state: &State) -> String {
     line.option("--before", &sides[0]).option("--after", &sides[1]).finish()
 }
 
-/// Returns the command that finds calls, or the statement that finds those that fulfil the condition.
+/// Returns the command `line` with the options of the screen. If `monitor calls` cannot show the same calls, returns a
+/// command that runs a statement instead: it selects the calls that fulfil `condition`.
 fn finish_calls(state: &State, line: CommandLine<'_>, condition: String, is_failed: bool) -> String {
     let limit = CALLS_MAX.to_string();
     let mut conditions = vec![condition];

@@ -1,4 +1,4 @@
-//! The page of one reading statement and its rows.
+//! The page for one SQL statement that only reads: its rows as a table, as charts and as a CSV file.
 
 mod over_time;
 
@@ -151,7 +151,7 @@ fn run(path: &Path, statement: &str) -> Result<(Report, bool)> {
     let is_cut = match read {
         Ok(()) => false,
         Err(error) if error.downcast_ref::<RowLimitReached>().is_some() => true,
-        // The rows that came before the time was up are shown.
+        // The statement reached the time limit: the rows that were read until then are shown.
         Err(error) if error.downcast_ref::<Stopped>().is_some() && !rows.is_empty() => true,
         Err(error) => return Err(explain_statement_error(error)),
     };
