@@ -18,6 +18,7 @@
 //! [log]: https://docs.rs/crate/monitored/latest/source/docs/migrating.md
 //! [spans]: https://docs.rs/crate/monitored/latest/source/docs/migrating.md
 //! [alerts]: https://docs.rs/crate/monitored/latest/source/docs/alerts.md
+//! [probes]: https://docs.rs/crate/monitored/latest/source/docs/metrics.md
 //! [migrating]: https://docs.rs/crate/monitored/latest/source/docs/migrating.md
 //! [architecture]: https://docs.rs/crate/monitored/latest/source/ARCHITECTURE.md
 //! [contributing]: https://docs.rs/crate/monitored/latest/source/CONTRIBUTING.md
