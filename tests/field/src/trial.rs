@@ -56,6 +56,10 @@ pub(crate) struct Outcome {
 pub(crate) fn run(subject: &Crate, root: &Path, work: &Path) -> Result<Outcome> {
     let source = subject.fetch(work)?;
     let folder = work.join(&subject.name);
+    if folder.exists() {
+        // A trial that was broken off leaves a store, to whose counts those of this trial would be added.
+        std::fs::remove_dir_all(&folder)?;
+    }
     let (before, after) = (folder.join("before"), folder.join("after"));
     copy(&source, &before)?;
     copy(&source, &after)?;
@@ -118,20 +122,8 @@ fn apply(edit: &Edit, file: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Copies a crate's source. Folders that exist are replaced, except for what was built in them.
+/// Copies a crate's source to a new folder.
 fn copy(source: &Path, to: &Path) -> Result<()> {
-    std::fs::create_dir_all(to)?;
-    for entry in std::fs::read_dir(to)? {
-        let entry = entry?;
-        if entry.file_name() == "target" || entry.file_name() == "Cargo.lock" {
-            continue;
-        }
-        if entry.file_type()?.is_dir() {
-            std::fs::remove_dir_all(entry.path())?;
-        } else {
-            std::fs::remove_file(entry.path())?;
-        }
-    }
     for entry in WalkDir::new(source) {
         let entry = entry?;
         let path = to.join(entry.path().strip_prefix(source)?);
@@ -182,7 +174,7 @@ fn prepare_manifest(subject: &Crate, folder: &Path, dependencies: &[(&str, &Path
         manifest["dependencies"][name] = toml_edit::value(table);
     }
     if dependencies.iter().any(|(name, _)| *name == "monitored") {
-        // As the README advises. Without it, the calls of hashbrown's tests take hours in a debug build.
+        // As the README advises. Tests of hashbrown make two billion calls.
         let mut recorder = toml_edit::InlineTable::new();
         recorder.insert("opt-level", 3.into());
         manifest["profile"]["dev"]["package"]["monitor-runtime"] = toml_edit::value(recorder);
