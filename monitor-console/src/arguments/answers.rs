@@ -146,7 +146,7 @@ pub(crate) struct Why {
     #[command(flatten)]
     pub(crate) span: SpanOptions,
     /// Only the slow calls
-    #[arg(long)]
+    #[arg(long, conflicts_with = "failed")]
     pub(crate) slow: bool,
     /// Only the failed calls
     #[arg(long)]

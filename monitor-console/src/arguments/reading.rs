@@ -94,7 +94,8 @@ pub(crate) struct Calls {
     /// Only calls that ended in an error, a panic or a cancellation
     #[arg(long)]
     pub(crate) failed: bool,
-    /// Only calls kept because they were slow
+    /// Only calls kept because they were slow; with --failed only calls that are both. Recorders keep each failed call because it
+    /// failed, so --failed --min 10ms finds those that took long
     #[arg(long)]
     pub(crate) slow: bool,
     /// Only calls that took at least this long, such as 10ms

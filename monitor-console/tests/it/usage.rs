@@ -54,7 +54,7 @@ fn help_says_when_a_run_is_stale_as_the_state_is_judged() {
 
 #[test]
 fn wrong_usage_is_exit_code_2_and_says_what_is_allowed() {
-    let table: [(&[&str], &str); 29] = [
+    let table: [(&[&str], &str); 30] = [
         (&["metrics", "--tag", "shop"], "shop=berlin"),
         (&["nonsense"], "nonsense"),
         (&["top", "--sort", "size"], "total"),
@@ -68,6 +68,7 @@ fn wrong_usage_is_exit_code_2_and_says_what_is_allowed() {
         (&["findings", "--ignore", "noise"], "n_plus_one"),
         (&["callers"], "FUNCTION"),
         (&["callers", "place", "--until", "noon"], "14:05"),
+        (&["why", "place", "--slow", "--failed"], "--failed"),
         (&["why", "place", "--at", "14:05", "--since", "1h"], "--since"),
         (&["resources", "--process", "none"], "from 1 to"),
         (&["export"], "folded"),
