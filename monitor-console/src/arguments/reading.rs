@@ -183,9 +183,9 @@ pub(crate) struct Tail {
     /// Only calls that ended in an error, a panic or a cancellation
     #[arg(long)]
     pub(crate) failed: bool,
-    /// Begin with the last N calls already recorded
-    #[arg(short = 'n', long, value_name = "N", default_value_t = 0, value_parser = units::parse_limit)]
-    pub(crate) last: u32,
+    /// Begin with the last N calls already recorded, with --since of that time [default: 0, all of that time with --since]
+    #[arg(short = 'n', long, value_name = "N", value_parser = units::parse_limit)]
+    pub(crate) last: Option<u32>,
 }
 
 #[derive(Debug, Args)]

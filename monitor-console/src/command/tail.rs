@@ -42,13 +42,14 @@ impl Feed for NewCalls<'_> {
     }
 
     fn find_start(&self, store: &Store, newest: i64) -> Result<i64> {
-        let start = match self.common.since {
-            Some(_) => new_calls::find_id_before_time(store, units::start_of_span(self.common.since))?,
-            None => newest,
-        };
+        let since = self.common.since.map(|since| units::start_of_span(Some(since)));
+        let start = since.map(|since_ns| new_calls::find_id_before_time(store, since_ns)).transpose()?;
         match self.arguments.last {
-            0 => Ok(start),
-            last => Ok(start.min(new_calls::find_id_before_last(store, self.filter(), last)?)),
+            None => Ok(start.unwrap_or(newest)),
+            Some(0) => Ok(newest),
+            Some(last) => {
+                Ok(new_calls::find_id_before_last(store, self.filter(), last)?.max(start.unwrap_or(0)))
+            }
         }
     }
 

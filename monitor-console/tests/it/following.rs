@@ -5,7 +5,7 @@
 use std::io::{BufRead, BufReader, Lines};
 use std::process::{Child, ChildStdout, Stdio};
 
-use crate::fixture::{Call, Fixture, PREFIX};
+use crate::fixture::{Call, Fixture, PREFIX, SECOND};
 use crate::run::command;
 
 struct Running {
@@ -67,6 +67,32 @@ fn only_what_was_asked_for_is_followed() {
         failed,
     ]);
     assert_eq!(tail.call_id(), 4);
+    tail.interrupt();
+}
+
+#[test]
+fn the_last_calls_of_a_span_come_first() {
+    let fixture = Fixture::new();
+    let ago = |number, ago_ns| Call { ago_ns, ..call(number) };
+    fixture.calls(&[ago(1, 500 * SECOND), ago(2, 500 * SECOND), call(3), call(4), call(5)]);
+    for (number, options, first) in [
+        (6, &["--since", "2m", "-n", "2"][..], &[4, 5][..]),
+        (7, &["--since", "2m", "-n", "4"], &[3, 4, 5, 6]),
+        (8, &["--since", "2m"], &[3, 4, 5, 6, 7]),
+        (9, &["-n", "9"], &[1, 2, 3, 4, 5, 6, 7, 8]),
+    ] {
+        let mut tail = Running::start(&fixture, &[&["tail", "--format", "json"], options].concat());
+        for id in first {
+            assert_eq!(tail.call_id(), *id, "{options:?}");
+        }
+        fixture.calls(&[call(number)]);
+        assert_eq!(tail.call_id(), number, "{options:?}");
+        tail.interrupt();
+    }
+    let mut tail = Running::start(&fixture, &["tail", "--since", "2m", "-n", "0", "--format", "csv"]);
+    assert!(tail.line().starts_with("call_id,"));
+    fixture.calls(&[call(10)]);
+    assert!(tail.line().starts_with("10,"));
     tail.interrupt();
 }
 
