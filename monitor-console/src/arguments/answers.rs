@@ -14,8 +14,8 @@ use super::Common;
 /// The end of the span, beside `--since` of every command.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct SpanOptions {
-    /// Only what happened until this moment: a time before now such as 5m, or a time in UTC such as 14:05 or
-    /// 2026-11-29T14:05
+    /// Only what happened until this moment, which lies after that of --since: a time before now such as 5m, or a time in
+    /// UTC such as 14:05 or 2026-11-29T14:05
     #[arg(long, value_name = "WHEN", value_parser = moment::parse)]
     pub(crate) until: Option<Moment>,
     /// Only the two minutes around this moment, written like that of --until

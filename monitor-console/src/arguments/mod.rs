@@ -18,11 +18,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::error::ErrorKind;
-use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use monitor_runtime::config::process_variable;
 
 use crate::format::Style;
-use crate::moment;
+use crate::moment::{self, Moment};
+use crate::units;
 
 pub(crate) use alerts::{Alert, AlertAction, Alerts, NamedRule, SetRule};
 pub(crate) use answers::{
@@ -47,7 +48,9 @@ pub(crate) use watch::Watch;
 
 /// Parses the command line; ends the process on help, version and wrong usage.
 pub(crate) fn parse() -> Arguments {
-    let arguments = Arguments::parse();
+    let matches = Arguments::command().get_matches();
+    let arguments = Arguments::from_arg_matches(&matches)
+        .unwrap_or_else(|error| error.format(&mut Arguments::command()).exit());
     if arguments.command.is_some() && arguments.top != TopOptions::default() {
         Arguments::command()
             .error(
@@ -56,7 +59,25 @@ pub(crate) fn parse() -> Arguments {
             )
             .exit();
     }
+    if is_span_empty(&matches) {
+        refuse(
+            "the start that --since names is not before the end that --until names: --since 1h --until 10m, for example, \
+             selects the time from an hour ago to ten minutes ago",
+        );
+    }
     arguments
+}
+
+/// Returns true if `--since` and `--until` of the command, whichever it is, select no time.
+fn is_span_empty(matches: &ArgMatches) -> bool {
+    let mut matches = matches;
+    while let Some((_, below)) = matches.subcommand() {
+        matches = below;
+    }
+    // A command without the option is an error of the look-up.
+    let since = matches.try_get_one::<Duration>("since").ok().flatten();
+    let until = matches.try_get_one::<Moment>("until").ok().flatten();
+    since.zip(until).is_some_and(|(since, until)| units::start_of_span(Some(*since)) >= until.0)
 }
 
 /// Ends the process with exit code 2 and the reason why a command cannot run as it was typed.
@@ -226,7 +247,7 @@ The same number of seconds always makes the same calls. The demo counts its call
 with the store, and fails if one is missing.")]
 pub(crate) struct Demo {
     /// Seconds to run, from 1 to 3600
-    #[arg(long, value_name = "N", default_value_t = 2, value_parser = crate::units::parse_demo_seconds)]
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = units::parse_demo_seconds)]
     pub(crate) seconds: u32,
     /// Then show what was recorded in the browser, as `monitor serve` does
     #[arg(long)]

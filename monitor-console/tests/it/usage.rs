@@ -93,6 +93,35 @@ fn wrong_usage_is_exit_code_2_and_says_what_is_allowed() {
 }
 
 #[test]
+fn a_span_that_ends_before_it_starts_is_refused_by_every_command_that_takes_one() {
+    let commands: [&[&str]; 14] = [
+        &["findings"],
+        &["why", "place"],
+        &["flame"],
+        &["callers", "place"],
+        &["callees", "place"],
+        &["processes"],
+        &["resources"],
+        &["metrics"],
+        &["export", "folded"],
+        &["export", "speedscope"],
+        &["export", "perfetto"],
+        &["export", "csv", "calls"],
+        &["export", "parquet", "calls"],
+        &["export", "report"],
+    ];
+    for command in commands {
+        for span in [["5m", "10m"], ["10m", "10m"], ["14:05", "14:05"], ["1m", "2020-01-01T00:00"]] {
+            let err = run(&[command, &["--since", span[0], "--until", span[1]]].concat()).failed(2);
+            assert!(err.contains("not before the end that --until names"), "{command:?}: {err}");
+        }
+        let before = run(&[&["--since", "5m"], command, &["--until", "10m"]].concat()).failed(2);
+        assert!(before.contains("--until"), "{command:?}: {before}");
+        assert!(!run(&[command, &["--since", "10m", "--until", "5m"]].concat()).err.contains("--until"));
+    }
+}
+
+#[test]
 fn output_off_a_terminal_is_plain() {
     for ran in [run(&["--help"]), run(&["nonsense"])] {
         assert!(!ran.out.contains('\u{1b}') && !ran.err.contains('\u{1b}'));
