@@ -159,6 +159,7 @@ Examples:
   monitor diff                                      the last 10 minutes against the hour before
   monitor diff --since 30m                          the last 30 minutes against the hour before
   monitor diff '*::api::*' --before 3h..1h --after 1h..
+  monitor diff --after 14:00..14:30                 half an hour against the half hour before it
   monitor diff --before build:1a2b --after build:77c0
   monitor diff --before main.db --after pr.db --fail-on slower --format markdown
 
@@ -176,11 +177,13 @@ pub(crate) struct Diff {
     /// text, the whole name is compared
     #[arg(value_name = "PATTERN")]
     pub(crate) pattern: Option<Pattern>,
-    /// First side [default: the hour before the second side]
-    #[arg(long, value_name = "SIDE", requires = "after")]
+    /// First side [default: the time of equal length before the span of --after; otherwise the hour before the last 10 minutes,
+    /// or before the time of --since]
+    #[arg(long, value_name = "SIDE")]
     pub(crate) before: Option<SideName>,
-    /// Second side [default: the last 10 minutes, or the time of --since]
-    #[arg(long, value_name = "SIDE", requires = "before")]
+    /// Second side [default: from the end of the span of --before until now; otherwise the last 10 minutes, or the time of
+    /// --since]
+    #[arg(long, value_name = "SIDE")]
     pub(crate) after: Option<SideName>,
     /// Least change of the typical duration that matters, such as 10%
     #[arg(long, value_name = "PERCENT", default_value = "10%", value_parser = parse_change)]

@@ -75,23 +75,23 @@ fn print(
 }
 
 /// Returns the sides: those that were named, or the last ten minutes, or the time of `--since`, against the hour
-/// before. Ends the process if `--since` stands beside a span, which has a start of its own.
+/// before. Where one side is named, the other one follows from it. Ends the process if no time follows the first side, or if
+/// `--since` stands beside a span, which has a start of its own.
 fn choose_sides(common: &Common, arguments: &Diff) -> [SideName; 2] {
-    let (Some(before), Some(after)) = (&arguments.before, &arguments.after) else {
-        let sides = match common.since {
-            Some(_) => Period::select(common.since, None, None).after_earlier(),
-            None => Period::earlier_and_recent(units::now_ns()),
-        };
-        return sides.map(SideName::Span);
-    };
-    let is_span = |side: &SideName| matches!(side, SideName::Span(_));
-    if common.since.is_some() && (is_span(before) || is_span(after)) {
+    let named = [arguments.before.as_ref(), arguments.after.as_ref()];
+    let is_span = |side: &&SideName| matches!(side, SideName::Span(_));
+    if common.since.is_some() && named.iter().flatten().any(is_span) {
         refuse(
             "--since narrows sides that are builds, versions, runs or stores, and a span has a start of its own: write it into \
              the span, such as --before 1h..10m --after 10m.., or give --since alone, which compares that time with the hour before",
         );
     }
-    [before.clone(), after.clone()]
+    let now = units::now_ns();
+    let unnamed = match common.since {
+        Some(_) => Period::select(common.since, None, None).after_earlier(),
+        None => Period::earlier_and_recent(now),
+    };
+    SideName::complete(named, unnamed, now).unwrap_or_else(|reason| refuse(&reason))
 }
 
 /// A side, the last write to its store, and the pairs of caller and callee in it.

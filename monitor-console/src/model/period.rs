@@ -61,6 +61,18 @@ impl Period {
         [earlier, Self { from_ns, ..self }]
     }
 
+    /// Returns the span of the same length right before this span, and this span, as [`Self::with_earlier`] does.
+    pub(crate) fn with_equal_before(self) -> [Self; 2] {
+        self.with_earlier(self.until_ns.saturating_sub(self.from_ns))
+    }
+
+    /// Returns the time from the end of this span to `end_ns`, without the window in which this span ends, so that no window
+    /// counts in both; `None` if there is no such time.
+    pub(crate) fn rest_until(self, end_ns: i64) -> Option<Self> {
+        let from_ns = self.until_ns.div_euclid(WINDOW_NS).saturating_add(1).saturating_mul(WINDOW_NS);
+        (from_ns < end_ns).then_some(Self { from_ns, until_ns: end_ns })
+    }
+
     /// Returns true if the span ends before this time, which is the present one.
     pub(crate) fn has_ended(self, now_ns: i64) -> bool {
         self.until_ns < now_ns
@@ -101,6 +113,13 @@ mod tests {
             assert_eq!((recent.until_ns, earlier.from_ns), (end_ns, recent.from_ns - EARLIER_NS));
             assert!((RECENT_NS..RECENT_NS + WINDOW_NS).contains(&(end_ns - recent.from_ns)));
         }
+        let named = Period { from_ns: 3_003 * SECOND_NS, until_ns: 6_999 * SECOND_NS };
+        let [equal, same] = named.with_equal_before();
+        assert_eq!((equal.until_ns + 1, same.until_ns), (same.from_ns, named.until_ns));
+        assert_eq!(same.from_ns - equal.from_ns, named.until_ns - named.from_ns);
+        let rest = named.rest_until(7_100 * SECOND_NS);
+        assert_eq!(rest, Some(Period { from_ns: 7_000 * SECOND_NS, until_ns: 7_100 * SECOND_NS }));
+        assert_eq!(named.rest_until(7_000 * SECOND_NS), None);
         let [earlier, whole] = Period::WHOLE.with_earlier(EARLIER_NS);
         assert_eq!((earlier.until_ns, whole.until_ns), (i64::MIN, i64::MAX));
     }

@@ -355,6 +355,33 @@ fn since_is_the_second_side_of_diff_or_narrows_sides_that_are_no_spans() {
 }
 
 #[test]
+fn a_side_that_is_not_named_follows_from_the_other() {
+    let fixture = slower();
+    let windows = |arguments: &[&str]| {
+        let arguments = [&["diff", "place", "--format", "json"], arguments].concat();
+        let row = monitor(&fixture.path, &arguments).json().remove(0);
+        ["windows_before", "windows_after"].map(|name| row[name].as_i64().unwrap())
+    };
+    let is_about = |found: [i64; 2], expected: [i64; 2]| {
+        found.iter().zip(expected).all(|(found, expected)| (found - expected).abs() <= 1)
+    };
+    for (arguments, expected) in [
+        (["--after", "5m.."], [30, 29]),
+        (["--after", "20m..10m"], [60, 60]),
+        (["--before", "30m..10m"], [121, 59]),
+        (["--before", "process:1"], [400, 59]),
+        (["--after", "process:1"], [340, 400]),
+    ] {
+        let found = windows(&arguments);
+        assert!(is_about(found, expected), "{arguments:?}: {found:?}");
+    }
+    let refused = monitor(&fixture.path, &["diff", "--before", "1h..", "--format", "json"]).failed(2);
+    assert!(refused.contains("no time is left after the first side"), "{refused}");
+    let refused = monitor(&fixture.path, &["diff", "--since", "5m", "--after", "10m.."]).failed(2);
+    assert!(refused.contains("a span has a start of its own"), "{refused}");
+}
+
+#[test]
 fn diff_fails_on_a_verdict_and_writes_markdown() {
     let fixture = slower();
     let arguments = ["diff", "--fail-on", "slower", "--format", "markdown"];

@@ -61,6 +61,34 @@ impl FromStr for SideName {
     }
 }
 
+impl SideName {
+    /// Returns both sides where one may have no name: the span of equal length right before a second side, or the time from the
+    /// end of a first side to `end_ns`. Both are the spans of `unnamed` if no side has a name; a side that is no span is
+    /// compared with the span there. Fails if no time follows the first side.
+    pub(crate) fn complete(
+        named: [Option<&Self>; 2],
+        unnamed: [Period; 2],
+        end_ns: i64,
+    ) -> Result<[Self; 2], String> {
+        let [earlier, recent] = unnamed.map(Self::Span);
+        Ok(match named {
+            [Some(before), Some(after)] => [before.clone(), after.clone()],
+            [None, Some(Self::Span(after))] => after.with_equal_before().map(Self::Span),
+            [Some(before @ Self::Span(span)), None] => match span.rest_until(end_ns) {
+                Some(rest) => [before.clone(), Self::Span(rest)],
+                None => {
+                    return Err(
+                        "no time is left after the first side: end it earlier, such as --before 3h..1h, or name the second \
+                         side with --after"
+                            .to_owned(),
+                    );
+                }
+            },
+            [before, after] => [before.cloned().unwrap_or(earlier), after.cloned().unwrap_or(recent)],
+        })
+    }
+}
+
 /// The windows of one side, by function.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Side {

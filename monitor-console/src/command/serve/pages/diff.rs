@@ -28,9 +28,10 @@ const SUGGESTIONS_MAX: usize = 30;
 
 pub(super) fn page(context: &Context<'_>) -> Result<Page> {
     let end = super::functions::end_of_courses(context);
-    let [earlier, recent] = Period::earlier_and_recent(end).map(SideName::Span);
-    let before = read_side_name(context, "before")?.unwrap_or(earlier);
-    let after = read_side_name(context, "after")?.unwrap_or(recent);
+    let named = [read_side_name(context, "before")?, read_side_name(context, "after")?];
+    let unnamed = Period::earlier_and_recent(end);
+    let [before, after] =
+        SideName::complete(named.each_ref().map(Option::as_ref), unnamed, end).map_err(Refusal::wrong)?;
     let command = command_line(context, [&before, &after], end);
     let mut page = Page {
         title: "Diff".to_owned(),
