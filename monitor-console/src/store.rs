@@ -13,8 +13,8 @@
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -79,6 +79,11 @@ impl Store {
     /// Sets the time that each statement may compute.
     pub(crate) fn set_time_limit(&self, limit: Duration) {
         self.time_limit.limit_ns.store(to_ns_saturating(limit), Relaxed);
+    }
+
+    /// Sets what a statement that is stopped at its time limit advises, instead of a shorter `--since`. The first advice holds.
+    pub(crate) fn advise(&self, advice: &'static str) {
+        let _ = self.time_limit.advice.set(advice);
     }
 
     /// Keeps the process alive if a statement does not end after its time limit: the statement is interrupted again and
@@ -316,6 +321,8 @@ struct TimeLimit {
     until_ns: AtomicU64,
     /// The exit code with which the process is ended when a statement does not end, or [`SPARED`].
     end_code: AtomicI32,
+    /// What the error of a stopped statement advises, unless that is a shorter `--since`.
+    advice: OnceLock<&'static str>,
 }
 
 /// The error of a statement that was stopped at its time limit.
@@ -348,7 +355,8 @@ impl TimeLimit {
     fn new(limit: Duration) -> Self {
         let limit_ns = AtomicU64::new(to_ns_saturating(limit));
         let end_code = AtomicI32::new(1);
-        Self { origin: Instant::now(), limit_ns, until_ns: AtomicU64::new(NOT_RUNNING), end_code }
+        let until_ns = AtomicU64::new(NOT_RUNNING);
+        Self { origin: Instant::now(), limit_ns, until_ns, end_code, advice: OnceLock::new() }
     }
     /// Returns the exit code with which the process is ended when a statement does not end; `None` if the process is
     /// spared.
@@ -382,7 +390,8 @@ impl TimeLimit {
     fn describe_stop(&self) -> String {
         #[allow(clippy::cast_precision_loss, reason = "the figure is shown with three digits")]
         let limit = units::format_duration(self.limit_ns.load(Relaxed) as f64);
-        format!("stopped after computing for {limit}: select less, for example with --since")
+        let advice = self.advice.get().copied().unwrap_or("select less, for example with --since");
+        format!("stopped after computing for {limit}: {advice}")
     }
 }
 

@@ -60,6 +60,14 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     Ok(sum)
 }
 
+/// Parses the longest time that something may take, which is not 0.
+pub(crate) fn parse_time_limit(text: &str) -> Result<Duration, String> {
+    match parse_duration(text)? {
+        Duration::ZERO => Err("a time limit is longer than 0, such as 500ms, 30s or 5m".to_owned()),
+        limit => Ok(limit),
+    }
+}
+
 /// Splits `1h30m` into `1h` and `30m`: a part begins at each digit that follows a letter.
 fn split_at_units(text: &str) -> Vec<&str> {
     let mut parts = Vec::new();
@@ -354,6 +362,15 @@ mod tests {
         for bad in ["", "15", "m", "1x", "-5s", "1e99s", "1.2.3s", "5s foo", "1h30"] {
             assert!(parse_duration(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_time_limit_is_longer_than_0() {
+        assert_eq!(parse_time_limit("500ms"), Ok(Duration::from_millis(500)));
+        for zero in ["0s", "0ns", "0h0m", "0.0s"] {
+            assert!(parse_time_limit(zero).unwrap_err().contains("longer than 0"), "{zero}");
+        }
+        assert!(parse_time_limit("30").unwrap_err().contains("unit"));
     }
 
     #[test]

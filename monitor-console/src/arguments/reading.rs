@@ -319,6 +319,6 @@ pub(crate) struct Sql {
     #[arg(value_name = "STATEMENT")]
     pub(crate) statement: String,
     /// Stop after computing for this long
-    #[arg(long, value_name = "DURATION", value_parser = units::parse_duration, default_value = "30s")]
+    #[arg(long, value_name = "DURATION", value_parser = units::parse_time_limit, default_value = "30s")]
     pub(crate) timeout: Duration,
 }

@@ -48,7 +48,7 @@ pub(crate) struct Watch {
     #[arg(long, value_name = "TEXT", value_parser = units::parse_reason)]
     pub(crate) name: Option<String>,
     /// Longest time that a command or a request may take
-    #[arg(long, value_name = "DURATION", value_parser = units::parse_duration, default_value = "30s")]
+    #[arg(long, value_name = "DURATION", value_parser = units::parse_time_limit, default_value = "30s")]
     pub(crate) timeout: Duration,
     /// Longest pause between two attempts
     #[arg(long, value_name = "DURATION", value_parser = units::parse_duration, default_value = "1m")]

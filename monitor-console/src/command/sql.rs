@@ -21,6 +21,7 @@ pub(super) fn run(common: &Common, arguments: &Sql) -> Result<()> {
         store.unite(stores.label(0), &stores.iter().skip(1).collect::<Vec<_>>())?;
     }
     store.set_time_limit(arguments.timeout);
+    store.advise(ADVICE);
     let names = store.read_column_names(&statement).map_err(explain_statement_error)?;
     if names.is_empty() {
         bail!("the statement returns no rows: only statements that read are run, such as SELECT");
@@ -44,6 +45,10 @@ pub(super) fn explain_statement_error(error: Error) -> Error {
         _ => error,
     }
 }
+
+/// What a statement that is stopped at its time limit advises: no option narrows it.
+pub(super) const ADVICE: &str =
+    "bound `call_id` or `start_ns` in the statement, or run it with `monitor sql` and a longer --timeout";
 
 /// SQLite's own bound on the length of a statement.
 const STATEMENT_BYTES_MAX: u64 = 1_000_000;

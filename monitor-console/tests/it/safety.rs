@@ -97,7 +97,12 @@ fn a_statement_that_computes_too_long_is_stopped() {
     let fixture = Fixture::new();
     let endless = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT MAX(x) FROM n";
     let err = monitor(&fixture.path, &["sql", endless, "--timeout", "50ms"]).failed(1);
-    assert!(err.contains("stopped after computing for 50.0 ms"), "{err}");
+    assert!(err.contains("stopped after computing for 50.0 ms: bound `call_id` or `start_ns`"), "{err}");
+    assert!(err.contains("--timeout") && !err.contains("--since"), "{err}");
+    for command in [&["sql", "SELECT 1"][..], &["watch", "--exec", "true"]] {
+        let err = monitor(&fixture.path, &[command, &["--timeout", "0s"]].concat()).failed(2);
+        assert!(err.contains("a time limit is longer than 0"), "{err}");
+    }
 }
 
 #[test]

@@ -22,7 +22,7 @@ use super::super::table::{self, Frame};
 use super::super::text;
 use super::panel;
 use crate::arguments::FormatName;
-use crate::command::sql::explain_statement_error;
+use crate::command::sql::{ADVICE, explain_statement_error};
 use crate::format::{self, Pace, Style};
 use crate::model::schema;
 use crate::report::{self, Column, Report, Unit};
@@ -130,6 +130,7 @@ fn run(path: &Path, statement: &str) -> Result<(Report, bool)> {
     let store = Store::open(path)?.restrict()?;
     store.spare_process();
     store.set_time_limit(TIME_LIMIT);
+    store.advise(ADVICE);
     let names = store.read_column_names(statement).map_err(explain_statement_error)?;
     if names.is_empty() {
         return Err(anyhow!(
