@@ -223,6 +223,13 @@ impl Store {
         Ok(statement.column_names().map(str::to_owned).collect())
     }
 
+    /// Returns true if the text holds no statement: it is empty, or has blanks and comments alone.
+    pub(crate) fn is_empty_statement(&self, sql: &str) -> Result<bool> {
+        let statement = self.connection.prepare(sql).map_err(|error| self.explain(error))?;
+        // SQLite compiles such a text to no statement, which has no text.
+        Ok(statement.expanded_sql().is_none())
+    }
+
     /// Runs a statement that writes, and returns the number of rows it changed.
     pub(crate) fn execute(&self, sql: &str, parameters: impl Params) -> Result<usize> {
         let _running = self.time_limit.start();

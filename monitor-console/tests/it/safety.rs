@@ -68,7 +68,6 @@ fn sql_reads_and_nothing_else() {
         "VACUUM",
         "CREATE TEMP TABLE t AS SELECT 1",
         attach.as_str(),
-        "",
     ] {
         let err = monitor(&fixture.path, &["sql", statement]).failed(1);
         assert!(err.starts_with("error: "), "{statement}: {err}");
@@ -89,6 +88,15 @@ fn a_wrong_statement_says_what_is_wrong_and_where() {
     for (statement, expected) in table {
         let err = monitor(&fixture.path, &["sql", statement]).failed(1);
         assert!(err.contains(expected) && !err.contains("Error code"), "{statement}: {err}");
+    }
+}
+
+#[test]
+fn a_text_without_a_statement_is_wrong_usage() {
+    let fixture = Fixture::new();
+    for empty in ["", " \n\t", " -- only a remark", "/* a remark */ ;", ";"] {
+        let err = monitor(&fixture.path, &["sql", empty]).failed(2);
+        assert!(err.contains("the statement is empty"), "{empty:?}: {err}");
     }
 }
 

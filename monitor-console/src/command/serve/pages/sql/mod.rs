@@ -22,10 +22,10 @@ use super::super::table::{self, Frame};
 use super::super::text;
 use super::panel;
 use crate::arguments::FormatName;
-use crate::command::sql::{ADVICE, explain_statement_error};
+use crate::command::sql::{ADVICE, explain_statement_error, read_columns};
 use crate::format::{self, Pace, Style};
 use crate::model::schema;
-use crate::report::{self, Column, Report, Unit};
+use crate::report::{self, Column, Report};
 use crate::store::{Stopped, Store};
 
 /// The time limit of a statement.
@@ -131,13 +131,7 @@ fn run(path: &Path, statement: &str) -> Result<(Report, bool)> {
     store.spare_process();
     store.set_time_limit(TIME_LIMIT);
     store.advise(ADVICE);
-    let names = store.read_column_names(statement).map_err(explain_statement_error)?;
-    if names.is_empty() {
-        return Err(anyhow!(
-            "the statement returns no rows: only statements that read are run, such as SELECT"
-        ));
-    }
-    let columns: Vec<_> = names.iter().map(|name| Column::titled(name, name, Unit::Text)).collect();
+    let columns = read_columns(&store, statement)?;
     let mut rows = Vec::new();
     let bytes = Cell::new(0_usize);
     let read = store.read_rows(statement, [], |row| {
