@@ -429,7 +429,10 @@ fn no_file_is_overwritten_unless_forced_and_the_store_never() {
             let err = monitor(&fixture.path, &[&arguments[..], &["--force"]].concat()).failed(1);
             assert!(err.contains("belongs to the store"), "{target}: {err}");
         }
-        monitor(&fixture.path, &["export", "sqlite", target, "--force"]).failed(1);
+        for force in [&["--force"][..], &[]] {
+            let err = monitor(&fixture.path, &[&["export", "sqlite", target], force].concat()).failed(1);
+            assert!(err.contains("belongs to the store itself"), "{target}: {err}");
+        }
     }
     assert_eq!(monitor(&fixture.path, &["calls", "--format", "json"]).json().len(), 7);
 }

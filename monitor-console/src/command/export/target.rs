@@ -76,6 +76,8 @@ impl Target {
 
     /// Creates the file of a database. A log beside it is refused, because SQLite would apply the log to the new file.
     pub(crate) fn reserve_database(path: &Path, store: &Path, is_forced: bool) -> Result<(Self, File)> {
+        // The store has logs of its own, which are not those of another database.
+        refuse_store(path, store)?;
         for suffix in LOGS {
             let log = with_suffix(path, suffix);
             if fs::symlink_metadata(&log).is_ok() {
