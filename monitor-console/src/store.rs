@@ -320,6 +320,23 @@ impl Store {
     }
 }
 
+/// Returns SQLite's sentence on a statement that it does not take, and the byte of the statement that it is about, if SQLite
+/// names one; `None` for any other error.
+pub(crate) fn find_input_error(error: &anyhow::Error) -> Option<(&str, Option<i32>)> {
+    match error.downcast_ref()? {
+        rusqlite::Error::SqlInputError { msg, offset, .. } => {
+            Some((msg, Some(*offset).filter(|at| *at >= 0)))
+        }
+        rusqlite::Error::SqliteFailure(code, Some(text)) if code.extended_code == SQL_ERROR => {
+            Some((text, None))
+        }
+        _ => None,
+    }
+}
+
+/// SQLite's code for an error in a statement, without details.
+const SQL_ERROR: i32 = rusqlite::ffi::SQLITE_ERROR;
+
 /// The time that a statement may compute. The time during which a row is handed on does not count.
 struct TimeLimit {
     origin: Instant,

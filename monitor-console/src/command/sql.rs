@@ -8,7 +8,7 @@ use super::open_stores;
 use crate::arguments::{Common, Sql, refuse};
 use crate::format::{self, Pace};
 use crate::report::{self, Column, Unit};
-use crate::store::Store;
+use crate::store::{Store, find_input_error};
 
 pub(super) fn run(common: &Common, arguments: &Sql) -> Result<()> {
     let statement = match arguments.statement.as_str() {
@@ -61,14 +61,13 @@ impl std::error::Error for EmptyStatement {}
 
 /// Says what is wrong with the statement and where, without the names and codes of SQLite's interface.
 pub(super) fn explain_statement_error(error: Error) -> Error {
-    match error.downcast_ref() {
-        Some(rusqlite::Error::MultipleStatement) => {
-            anyhow!("the text holds more than one statement: exactly one is run")
-        }
-        Some(rusqlite::Error::SqlInputError { msg, offset, .. }) if *offset >= 0 => {
-            anyhow!("{msg} (at byte {offset} of the statement)")
-        }
-        _ => error,
+    if let Some(rusqlite::Error::MultipleStatement) = error.downcast_ref() {
+        return anyhow!("the text holds more than one statement: exactly one is run");
+    }
+    match find_input_error(&error) {
+        Some((text, Some(offset))) => anyhow!("{text} (at byte {offset} of the statement)"),
+        Some((text, None)) => anyhow!("{text}"),
+        None => error,
     }
 }
 

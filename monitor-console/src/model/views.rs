@@ -10,7 +10,7 @@ use rusqlite::types::Value;
 
 use super::period::Period;
 use super::rows;
-use crate::store::Store;
+use crate::store::{Store, find_input_error};
 
 /// A statement that reads a view, and its parameters.
 #[derive(Debug, Clone, PartialEq)]
@@ -195,7 +195,27 @@ pub(crate) fn select(
     }
     let selected =
         if conditions.is_empty() { String::new() } else { format!(" WHERE {}", conditions.join(" AND ")) };
-    Ok(Selection { sql: format!("SELECT * FROM {quoted}{selected}"), parameters, columns })
+    let sql = format!("SELECT * FROM {quoted}{selected}");
+    if let Some(condition) = condition {
+        // The condition alone comes first, because the message on it names no parenthesis that the user did not write.
+        for sql in [&format!("SELECT * FROM {quoted} WHERE {condition}\n"), &sql] {
+            check_condition(store, condition, sql)?;
+        }
+    }
+    Ok(Selection { sql, parameters, columns })
+}
+
+/// Fails if SQLite does not take a statement because of the condition in it.
+fn check_condition(store: &Store, condition: &str, sql: &str) -> Result<()> {
+    let Err(error) = store.read_column_names(sql) else { return Ok(()) };
+    if let Some((text, _)) = find_input_error(&error) {
+        bail!("--where takes an expression in SQL, and `{condition}` is none here: {text}");
+    }
+    match error.downcast_ref() {
+        // The statement as a whole tells what is wrong.
+        Some(rusqlite::Error::MultipleStatement) => Ok(()),
+        _ => Err(error),
+    }
 }
 
 /// Returns the column of a view that says when a row happened.

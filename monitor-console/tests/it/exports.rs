@@ -207,14 +207,25 @@ fn rows_of_a_view_are_written_whole_or_in_part() {
     assert_eq!(count(&["csv", "calls", "--where", "0 -- none"]), 1);
     let table = [
         (vec!["csv", "cals"], "has no view `cals`: it has alerts"),
-        (vec!["csv", "calls", "--where", "outcome ="], "syntax error"),
-        (vec!["csv", "calls", "--where", "1) UNION SELECT (1"], "cannot read `calls`"),
+        (vec!["csv", "calls", "--where", "outcome ="], "`outcome =` is none here: incomplete input"),
+        (vec!["csv", "calls", "--where", "outcme = 1"], "`outcme = 1` is none here: no such column: outcme"),
+        (vec!["jsonl", "calls", "--where", "1) UNION SELECT (1"], "near \")\": syntax error"),
+        (vec!["jsonl", "calls", "--where", "1; SELECT 2"], "near \";\": syntax error"),
+        (vec!["jsonl", "calls", "--where", "1 LIMIT 1"], "near \"LIMIT\": syntax error"),
         (vec!["csv", "schema_doc", "--since", "1h"], "no column of a time"),
         (vec!["folded", "nobody"], "no function here is named `nobody`"),
     ];
     for (arguments, expected) in table {
-        let err = monitor(&fixture.path, &[&["export"], arguments.as_slice()].concat()).failed(1);
+        let ran = monitor(&fixture.path, &[&["export"], arguments.as_slice()].concat());
+        assert_eq!(ran.out, "", "{arguments:?}");
+        let err = ran.failed(1);
         assert!(err.contains(expected), "{arguments:?}: {err}");
+        assert!(!err.contains("SELECT *") && !err.contains("Error code"), "{arguments:?}: {err}");
+        assert_eq!(
+            err.contains("--where"),
+            arguments.contains(&"--where") || expected.contains("time"),
+            "{err}"
+        );
     }
 }
 
@@ -348,7 +359,11 @@ fn rows_without_a_time_have_a_file_too_and_a_time_that_is_none_leaves_nothing() 
         (vec!["other"], &fresh, "the column `at_ns` holds moments, but a value of it is a text"),
         (vec!["schema_doc"], &fresh, "`schema_doc` has no column of a time, so its rows have no hour"),
         (vec!["nothing"], &fresh, "has no view `nothing`"),
-        (vec!["calls", "--where", "outcome ="], &fresh, "cannot read `calls` where `outcome =`"),
+        (
+            vec!["calls", "--where", "outcome ="],
+            &fresh,
+            "--where takes an expression in SQL, and `outcome =` is none here",
+        ),
         (vec!["calls"], &file, "is a file: name a folder"),
     ];
     for (arguments, path, expected) in table {

@@ -81,6 +81,7 @@ fn sql_reads_and_nothing_else() {
 fn a_wrong_statement_says_what_is_wrong_and_where() {
     let fixture = Fixture::new();
     let table = [
+        ("SELECT (", "error: incomplete input\n"),
         ("SELEC 1", "near \"SELEC\": syntax error (at byte 0 of the statement)"),
         ("SELECT 1; SELECT 2", "more than one statement"),
         ("DELETE FROM call", "returns no rows"),
