@@ -78,7 +78,9 @@ Examples:
     #[command(after_help = "\
 Examples:
   monitor export sqlite copy.db
-  monitor export sqlite copy.db --db shop.db --force")]
+  monitor export sqlite copy.db --db shop.db --force
+
+The copy holds the whole store: --since does not apply.")]
     Sqlite(StoreExport),
 }
 

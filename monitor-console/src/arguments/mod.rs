@@ -127,7 +127,8 @@ pub(crate) struct Common {
     #[arg(long, value_enum, default_value_t, global = true)]
     pub(crate) format: FormatName,
     /// Only what happened within this time before now, such as 90s, 15m, 1h30m or 2d, or since this time in UTC,
-    /// such as 14:05 or 2026-11-29T14:05; trace, live, sample, breaker, alert, watch, sql, serve and demo ignore it
+    /// such as 14:05 or 2026-11-29T14:05; trace, live, sample, breaker, alert, watch, sql, export prometheus, export
+    /// sqlite, serve and demo ignore it
     #[arg(long, value_name = "DURATION", value_parser = moment::parse_since, global = true)]
     pub(crate) since: Option<Duration>,
     /// Tables with all columns and whole texts, even if lines are wider than the terminal

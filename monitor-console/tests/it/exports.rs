@@ -401,7 +401,14 @@ fn a_spreadsheet_runs_no_cell_unless_raw_text_is_asked_for() {
 fn the_copy_of_a_store_is_one_file_that_is_read_like_the_store() {
     let fixture = trees();
     let copy = fixture.folder.path().join("it's a copy.db");
-    export(&fixture, &["sqlite", copy.to_str().unwrap()]);
+    // A copy holds the whole store, as the help says.
+    export(&fixture, &["sqlite", copy.to_str().unwrap(), "--since", "1s"]);
+    for form in ["sqlite", "prometheus"] {
+        let help = monitor(&fixture.path, &["export", form, "--help"]).ok();
+        assert!(help.contains("--since does not apply"), "{help}");
+        let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(help.contains("sql, export prometheus, export sqlite, serve and demo ignore it"), "{help}");
+    }
     let bytes = std::fs::read(&copy).unwrap();
     assert_eq!(bytes[18..20], [1, 1], "the copy takes a log");
     assert_eq!(
