@@ -66,10 +66,12 @@ fn print(
     if shown.len() < changes.len() {
         let count = |verdict| changes.iter().filter(|change| change.verdict == verdict).count();
         let (same, few) = (count(Verdict::Same), count(Verdict::TooFew));
-        print_note(
-            common,
-            &format!("{same} the same, {few} with too few calls or windows: --all shows them"),
-        );
+        let hidden = format!("{same} the same, {few} with too few calls or windows: --all shows them");
+        match common.format {
+            FormatName::Markdown if shown.is_empty() => writeln!(std::io::stdout().lock(), "{hidden}")?,
+            FormatName::Markdown => writeln!(std::io::stdout().lock(), "\n{hidden}")?,
+            _ => print_note(common, &hidden),
+        }
     }
     Ok(())
 }

@@ -395,6 +395,14 @@ fn diff_fails_on_a_verdict_and_writes_markdown() {
         "{}",
         ran.out
     );
+    let hidden = "1 the same, 1 with too few calls or windows: --all shows them\n";
+    assert!(ran.out.ends_with(&format!(" |\n\n{hidden}")), "{}", ran.out);
+    let same = monitor(&fixture.path, &["diff", "reserve", "--format", "markdown"]).ok();
+    let sentence = "no change found in 1 function, 0 of them with too few calls or windows";
+    let hidden = "1 the same, 0 with too few calls or windows: --all shows them";
+    assert_eq!(same, format!("{sentence}\n\n{hidden}\n"));
+    let all = monitor(&fixture.path, &["diff", "reserve", "--format", "markdown", "--all"]).ok();
+    assert!(all.contains("\n| same | `shop::stock::reserve` |") && !all.contains("--all"), "{all}");
     let other = monitor(&fixture.path, &["diff", "--fail-on", "faster", "--fail-on", "fails-more"]);
     assert_eq!(other.code, Some(0), "{}", other.err);
     let small = monitor(&fixture.path, &["diff", "--min-change", "500%", "--format", "json"]).json();
