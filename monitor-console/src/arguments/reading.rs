@@ -91,11 +91,10 @@ pub(crate) struct Calls {
     /// text, the whole name is compared
     #[arg(value_name = "PATTERN")]
     pub(crate) pattern: Option<Pattern>,
-    /// Only calls that ended in an error, a panic or a cancellation
+    /// Only calls that ended in an error, a panic or a cancellation; with --slow also slow calls
     #[arg(long)]
     pub(crate) failed: bool,
-    /// Only calls kept because they were slow; with --failed only calls that are both. Recorders keep each failed call because it
-    /// failed, so --failed --min 10ms finds those that took long
+    /// Only calls kept because they were slow; with --failed also failed calls. Failed calls that took long: --failed --min 10ms
     #[arg(long)]
     pub(crate) slow: bool,
     /// Only calls that took at least this long, such as 10ms

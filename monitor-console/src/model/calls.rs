@@ -195,11 +195,11 @@ impl Search {
             bound: Vec::new(),
             order: if query.order == Order::Newest { "c.id" } else { "c.duration DESC, c.id" },
         };
-        if query.is_failed {
-            search.add("c.kind > 3", []);
-        }
-        if query.is_slow {
-            search.add("(c.kind & 3) = 1", []);
+        match (query.is_failed, query.is_slow) {
+            (true, true) => search.add("(c.kind > 3 OR (c.kind & 3) = 1)", []),
+            (true, false) => search.add("c.kind > 3", []),
+            (false, true) => search.add("(c.kind & 3) = 1", []),
+            (false, false) => {}
         }
         if let Some(min) = query.min_ns {
             search.add("c.duration >= :min", [(":min", min.into())]);

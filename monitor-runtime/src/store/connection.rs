@@ -9,7 +9,7 @@
 //! while a page is written or synced.
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
@@ -25,6 +25,7 @@ use super::read_only::is_read_only;
 use super::schema::VERSION;
 use super::vfs;
 use crate::limits::COARSE_PERIOD;
+use crate::platform::clock::monotonic;
 use crate::platform::coarse_clock::keep_coarse;
 use crate::platform::file_system::{FileSystem, is_writable};
 
@@ -127,10 +128,12 @@ pub(crate) fn with_connection(
     now_ns: i64,
     run: impl FnOnce(&Connection, &Path) -> rusqlite::Result<()>,
 ) -> Result<(), OpenError> {
-    let started = Instant::now();
+    let started = monotonic();
     let opened = loop {
         match open(options, now_ns) {
-            Err(OpenError::Busy(_)) if started.elapsed() < BUSY_MAX => std::thread::sleep(BUSY_PAUSE),
+            Err(OpenError::Busy(_)) if monotonic().saturating_sub(started) < BUSY_MAX => {
+                std::thread::park_timeout(BUSY_PAUSE);
+            }
             opened => break opened?,
         }
     };

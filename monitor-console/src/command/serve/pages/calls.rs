@@ -112,8 +112,12 @@ fn statement(context: &Context<'_>, query: &Query<'_>) -> String {
         let [whole, ending] = pattern.to_globs().map(|glob| schema::quote(&glob));
         conditions.push(format!("(function GLOB {whole} OR function GLOB {ending})"));
     }
-    conditions.extend(query.is_failed.then(|| "failed = 1".to_owned()));
-    conditions.extend(query.is_slow.then(|| "kept = 'slow'".to_owned()));
+    match (query.is_failed, query.is_slow) {
+        (true, true) => conditions.push("(failed = 1 OR kept = 'slow')".to_owned()),
+        (true, false) => conditions.push("failed = 1".to_owned()),
+        (false, true) => conditions.push("kept = 'slow'".to_owned()),
+        (false, false) => {}
+    }
     conditions.extend(query.min_ns.map(|min_ns| format!("duration_ns >= {min_ns}")));
     conditions.extend(query.max_ns.map(|max_ns| format!("duration_ns <= {max_ns}")));
     conditions.extend(query.before.map(|before| format!("call_id < {before}")));
