@@ -14,6 +14,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use monitor_runtime::config;
 use monitor_runtime::store::schema::WINDOW_NS;
+use monitor_runtime::units::{EXPONENT_FROM, format_three_digits};
+pub(crate) use monitor_runtime::units::{format_duration, format_short_duration};
 use time::OffsetDateTime;
 
 const NS_PER_SECOND: i64 = 1_000_000_000;
@@ -140,23 +142,6 @@ pub(crate) fn parse_reason(text: &str) -> Result<String, String> {
     }
 }
 
-/// Formats ns as `870 ns`, `1.23 µs`, `12.3 ms`, `1.23 s`, `2.05 min`, `1.20 h` or `3.10 d`.
-pub(crate) fn format_duration(ns: f64) -> String {
-    const STEPS: [(f64, f64, &str); 6] = [
-        (999.5, 1.0, "ns"),
-        (999.5e3, 1e3, "µs"),
-        (999.5e6, 1e6, "ms"),
-        (120e9, 1e9, "s"),
-        (120.0 * 60e9, 60e9, "min"),
-        (48.0 * 3600e9, 3600e9, "h"),
-    ];
-    let size = ns.abs();
-    let (_, scale, unit) =
-        STEPS.into_iter().find(|(below, ..)| size < *below).unwrap_or((0.0, 86_400e9, "d"));
-    let digits = if scale <= 1.0 { format!("{ns:.0}") } else { format_three_digits(ns / scale) };
-    format!("{digits} {unit}")
-}
-
 /// Formats a whole number of ns as a duration.
 #[allow(clippy::cast_precision_loss, reason = "three digits are shown")]
 pub(crate) fn format_nanoseconds(ns: i64) -> String {
@@ -197,17 +182,6 @@ pub(crate) fn format_exact(number: i64) -> String {
     let groups =
         digits.as_bytes().rchunks(3).rev().map(String::from_utf8_lossy).collect::<Vec<_>>().join(" ");
     if number < 0 { format!("-{groups}") } else { groups }
-}
-
-/// Formats ns as [`format_duration`] does, without zeros at the end: `6.2 s`, `41 ms`.
-pub(crate) fn format_short_duration(ns: f64) -> String {
-    let text = format_duration(ns);
-    match text.split_once(' ') {
-        Some((digits, unit)) if digits.contains('.') => {
-            format!("{} {unit}", digits.trim_end_matches('0').trim_end_matches('.'))
-        }
-        _ => text,
-    }
 }
 
 /// Formats a count with its noun: `1 process`, `2 processes`.
@@ -295,18 +269,6 @@ pub(crate) fn format_time(ns: i64, now_ns: i64) -> String {
     }
 }
 
-/// The size from which numbers are written with an exponent, because nobody counts more than 15 digits.
-const EXPONENT_FROM: f64 = 999.5e12;
-
-fn format_three_digits(number: f64) -> String {
-    match number.abs() {
-        size if size < 9.995 => format!("{number:.2}"),
-        size if size < 99.95 => format!("{number:.1}"),
-        size if size < EXPONENT_FROM => format!("{number:.0}"),
-        _ => format!("{number:.2e}"),
-    }
-}
-
 /// Formats a rate with three digits: `1`, `0.125`, `4.24e-7`.
 pub(crate) fn format_rate(rate: f64) -> String {
     if rate > 0.0 && rate < 1e-4 {
@@ -327,11 +289,6 @@ mod tests {
         let exact = [(7, "7"), (999, "999"), (20_000, "20 000"), (-1_234_567, "-1 234 567")];
         for (number, text) in exact {
             assert_eq!(format_exact(number), text);
-        }
-        let short =
-            [(6.2e9, "6.2 s"), (41e6, "41 ms"), (100e6, "100 ms"), (870.0, "870 ns"), (1.23e3, "1.23 µs")];
-        for (ns, text) in short {
-            assert_eq!(format_short_duration(ns), text);
         }
     }
 
@@ -391,24 +348,6 @@ mod tests {
         assert!(parse_limit("many").unwrap_err().contains("from 0 to 4294967295"));
         assert!(parse_run("0").unwrap_err().contains("from 1 to"));
         assert!(parse_demo_seconds("3601").unwrap_err().contains("from 1 to 3600"));
-    }
-
-    #[test]
-    fn durations_are_written_with_three_digits() {
-        let table = [
-            (0.0, "0 ns"),
-            (870.0, "870 ns"),
-            (999.6, "1.00 µs"),
-            (1_234.0, "1.23 µs"),
-            (12_345_678.0, "12.3 ms"),
-            (1_234_000_000.0, "1.23 s"),
-            (123e9, "2.05 min"),
-            (3.0 * 3600e9, "3.00 h"),
-            (72.0 * 3600e9, "3.00 d"),
-        ];
-        for (ns, text) in table {
-            assert_eq!(format_duration(ns), text);
-        }
     }
 
     #[test]

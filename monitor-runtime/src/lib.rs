@@ -26,6 +26,7 @@
 
 mod sync;
 pub mod limits;
+pub mod units;
 mod growth;
 mod by_number;
 mod accountant;

@@ -495,7 +495,7 @@ fn a_command_that_hangs_is_ended_with_all_that_it_started() {
     // The processes that the shell starts hold its output open, so the test goes on once all of them have ended.
     let once = ["watch", "--exec", "sleep 3600 & sleep 3600; true", "--once", "--timeout", "1s"];
     let failed = monitor(&fixture.path, &once).failed(1);
-    assert!(failed.contains("took longer than 1s"), "{failed}");
+    assert!(failed.contains("took longer than 1 s"), "{failed}");
 }
 
 #[cfg(unix)]

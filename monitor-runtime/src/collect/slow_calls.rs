@@ -15,6 +15,7 @@ use crate::platform::clock::{Clock, Ticks, elapsed, ticks};
 use crate::ring::frames;
 use crate::ring::layout::flight;
 use crate::thread::pool::ThreadPool;
+use crate::units::format_short_duration;
 
 /// The reporter of calls that are slow before they end.
 #[derive(Debug)]
@@ -72,15 +73,14 @@ impl SlowCalls {
             if reported.starts.len() > REPORTED_MAX {
                 reported.starts.remove(0);
             }
-            let elapsed = Duration::from_nanos(clock.call_ns(call.start, elapsed(call.start, now_ticks)));
+            let elapsed_ns = clock.call_ns(call.start, elapsed(call.start, now_ticks));
             let place = match call.thread.map(|id| threads.name(id)) {
                 Some(Some(name)) => format!("on thread {name}"),
                 Some(None) => "on a thread".to_owned(),
                 None => "waiting to be polled".to_owned(),
             };
-            let threshold = Duration::from_nanos(function.site.slow_ns().unwrap_or_default());
-            let detail =
-                format!("{}: under way for {elapsed:.1?} {place}, slow from {threshold:?} on", function.name);
+            let threshold_ns = function.site.slow_ns().unwrap_or_default();
+            let detail = describe(&function.name, elapsed_ns, &place, threshold_ns);
             events.add(clock.now_ns(), "slow", detail);
         }
     }
@@ -115,8 +115,27 @@ impl SlowCalls {
     }
 }
 
+/// Describes a call that has passed its function's threshold.
+fn describe(function: &str, elapsed_ns: u64, place: &str, threshold_ns: u64) -> String {
+    let [elapsed, threshold] = [elapsed_ns, threshold_ns].map(|ns| format_short_duration(ns as f64));
+    format!("{function}: under way for {elapsed} {place}, slow from {threshold} on")
+}
+
 /// The pause between two reports of one function, so that a function whose calls are all slow does not flood the
 /// events.
 const REPORT_INTERVAL: Duration = Duration::from_secs(10);
 /// The number of calls of a function that are remembered as reported.
 const REPORTED_MAX: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_writes_durations_as_other_texts_do() {
+        assert_eq!(
+            describe("shop::pay", 17_590_000, "on thread main", 5_000_000),
+            "shop::pay: under way for 17.6 ms on thread main, slow from 5 ms on"
+        );
+    }
+}

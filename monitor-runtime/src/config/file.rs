@@ -15,6 +15,7 @@ use super::warning::Warning;
 use crate::limits;
 use crate::platform::file_system::ask_without_waiting;
 use crate::platform::thread::Waiting;
+use crate::units::format_short_duration;
 
 /// The variable that names the settings file.
 pub(super) const VARIABLE: &str = "MONITOR_CONFIG";
@@ -57,7 +58,8 @@ pub(super) static READING: Waiting = Waiting::new();
 fn read_bounded(path: &Path) -> Result<String, String> {
     let owned = path.to_owned();
     let read = READING.run_with_limit(limits::CONFIG_FILE_WAIT_MAX, move || read_all(&owned));
-    read.unwrap_or_else(|| Err(format!("was not read within {:?}", limits::CONFIG_FILE_WAIT_MAX)))
+    let limit_ns = limits::CONFIG_FILE_WAIT_MAX.as_nanos() as f64;
+    read.unwrap_or_else(|| Err(format!("was not read within {}", format_short_duration(limit_ns))))
 }
 
 fn read_all(path: &Path) -> Result<String, String> {

@@ -14,6 +14,7 @@ use super::clock_counter::{choose_counter, is_believed, is_os_clock, stated_rate
 pub(crate) use super::clock_os::{monotonic_ns, wall_ns};
 pub(crate) use super::clock_segments::elapsed;
 use super::clock_segments::{Anchor, DRIFTS_MAX, Drift, Segments, scale, unscale};
+use crate::units::format_short_duration;
 
 /// Reads ticks where the reading is not on the common path of a call.
 #[inline]
@@ -197,8 +198,8 @@ impl Clock {
 /// Describes how the counter went astray.
 fn describe(drift: Drift) -> String {
     let Drift { off_ns, passed_ns } = drift;
-    let off = Duration::from_nanos(off_ns.unsigned_abs());
-    let passed = Duration::from_nanos(passed_ns);
+    let off = format_short_duration(off_ns.unsigned_abs() as f64);
+    let passed = format_short_duration(passed_ns as f64);
     let way = if off_ns < 0 { "behind" } else { "ahead of" };
     let next = if is_os_clock() {
         "the clock is read in its place from now on, which makes calls dearer"
@@ -206,7 +207,7 @@ fn describe(drift: Drift) -> String {
         "its times are measured anew"
     };
     format!(
-        "the processor's counter was found {off:.1?} {way} the system's clock after {passed:.1?}, as on a machine that \
+        "the processor's counter was found {off} {way} the system's clock after {passed}, as on a machine that \
          was suspended, restored or migrated: {next}; calls under way meanwhile may have wrong times"
     )
 }

@@ -19,7 +19,7 @@ pub mod drive;
 pub mod targets;
 
 // Where the runtime's own modules look for what is public there.
-use monitor_runtime::{batch, capture};
+use monitor_runtime::{batch, capture, units};
 
 #[path = "../../../monitor-runtime/src/growth.rs"]
 #[allow(dead_code, reason = "a module of another crate, of which targets use a part")]

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::{Refusal, message};
 use crate::model::alerts::Alert;
+use crate::units;
 
 /// The pause between two looks at whether the command has ended.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
@@ -63,7 +64,8 @@ fn wait(child: &mut Child, limit: Duration) -> Result<Option<ExitStatus>, String
         match child.try_wait() {
             Ok(Some(status)) => return Ok(Some(status)),
             Ok(None) if Instant::now() >= deadline => {
-                return Err(format!("the command was ended, because it took longer than {limit:?}"));
+                let limit = units::format_short_duration(limit.as_secs_f64() * 1e9);
+                return Err(format!("the command was ended, because it took longer than {limit}"));
             }
             Ok(None) => std::thread::sleep(POLL_INTERVAL),
             Err(error) => return Err(format!("the command could not be waited for: {error}")),

@@ -13,6 +13,7 @@ use crate::limits;
 use crate::platform::clock::Clock;
 use crate::platform::coarse_clock::{advance_coarse, keep_coarse};
 use crate::site::Caps;
+use crate::units::format_short_duration;
 
 /// The watch over the coarse clock.
 #[derive(Debug, Default)]
@@ -96,8 +97,9 @@ impl ClockWatch {
         let stood = std::mem::take(&mut self.stood);
         if !stood.is_zero() {
             let detail = format!(
-                "the recorder was held up for {stood:.1?}: calls that were slow in it, of functions that are \
-                 only counted, have no row"
+                "the recorder was held up for {}: calls that were slow in it, of functions that are only counted, \
+                 have no row",
+                format_short_duration(stood.as_nanos() as f64)
             );
             events.add(clock.now_ns(), "slow", detail);
         }
