@@ -187,6 +187,36 @@ impl Measure {
         matches!(self, Self::Memory)
     }
 
+    /// Returns the smallest and the largest value that the measure can have.
+    const fn bounds(self) -> (f64, f64) {
+        match self {
+            Self::ErrorsPct | Self::PanicsPct | Self::CancelledPct | Self::ErrorPct | Self::SurgePct => {
+                (0.0, 100.0)
+            }
+            Self::BreakerOpen | Self::LevelLowered => (0.0, 1.0),
+            Self::Metric | Self::MetricP50 | Self::MetricP95 | Self::MetricP99 | Self::MetricMax => {
+                (f64::NEG_INFINITY, f64::INFINITY)
+            }
+            // The cost is in percent of one core, and threads on several cores may have more.
+            _ => (0.0, f64::INFINITY),
+        }
+    }
+
+    /// Returns a reason for which a condition holds always or never, whatever the program does; `None` if there is none.
+    fn explain_constant(self, is_above: bool, threshold: f64) -> Option<String> {
+        let (least, most) = self.bounds();
+        let verdict = if is_above && threshold >= most || !is_above && threshold <= least {
+            "never"
+        } else if is_above && threshold < least || !is_above && threshold > most {
+            "always"
+        } else {
+            return None;
+        };
+        let range =
+            if most.is_finite() { format!("from {least} to {most}") } else { format!("{least} or more") };
+        Some(format!("it {verdict} holds, because `{}` is {range}", self.as_str()))
+    }
+
     /// Returns the value for a function's window; `None` if the window has no value, because it has no calls or no
     /// timed ones, or because the figure was not determined. `usual_pct` is the share of failures of the last hour.
     #[must_use]
@@ -354,6 +384,9 @@ pub fn parse_condition(text: &str) -> Result<(Measure, bool, f64, i64), Conditio
             None => return fail(format!("`{}` is no number", threshold.escape_debug())),
         }
     };
+    if let Some(why) = measure.explain_constant(sign == '>', number) {
+        return fail(why);
+    }
     let seconds = match time.map(parse_span) {
         None => 0,
         Some(Some(ms)) if ms <= FOR_S_MAX as f64 * 1e3 => (ms / 1e3).ceil() as i64,
@@ -396,6 +429,10 @@ mod tests {
             ("metric:orders > 5 for 1m", (Measure::Metric, true, 5.0, 60)),
             ("metric_p99 : fill.time<0.25", (Measure::MetricP99, false, 0.25, 0)),
             ("metric > 5", (Measure::Metric, true, 5.0, 0)),
+            ("metric > -5", (Measure::Metric, true, -5.0, 0)),
+            ("errors_pct < 100", (Measure::ErrorsPct, false, 100.0, 0)),
+            ("cost_pct > 150", (Measure::Cost, true, 150.0, 0)),
+            ("breaker_open > 0", (Measure::BreakerOpen, true, 0.0, 0)),
         ] {
             assert_eq!(parse_condition(text), Ok(expected), "{text}");
         }
@@ -411,6 +448,16 @@ mod tests {
             ("rss_bytes > much", "no size such as"),
             ("stuck > 1s", "no number"),
             ("p99:orders > 5ms", "`p99:orders` is no measure"),
+            ("errors_pct > 500", "it never holds, because `errors_pct` is from 0 to 100"),
+            ("surge_pct > 100%", "it never holds"),
+            ("error_pct < 101", "it always holds"),
+            ("errors > -1", "it always holds, because `errors` is 0 or more"),
+            ("failed < 0", "it never holds"),
+            ("calls_per_s < 0", "it never holds"),
+            ("p99 < 0ms", "it never holds, because `p99_ms` is 0 or more"),
+            ("level_lowered > 1", "it never holds, because `level_lowered` is from 0 to 1"),
+            ("cost_pct > -2", "it always holds"),
+            ("rss_bytes < 0", "it never holds"),
         ] {
             let error = parse_condition(text).unwrap_err().to_string();
             assert!(error.contains(part), "{text}: {error}");
