@@ -77,9 +77,14 @@ fn rules_are_listed_set_changed_and_removed() {
         row(events).unwrap(),
         "rule rss_bytes switched on by monitor:ada; rule rss_bytes switched off by monitor:ada"
     );
-    for (condition, part) in
-        [("p98 > 1ms", "`p98` is no measure"), ("p99 > 50", "no duration"), ("p99", "needs `>`")]
-    {
+    for (condition, part) in [
+        ("p98 > 1ms", "`p98` is no measure"),
+        ("p99 > 50", "no duration"),
+        ("p99", "needs `>`"),
+        ("errors_pct > 500", "it never holds, because `errors_pct` is from 0 to 100"),
+        ("metric: > 5", "the name of the metric is missing, as in `metric:orders > 5`"),
+        ("metric:a?b > 5", "the condition `metric:a?b > 5`"),
+    ] {
         let wrong = monitor(&fixture.path, &["alert", "set", "*", condition]).failed(2);
         assert!(wrong.contains(part), "{wrong}");
     }

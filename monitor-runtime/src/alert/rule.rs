@@ -340,7 +340,12 @@ pub fn parse_condition(text: &str) -> Result<(Measure, bool, f64, i64), Conditio
     else {
         return fail("it needs `>` or `<`, as in `p99 > 50ms for 1m`".to_owned());
     };
-    let of_metric = Measure::split_metric(left).map(|(measure, _)| measure);
+    let of_metric = match Measure::split_metric(left) {
+        Some((_, "")) => {
+            return fail("the name of the metric is missing, as in `metric:orders > 5`".to_owned());
+        }
+        of_metric => of_metric.map(|(measure, _)| measure),
+    };
     let Some(measure) = of_metric.or_else(|| Measure::from_name(left.trim())) else {
         let names: Vec<&str> = Measure::list().map(|(name, _)| name).collect();
         return fail(format!(
@@ -448,6 +453,8 @@ mod tests {
             ("rss_bytes > much", "no size such as"),
             ("stuck > 1s", "no number"),
             ("p99:orders > 5ms", "`p99:orders` is no measure"),
+            ("metric: > 5", "the name of the metric is missing, as in"),
+            ("metric_p99 :< 5", "the name of the metric is missing, as in"),
             ("errors_pct > 500", "it never holds, because `errors_pct` is from 0 to 100"),
             ("surge_pct > 100%", "it never holds"),
             ("error_pct < 101", "it always holds"),

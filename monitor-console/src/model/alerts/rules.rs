@@ -4,9 +4,7 @@
 //! two seconds, an idle process within five.
 
 use anyhow::{Result, bail};
-use monitor_runtime::alert::{
-    AlertLevel, ConditionError, Measure, Rule as Evaluated, parse_condition, split_metric_name,
-};
+use monitor_runtime::alert::{AlertLevel, Measure, Rule as Evaluated, parse_condition, split_metric_name};
 use rusqlite::types::Value;
 
 use super::super::events;
@@ -109,12 +107,14 @@ pub(crate) struct NewRule {
 
 /// A condition as the parser gives it: measure, whether it is to be above, threshold, seconds, and the name of a metric if the
 /// condition names one, as in `metric:orders > 5`.
-pub(crate) type Condition = (Measure, bool, f64, i64, Option<String>);
+pub(crate) type Condition = (Measure, bool, f64, i64, Option<Pattern>);
 
 /// Parses a condition such as `p99 > 50ms for 1m`.
-pub(crate) fn parse(text: &str) -> Result<Condition, ConditionError> {
-    let (measure, is_above, threshold, for_s) = parse_condition(text)?;
-    Ok((measure, is_above, threshold, for_s, split_metric_name(text).map(str::to_owned)))
+pub(crate) fn parse(text: &str) -> Result<Condition, String> {
+    let (measure, is_above, threshold, for_s) = parse_condition(text).map_err(|error| error.to_string())?;
+    let metric = split_metric_name(text).map(str::parse::<Pattern>).transpose();
+    let metric = metric.map_err(|error| format!("the condition `{}`: {error}", text.escape_debug()))?;
+    Ok((measure, is_above, threshold, for_s, metric))
 }
 
 impl NewRule {
@@ -129,10 +129,11 @@ impl NewRule {
         min_calls: u32,
     ) -> Result<Self> {
         let pattern = match metric {
-            Some(name) if pattern.as_str() == "*" => name.parse::<Pattern>()?,
-            Some(name) => {
-                bail!("the condition names the metric `{name}`, so the rule takes the pattern `*`")
-            }
+            Some(metric) if pattern.as_str() == "*" => metric,
+            Some(metric) => bail!(
+                "the condition names the metric `{}`, so the rule takes the pattern `*`",
+                metric.as_str()
+            ),
             None => pattern.clone(),
         };
         if measure.is_of_recorder() && pattern.as_str() != "*" {
@@ -242,7 +243,8 @@ mod tests {
     fn a_rule_on_the_recorder_takes_no_pattern_and_is_named_by_its_measure() {
         let rule = |pattern: &str, condition: &str| {
             let pattern = pattern.parse::<Pattern>().map_err(anyhow::Error::msg)?;
-            NewRule::new(None, AlertLevel::Info, &pattern, parse(condition)?, 60, 0)
+            let condition = parse(condition).map_err(anyhow::Error::msg)?;
+            NewRule::new(None, AlertLevel::Info, &pattern, condition, 60, 0)
         };
         assert_eq!(rule("*", "rss_bytes > 1GiB").map(|rule| rule.name).ok().as_deref(), Some("rss_bytes"));
         assert_eq!(rule("shop::*", "stuck > 0").map(|rule| rule.name).ok().as_deref(), Some("shop::* stuck"));
@@ -253,7 +255,8 @@ mod tests {
     fn a_condition_that_names_a_metric_takes_no_pattern_and_the_metric_is_the_pattern() {
         let rule = |pattern: &str, condition: &str| {
             let pattern = pattern.parse::<Pattern>().map_err(anyhow::Error::msg)?;
-            NewRule::new(None, AlertLevel::Info, &pattern, parse(condition)?, 60, 0)
+            let condition = parse(condition).map_err(anyhow::Error::msg)?;
+            NewRule::new(None, AlertLevel::Info, &pattern, condition, 60, 0)
         };
         for (pattern, condition) in
             [("*", "metric_p99:fill.* > 5 for 1m"), ("fill.*", "metric_p99 > 5 for 1m")]
@@ -265,5 +268,10 @@ mod tests {
             );
         }
         assert!(rule("shop::*", "metric:orders > 5").is_err());
+        for (condition, part) in
+            [("metric: > 5", "the name of the metric is missing"), ("metric:a?b > 5", "a?b")]
+        {
+            assert!(parse(condition).unwrap_err().contains(part), "{condition}");
+        }
     }
 }
