@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use monitor_runtime::alert::AlertLevel;
 
-use super::LevelName;
 use crate::model::alerts::{Condition, parse};
 use crate::pattern::Pattern;
 use crate::units;
@@ -96,7 +95,7 @@ pub(crate) struct SetRule {
     pub(crate) condition: Condition,
     /// Level of the alert
     #[arg(long, value_enum, default_value = "warning")]
-    pub(crate) level: LevelName,
+    pub(crate) level: AlertLevelName,
     /// Name of the rule [default: pattern and measure]
     #[arg(long, value_name = "TEXT", value_parser = units::parse_reason)]
     pub(crate) name: Option<String>,
@@ -115,11 +114,22 @@ pub(crate) struct NamedRule {
     pub(crate) name: String,
     /// Only the rule of this level
     #[arg(long, value_enum)]
-    pub(crate) level: Option<LevelName>,
+    pub(crate) level: Option<AlertLevelName>,
 }
 
-impl LevelName {
-    /// Returns the level of alerts.
+/// The name of a level of alerts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum AlertLevelName {
+    /// The alert informs and needs no reaction
+    Info,
+    /// The alert needs a look on the same day
+    Warning,
+    /// The alert needs a look at once
+    Critical,
+}
+
+impl AlertLevelName {
+    /// Returns the level of this name.
     pub(crate) const fn to_level(self) -> AlertLevel {
         match self {
             Self::Info => AlertLevel::Info,

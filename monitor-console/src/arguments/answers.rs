@@ -259,7 +259,7 @@ pub(crate) struct Findings {
     pub(crate) ignore: Vec<Ignored>,
 }
 
-/// The name of a level.
+/// The name of a level of findings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum LevelName {
     /// Any finding

@@ -25,7 +25,7 @@ use crate::format::Style;
 use crate::moment::{self, Moment};
 use crate::units;
 
-pub(crate) use alerts::{Alert, AlertAction, Alerts, NamedRule, SetRule};
+pub(crate) use alerts::{Alert, AlertAction, AlertLevelName, Alerts, NamedRule, SetRule};
 pub(crate) use answers::{
     Callees, Callers, Diff, EdgeOptions, FailOn, Findings, Ignored, LevelName, Processes, Resources,
     SpanOptions, Why, parse_ignored,

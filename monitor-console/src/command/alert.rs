@@ -9,7 +9,7 @@ use monitor_runtime::alert::Measure;
 use super::{
     EVERY_RUN, describe_effect, describe_user, open_store, open_store_for_control, print_heading, print_note,
 };
-use crate::arguments::{Alert, AlertAction, Common, LevelName, NamedRule, SetRule};
+use crate::arguments::{Alert, AlertAction, AlertLevelName, Common, NamedRule, SetRule};
 use crate::format;
 use crate::model::alerts::{self, NewRule};
 use crate::report::{Column, Report, Unit};
@@ -112,7 +112,7 @@ fn change_rule(
 ) -> Result<()> {
     let store = open_store_for_control(common)?;
     alerts::require(&store)?;
-    let level = rule.level.map(LevelName::to_level).map(monitor_runtime::alert::AlertLevel::as_str);
+    let level = rule.level.map(AlertLevelName::to_level).map(monitor_runtime::alert::AlertLevel::as_str);
     if !change(&store, (&rule.name, level))? {
         bail!(
             "there is no such rule `{}` in {}: `monitor alert list` shows them",

@@ -93,6 +93,18 @@ fn rules_are_listed_set_changed_and_removed() {
 }
 
 #[test]
+fn help_explains_the_levels_of_alerts_and_not_those_of_findings() {
+    let fixture = Fixture::new();
+    for action in ["set", "remove", "enable", "disable"] {
+        let help = monitor(&fixture.path, &["alert", action, "--help"]).ok();
+        for part in ["informs and needs no reaction", "a look on the same day", "a look at once"] {
+            assert!(help.contains(part), "{action}, {part}: {help}");
+        }
+        assert!(!help.contains("finding"), "{action}: {help}");
+    }
+}
+
+#[test]
 fn alerts_that_fire_come_first_and_older_stores_have_none() {
     let fixture = Fixture::new();
     let insert = "INSERT INTO alert VALUES (?1, ?1, 1, 'failures', 1, ?2, ?3, ?4, ?5, 9, 9, ?6, 1)";

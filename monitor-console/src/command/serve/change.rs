@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use super::address::{Links, Parameters};
 use super::app::{self, App, Refusal};
-use crate::arguments::LevelName;
+use crate::arguments::AlertLevelName;
 use crate::model::alerts::{self, NewRule};
 use crate::model::breakers;
 use crate::model::findings::quote_shell;
@@ -197,7 +197,7 @@ fn read_rule(form: &Parameters) -> Result<Change> {
     let level = match form.text("level") {
         None | Some("") => None,
         Some(word) => Some(
-            LevelName::from_str(word, false)
+            AlertLevelName::from_str(word, false)
                 .map_err(|_| Refusal::wrong("`level` is one of info, warning and critical".to_owned()))?
                 .to_level(),
         ),
