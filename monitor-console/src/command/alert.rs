@@ -9,7 +9,7 @@ use monitor_runtime::alert::Measure;
 use super::{
     EVERY_RUN, describe_effect, describe_user, open_store, open_store_for_control, print_heading, print_note,
 };
-use crate::arguments::{Alert, AlertAction, AlertLevelName, Common, NamedRule, SetRule};
+use crate::arguments::{Alert, AlertAction, AlertLevelName, Common, NamedRule, SetRule, refuse};
 use crate::format;
 use crate::model::alerts::{self, NewRule};
 use crate::report::{Column, Report, Unit};
@@ -86,7 +86,8 @@ fn set_rule(common: &Common, set: &SetRule) -> Result<()> {
     let keep_s = i64::try_from(set.keep.as_secs()).unwrap_or(i64::MAX);
     let level = set.level.to_level();
     let rule =
-        NewRule::new(set.name.as_deref(), level, &set.pattern, set.condition.clone(), keep_s, set.min_calls)?;
+        NewRule::new(set.name.as_deref(), level, &set.pattern, set.condition.clone(), keep_s, set.min_calls)
+            .unwrap_or_else(|error| refuse(&error.to_string()));
     let store = open_store_for_control(common)?;
     alerts::require(&store)?;
     alerts::set_rule(&store, &rule, &describe_user(), units::now_ns())?;

@@ -12,7 +12,7 @@ use anyhow::{Result, bail};
 use super::{
     EVERY_RUN, describe_effect, describe_user, open_store, open_store_for_control, print_heading, print_note,
 };
-use crate::arguments::{Breaker, BreakerAction, Common, FormatName, HoldOptions};
+use crate::arguments::{Breaker, BreakerAction, Common, FormatName, HoldOptions, refuse};
 use crate::format;
 use crate::model::breakers;
 use crate::model::guards::{self, GuardState, NewHold};
@@ -94,9 +94,9 @@ fn run_guard(common: &Common, name: &str, action: Option<&BreakerAction>) -> Res
         Some(BreakerAction::Close(options)) => ("closed", options),
         Some(BreakerAction::Auto(options)) => ("auto", options),
     };
+    let reason = require_reason(hold, options);
     let store = open_store_for_control(common)?;
     let run = require_run(&store, options)?;
-    let reason = require_reason(hold, options)?;
     let by = describe_user();
     let new = NewHold { name, process_id: run, hold, reason: &reason, by: &by };
     guards::hold(&store, new, units::now_ns())?;
@@ -157,9 +157,9 @@ fn show_guard(common: &Common, name: &str) -> Result<()> {
 }
 
 fn hold(common: &Common, hold: &str, options: &HoldOptions) -> Result<()> {
+    let reason = require_reason(hold, options);
     let store = open_store_for_control(common)?;
     let run = require_run(&store, options)?;
-    let reason = require_reason(hold, options)?;
     print_note(common, &insert_hold(&store, run, hold, &reason)?);
     show(common)
 }
@@ -191,10 +191,10 @@ fn require_run(store: &Store, options: &HoldOptions) -> Result<i64> {
 }
 
 /// Returns the reason. Holding a breaker needs one, because whoever reads the events later wants to know it.
-fn require_reason(hold: &str, options: &HoldOptions) -> Result<String> {
+fn require_reason(hold: &str, options: &HoldOptions) -> String {
     match &options.reason {
-        Some(reason) => Ok(reason.clone()),
-        None if hold == "auto" => Ok("no reason given".to_owned()),
-        _ => bail!("holding a breaker needs a reason, such as --reason 'the disk is being replaced'"),
+        Some(reason) => reason.clone(),
+        None if hold == "auto" => "no reason given".to_owned(),
+        _ => refuse("holding a breaker needs a reason, such as --reason 'the disk is being replaced'"),
     }
 }

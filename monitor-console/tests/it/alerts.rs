@@ -48,7 +48,7 @@ fn rules_are_listed_set_changed_and_removed() {
                      WHERE name = 'queue.depth metric'";
     assert_eq!(row(of_metric).unwrap(), "queue.depth metric>1000.0 60");
     let twice = monitor(&fixture.path, &["alert", "set", "shop::pay", "metric:orders > 5"]);
-    assert!(twice.code == Some(1) && twice.err.contains("the rule takes the pattern `*`"), "{}", twice.err);
+    assert!(twice.code == Some(2) && twice.err.contains("the rule takes the pattern `*`"), "{}", twice.err);
     let shown =
         "SELECT pattern || ' ' || measure || op || threshold || ' ' || for_s || ' ' || set_by FROM alert_rule
                  WHERE name = 'shop::pay p99_ms' AND level = 'critical'";
@@ -88,7 +88,7 @@ fn rules_are_listed_set_changed_and_removed() {
         let wrong = monitor(&fixture.path, &["alert", "set", "*", condition]).failed(2);
         assert!(wrong.contains(part), "{wrong}");
     }
-    let wrong = monitor(&fixture.path, &["alert", "set", "shop::*", "rows_lost > 0"]).failed(1);
+    let wrong = monitor(&fixture.path, &["alert", "set", "shop::*", "rows_lost > 0"]).failed(2);
     assert!(wrong.contains("takes the pattern `*`"), "{wrong}");
 }
 

@@ -31,7 +31,7 @@ fn breakers_are_held_for_a_reason_and_let_go_of() {
 #[test]
 fn holding_takes_a_reason_and_a_process_that_exists() {
     let fixture = Fixture::new();
-    let without = monitor(&fixture.path, &["breaker", "open"]).failed(1);
+    let without = monitor(&fixture.path, &["breaker", "open"]).failed(2);
     assert!(without.contains("--reason"), "{without}");
     monitor(&fixture.path, &["breaker", "open", "--reason", "  "]).failed(2);
     let unknown = monitor(&fixture.path, &["breaker", "open", "--process", "77", "--reason", "x"]).failed(1);
@@ -69,7 +69,7 @@ fn a_guard_is_shown_held_for_a_reason_and_released() {
         assert!(shown.out.contains(part), "{part}: {}", shown.out);
     }
     assert!(monitor(&fixture.path, &["breaker"]).err.contains("rates"));
-    let without = monitor(&fixture.path, &["breaker", "rates", "open"]).failed(1);
+    let without = monitor(&fixture.path, &["breaker", "rates", "open"]).failed(2);
     assert!(without.contains("--reason"), "{without}");
     let held = monitor(&fixture.path, &["breaker", "rates", "open", "--reason", "a move"]);
     assert!(held.err.contains("held open: no call is made; 1 running process reads it"), "{}", held.err);

@@ -553,6 +553,14 @@ fn the_receiver_is_named_once_and_its_address_is_one() {
         (vec!["--webhook", "http:///x"], "begins with http://"),
         (vec!["--exec", " "], "it is empty"),
         (vec!["--exec", "true", "--timeout", "soon"], "invalid value 'soon'"),
+        (
+            vec!["--webhook", "http://localhost/", "--header", "no-colon"],
+            "--header number 1: a header is written as",
+        ),
+        (
+            vec!["--webhook", "http://localhost/", "--header", "a: b", "--header", "na me: c"],
+            "`na me` is no name",
+        ),
     ] {
         let wrong = monitor(&fixture.path, &[&["watch"], arguments.as_slice()].concat()).failed(2);
         assert!(wrong.contains(part), "{part}: {wrong}");

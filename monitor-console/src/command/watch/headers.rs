@@ -10,6 +10,8 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use monitor_runtime::config;
 use ureq::http::{HeaderName, HeaderValue, header};
 
+use crate::arguments::refuse;
+
 /// The headers that describe the request itself.
 const OWN: [HeaderName; 4] =
     [header::CONTENT_TYPE, header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::CONNECTION];
@@ -27,29 +29,30 @@ enum Source {
 }
 
 impl Headers {
-    /// Takes the arguments, and reads the headers once, so that a mistake ends the command at its start.
+    /// Takes the arguments, and reads the headers once, so that a mistake ends the command at its start. A mistake in an
+    /// argument itself is wrong usage.
     pub(super) fn new(arguments: &[String]) -> Result<Self> {
         let source = |argument: &String| match argument.strip_prefix('@') {
             Some(path) => Source::File(path.into()),
             None => Source::Line(argument.clone()),
         };
         let headers = Self(arguments.iter().map(source).collect());
+        for (at, source) in headers.0.iter().enumerate() {
+            let Source::Line(line) = source else { continue };
+            if let Err(why) = parse(&expand(line)?) {
+                refuse(&format!("--header number {}: {why}", at + 1));
+            }
+        }
         headers.read()?;
         Ok(headers)
     }
 
     /// Reads the headers.
     pub(super) fn read(&self) -> Result<Vec<(HeaderName, HeaderValue)>> {
-        let variable = |name: &str| config::process_variable(name)?.into_string().ok();
         let mut headers = Vec::new();
         for source in &self.0 {
             match source {
-                Source::Line(line) => {
-                    let name = line.split_once(':').map_or("", |(name, _)| name);
-                    let expanded = config::expand(line, &variable)
-                        .map_err(|why| anyhow!("the header `{}` {why}", name.escape_debug()))?;
-                    headers.push(parse(&expanded)?);
-                }
+                Source::Line(line) => headers.push(parse(&expand(line)?)?),
                 Source::File(path) => {
                     let text = std::fs::read_to_string(path)
                         .with_context(|| format!("cannot read the headers in {}", path.display()))?;
@@ -63,10 +66,17 @@ impl Headers {
     }
 }
 
-/// Parses `Name: value`.
+/// Replaces references to variables in a line by their values.
+fn expand(line: &str) -> Result<String> {
+    let variable = |name: &str| config::process_variable(name)?.into_string().ok();
+    let name = line.split_once(':').map_or("", |(name, _)| name);
+    config::expand(line, &variable).map_err(|why| anyhow!("the header `{}` {why}", name.escape_debug()))
+}
+
+/// Parses `Name: value`. A text without a colon may be a value, so it is not repeated.
 fn parse(line: &str) -> Result<(HeaderName, HeaderValue)> {
     let Some((name, value)) = line.split_once(':') else {
-        bail!("a header is written as `Name: value`");
+        bail!("a header is written as `Name: value`, and this one has no `:`");
     };
     let name: HeaderName =
         name.trim().parse().map_err(|_| anyhow!("`{}` is no name of a header", name.escape_debug()))?;
