@@ -44,7 +44,7 @@ pub(crate) use reading::{
 };
 pub(crate) use serve::{Listen, Serve, ServeOptions};
 pub(crate) use tui::Tui;
-pub(crate) use watch::Watch;
+pub(crate) use watch::{FIRST_PAUSE, Watch};
 
 /// Parses the command line; ends the process on help, version and wrong usage.
 pub(crate) fn parse() -> Arguments {

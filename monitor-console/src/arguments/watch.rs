@@ -7,6 +7,9 @@ use clap::{ArgGroup, Args};
 
 use crate::units;
 
+/// The pause after the first attempt that failed.
+pub(crate) const FIRST_PAUSE: Duration = Duration::from_secs(1);
+
 #[derive(Debug, Args)]
 #[command(group(ArgGroup::new("receiver").required(true).args(["exec", "webhook"])))]
 #[command(after_help = "\
@@ -50,12 +53,20 @@ pub(crate) struct Watch {
     /// Longest time that a command or a request may take
     #[arg(long, value_name = "DURATION", value_parser = units::parse_time_limit, default_value = "30s")]
     pub(crate) timeout: Duration,
-    /// Longest pause between two attempts
-    #[arg(long, value_name = "DURATION", value_parser = units::parse_duration, default_value = "1m")]
+    /// Longest pause between two attempts, 1s or more
+    #[arg(long, value_name = "DURATION", value_parser = parse_max_pause, default_value = "1m")]
     pub(crate) max_pause: Duration,
     /// Certificates that sign the server's, in PEM, instead of the public authorities
     #[arg(long, value_name = "FILE", conflicts_with = "exec")]
     pub(crate) ca_file: Option<PathBuf>,
+}
+
+/// Parses the longest pause between two attempts, which is no shorter than the first one.
+fn parse_max_pause(text: &str) -> Result<Duration, String> {
+    match units::parse_duration(text)? {
+        pause if pause >= FIRST_PAUSE => Ok(pause),
+        _ => Err("the longest pause is 1s or more".to_owned()),
+    }
 }
 
 fn parse_command(text: &str) -> Result<String, String> {

@@ -553,6 +553,9 @@ fn the_receiver_is_named_once_and_its_address_is_one() {
         (vec!["--webhook", "http:///x"], "begins with http://"),
         (vec!["--exec", " "], "it is empty"),
         (vec!["--exec", "true", "--timeout", "soon"], "invalid value 'soon'"),
+        (vec!["--exec", "true", "--timeout", "0s"], "a time limit is longer than 0"),
+        (vec!["--exec", "true", "--max-pause", "0s"], "the longest pause is 1s or more"),
+        (vec!["--exec", "true", "--max-pause", "999ms"], "the longest pause is 1s or more"),
         (
             vec!["--webhook", "http://localhost/", "--header", "no-colon"],
             "--header number 1: a header is written as",

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-/// The first pause.
-const FIRST: Duration = Duration::from_secs(1);
+use crate::arguments::FIRST_PAUSE;
+
 /// The longest pause that a receiver may ask for.
 const ASKED_MAX: Duration = Duration::from_secs(600);
 
@@ -24,7 +24,7 @@ impl Pauses {
     }
 
     fn with_seed(longest: Duration, seed: u64) -> Self {
-        Self { failures: 0, longest: longest.max(FIRST), random: fastrand::Rng::with_seed(seed) }
+        Self { failures: 0, longest, random: fastrand::Rng::with_seed(seed) }
     }
 
     /// Begins anew, because an attempt succeeded.
@@ -34,7 +34,7 @@ impl Pauses {
 
     /// Returns the pause after an attempt that failed; at least the one that the receiver asks for.
     pub(super) fn next(&mut self, asked: Option<Duration>) -> Duration {
-        let whole = FIRST.saturating_mul(1_u32.checked_shl(self.failures.min(20)).unwrap_or(u32::MAX));
+        let whole = FIRST_PAUSE.saturating_mul(1_u32.checked_shl(self.failures.min(20)).unwrap_or(u32::MAX));
         self.failures = self.failures.saturating_add(1);
         let pause = whole.min(self.longest).mul_f64(0.5 + self.random.f64() / 2.0);
         pause.max(asked.unwrap_or_default().min(ASKED_MAX))
@@ -60,7 +60,7 @@ mod tests {
                 assert!(pauses.next(None) <= longest);
             }
             pauses.reset();
-            assert!(pauses.next(None) <= FIRST);
+            assert!(pauses.next(None) <= FIRST_PAUSE);
             assert_eq!(pauses.next(Some(Duration::from_secs(120))), Duration::from_secs(120));
             assert_eq!(pauses.next(Some(Duration::from_secs(86_400))), ASKED_MAX);
         }
