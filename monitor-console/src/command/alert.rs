@@ -7,11 +7,13 @@ use anyhow::{Result, bail};
 use monitor_runtime::alert::Measure;
 
 use super::{
-    EVERY_RUN, describe_effect, describe_user, open_store, open_store_for_control, print_heading, print_note,
+    EVERY_RUN, FUNCTIONS, describe_effect, describe_match, describe_user, open_store, open_store_for_control,
+    print_heading, print_note, suggest_whole_names,
 };
 use crate::arguments::{Alert, AlertAction, AlertLevelName, Common, NamedRule, SetRule, refuse};
 use crate::format;
 use crate::model::alerts::{self, NewRule};
+use crate::model::{functions, metrics};
 use crate::report::{Column, Report, Unit};
 use crate::store::Store;
 use crate::units;
@@ -92,9 +94,26 @@ fn set_rule(common: &Common, set: &SetRule) -> Result<()> {
     alerts::require(&store)?;
     alerts::set_rule(&store, &rule, &describe_user(), units::now_ns())?;
     let effect = describe_effect(&store, EVERY_RUN)?;
-    print_note(common, &format!("the rule `{}` is set; {effect}", rule.name()));
+    let (reach, advice) = describe_reach(&store, &rule)?;
+    print_note(common, &format!("the rule `{}` is set{reach}; {effect}{advice}", rule.name()));
     drop(store);
     list_rules(common)
+}
+
+/// Describes how many functions or metrics a rule looks at, and suggests another pattern for one that matches none. Both are
+/// empty for a rule on the recorder or its process.
+fn describe_reach(store: &Store, rule: &NewRule) -> Result<(String, String)> {
+    let (measure, pattern) = (rule.measure(), rule.pattern());
+    if measure.is_of_recorder() {
+        return Ok((String::new(), String::new()));
+    }
+    if measure.is_of_metric() {
+        let reach = describe_match(&metrics::read_names(store)?, pattern, ("metric", "metrics"));
+        return Ok((format!(": {reach}"), String::new()));
+    }
+    let names = functions::read_names(store)?;
+    let reach = describe_match(&names, pattern, FUNCTIONS);
+    Ok((format!(": {reach}"), suggest_whole_names(&names, pattern, "A rule")))
 }
 
 fn switch_rule(common: &Common, rule: &NamedRule, is_enabled: bool) -> Result<()> {

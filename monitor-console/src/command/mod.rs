@@ -341,3 +341,23 @@ fn describe_effect(store: &Store, run: i64) -> Result<String> {
         more => format!("{more} running processes read it within two seconds"),
     })
 }
+
+/// The noun for functions, for one and for several.
+const FUNCTIONS: (&str, &str) = ("function", "functions");
+
+/// Describes how many of the known names a pattern matches as a whole: `matches 3 functions known so far`.
+fn describe_match(names: &[String], pattern: &Pattern, (singular, plural): (&str, &str)) -> String {
+    let matched = names.iter().filter(|name| pattern.is_whole_match(name)).count();
+    format!("matches {} known so far", format_quantity(matched, singular, plural))
+}
+
+/// Suggests a pattern of whole names for one that matches only the last segments of names of functions, as other commands
+/// accept them. `subject` needs whole names: `A rate`.
+fn suggest_whole_names(names: &[String], pattern: &Pattern, subject: &str) -> String {
+    let by_ending = names.iter().filter(|name| pattern.is_match(name)).count();
+    if by_ending == 0 || names.iter().any(|name| pattern.is_whole_match(name)) {
+        return String::new();
+    }
+    let functions = format_quantity(by_ending, "function", "functions");
+    format!(". {subject} needs whole names: `*::{}` would match {functions}", pattern.as_str())
+}

@@ -10,7 +10,8 @@ use anyhow::{Result, bail};
 use rusqlite::types::Value;
 
 use super::{
-    EVERY_RUN, describe_effect, describe_user, open_store, open_store_for_control, print_heading, print_note,
+    EVERY_RUN, FUNCTIONS, describe_effect, describe_match, describe_user, open_store, open_store_for_control,
+    print_heading, print_note, suggest_whole_names,
 };
 use crate::arguments::{Common, Sample};
 use crate::format;
@@ -20,7 +21,7 @@ use crate::model::scope::Scope;
 use crate::pattern::Pattern;
 use crate::report::{Cell, Column, Report, Unit};
 use crate::store::Store;
-use crate::units::{self, format_quantity};
+use crate::units;
 
 pub(super) fn run(common: &Common, arguments: &Sample) -> Result<()> {
     if let (Some(pattern), Some(rate)) = (&arguments.pattern, arguments.rate) {
@@ -101,8 +102,10 @@ pub(super) fn write_rate(path: &Path, pattern: &Pattern, rate: f64) -> Result<St
 
 fn insert_rate(store: &Store, pattern: &Pattern, rate: f64) -> Result<String> {
     rates::set(store, pattern, rate, &describe_user(), units::now_ns())?;
-    let (effect, advice) = (describe_match(store, pattern)?, suggest_whole_names(store, pattern)?);
-    Ok(format!("set {} to {rate}: {effect}{advice}", pattern.as_str()))
+    let names = functions::read_names(store)?;
+    let (reach, advice) =
+        (describe_match(&names, pattern, FUNCTIONS), suggest_whole_names(&names, pattern, "A rate"));
+    Ok(format!("set {} to {rate}: {reach}; {}{advice}", pattern.as_str(), describe_effect(store, EVERY_RUN)?))
 }
 
 fn reset(common: &Common, pattern: &Pattern) -> Result<()> {
@@ -116,33 +119,8 @@ fn reset(common: &Common, pattern: &Pattern) -> Result<()> {
         };
         bail!("no rate is set for `{}`: {set}", pattern.as_str());
     }
-    print_note(common, &format!("reset {}: {}", pattern.as_str(), describe_match(&store, pattern)?));
+    let reach = describe_match(&functions::read_names(&store)?, pattern, FUNCTIONS);
+    let effect = describe_effect(&store, EVERY_RUN)?;
+    print_note(common, &format!("reset {}: {reach}; {effect}", pattern.as_str()));
     Ok(())
-}
-
-/// Describes which functions and processes a pattern reaches: `matches 3 functions known so far; 1 running process
-/// reads it within two seconds`.
-fn describe_match(store: &Store, pattern: &Pattern) -> Result<String> {
-    let matched = count_names(store, |name| pattern.is_whole_match(name))?;
-    Ok(format!(
-        "matches {} known so far; {}",
-        format_quantity(matched, "function", "functions"),
-        describe_effect(store, EVERY_RUN)?
-    ))
-}
-
-/// Suggests a pattern of whole names for one that matches only the last segments of names, as other commands
-/// accept them.
-fn suggest_whole_names(store: &Store, pattern: &Pattern) -> Result<String> {
-    let by_ending = count_names(store, |name| pattern.is_match(name))?;
-    if by_ending == 0 || count_names(store, |name| pattern.is_whole_match(name))? > 0 {
-        return Ok(String::new());
-    }
-    let functions = format_quantity(by_ending, "function", "functions");
-    Ok(format!(". A rate needs whole names: `*::{}` would match {functions}", pattern.as_str()))
-}
-
-fn count_names(store: &Store, is_counted: impl Fn(&str) -> bool) -> Result<usize> {
-    let names = functions::read_names(store)?;
-    Ok(names.iter().filter(|name| is_counted(name)).count())
 }

@@ -248,6 +248,18 @@ pub(crate) fn has(store: &Store) -> Result<bool> {
     store.has(&["metric_history"])
 }
 
+/// Returns the names of all metrics that the store knows.
+pub(crate) fn read_names(store: &Store) -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    if has(store)? {
+        store.read_rows("SELECT DISTINCT name FROM metrics", [], |row| {
+            names.extend(report::read_cells(row, 1)?[0].as_text().map(str::to_owned));
+            Ok(())
+        })?;
+    }
+    Ok(names)
+}
+
 /// The statement that shows the series that are selected, over the public views.
 pub(crate) fn statement(selection: &Selection) -> String {
     let mut conditions: Vec<String> = Vec::new();

@@ -93,6 +93,24 @@ fn rules_are_listed_set_changed_and_removed() {
 }
 
 #[test]
+fn a_rule_says_how_many_functions_or_metrics_it_looks_at() {
+    let fixture = Fixture::new();
+    fixture.metrics();
+    for (pattern, condition, expected) in [
+        ("shop::*", "p99 > 5ms", "is set: matches 3 functions known so far; 1 running process reads it"),
+        ("plce", "p99 > 5ms", "is set: matches 0 functions known so far; 1 running process reads it"),
+        ("place", "p99 > 5ms", ". A rule needs whole names: `*::place` would match 1 function"),
+        ("*", "metric:queue.depth > 5", "is set: matches 1 metric known so far; 1 running"),
+        ("*", "metric:queue.dept > 5", "is set: matches 0 metrics known so far; 1 running"),
+        ("*", "cost_pct > 5", "the rule `cost_pct` is set; 1 running"),
+    ] {
+        let set = monitor(&fixture.path, &["alert", "set", pattern, condition]);
+        assert!(set.err.contains(expected), "{pattern} {condition}: {}", set.err);
+        assert!(pattern == "place" || !set.err.contains("whole names"), "{}", set.err);
+    }
+}
+
+#[test]
 fn help_explains_the_levels_of_alerts_and_not_those_of_findings() {
     let fixture = Fixture::new();
     for action in ["set", "remove", "enable", "disable"] {

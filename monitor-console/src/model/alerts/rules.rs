@@ -96,7 +96,7 @@ pub(crate) fn read_rules(store: &Store) -> Result<Vec<Rule>> {
 pub(crate) struct NewRule {
     name: String,
     level: AlertLevel,
-    pattern: String,
+    pattern: Pattern,
     measure: Measure,
     is_above: bool,
     threshold: f64,
@@ -152,13 +152,22 @@ impl NewRule {
             },
             str::to_owned,
         );
-        let pattern = pattern.as_str().to_owned();
         Ok(Self { name, level, pattern, measure, is_above, threshold, for_s, keep_s, min_calls })
     }
 
     /// Returns the name.
     pub(crate) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Returns the pattern of whole names.
+    pub(crate) const fn pattern(&self) -> &Pattern {
+        &self.pattern
+    }
+
+    /// Returns the measure.
+    pub(crate) const fn measure(&self) -> Measure {
+        self.measure
     }
 
     /// Returns the condition as a person writes it.
@@ -173,7 +182,7 @@ pub(crate) fn set_rule(store: &Store, rule: &NewRule, by: &str, now_ns: i64) -> 
     let values: [Value; 11] = [
         rule.name.clone().into(),
         rule.level.as_str().to_owned().into(),
-        rule.pattern.clone().into(),
+        rule.pattern.as_str().to_owned().into(),
         rule.measure.as_str().to_owned().into(),
         (if rule.is_above { ">" } else { "<" }).to_owned().into(),
         rule.threshold.into(),
@@ -193,7 +202,7 @@ pub(crate) fn set_rule(store: &Store, rule: &NewRule, by: &str, now_ns: i64) -> 
             values,
         )?;
         let (name, level) = (&rule.name, rule.level.as_str());
-        let detail = format!("rule {name} ({level}) on {} set to {} by {by}", rule.pattern, rule.condition());
+        let detail = format!("rule {name} ({level}) on {} set to {} by {by}", rule.pattern.as_str(), rule.condition());
         events::write(store, "alert_rule", &detail, now_ns)
     })
 }
@@ -263,7 +272,7 @@ mod tests {
         {
             let rule = rule(pattern, condition).unwrap();
             assert_eq!(
-                (&*rule.name, &*rule.pattern, rule.measure),
+                (&*rule.name, rule.pattern.as_str(), rule.measure),
                 ("fill.* metric_p99", "fill.*", Measure::MetricP99)
             );
         }
