@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::{Result, bail};
+use rusqlite::types::Value;
 
 use super::{
     EVERY_RUN, describe_effect, describe_user, open_store, open_store_for_control, print_heading, print_note,
@@ -15,9 +16,9 @@ use super::{
 use crate::arguments::{Breaker, BreakerAction, Common, FormatName, HoldOptions, refuse};
 use crate::format;
 use crate::model::breakers;
-use crate::model::guards::{self, GuardState, NewHold};
+use crate::model::guards::{self, GuardHold, GuardState, NewHold};
 use crate::model::processes;
-use crate::report::{Column, Report, Unit};
+use crate::report::{Cell, Column, Report, Unit};
 use crate::store::Store;
 use crate::{terminal, units};
 
@@ -65,25 +66,31 @@ fn show(common: &Common) -> Result<()> {
             breaker.set_ns.into(),
         ]
     };
-    let report = Report { columns, rows: breakers::read(&store)?.into_iter().map(to_row).collect() };
-    let title = match report.rows.len() {
-        0 => "no process is running",
+    let breakers = breakers::read(&store)?;
+    let title = match breakers.as_slice() {
+        [] => "no process is running",
+        [next] if next.is_of_next() => "no process is running, the next one takes this hold",
         _ => "the breakers of running processes, and what holds them",
     };
     print_heading(common, &store, title);
+    let report = Report { columns, rows: breakers.into_iter().map(to_row).collect() };
     format::print(&report, common.style())?;
     if matches!(common.format, FormatName::Table | FormatName::Markdown) {
-        let names: BTreeSet<String> =
-            guards::read(&store, None)?.into_iter().map(|guard| guard.name).collect();
+        let running = guards::read(&store, None)?.into_iter().map(|guard| guard.name);
+        let held = guards::read_waiting_holds(&store, None)?.into_iter().map(|hold| hold.name);
+        let names: BTreeSet<String> = running.chain(held).collect();
         if !names.is_empty() {
-            let names: Vec<String> = names.iter().map(|name| terminal::escape(name).into_owned()).collect();
-            print_note(
-                common,
-                &format!("guards of programs, each shown by `monitor breaker NAME`: {}", names.join(", ")),
-            );
+            let names = join_names(&names);
+            print_note(common, &format!("guards of programs, each shown by `monitor breaker NAME`: {names}"));
         }
     }
     Ok(())
+}
+
+/// Joins names of guards to a list.
+fn join_names<'a>(names: impl IntoIterator<Item = &'a String>) -> String {
+    let names: Vec<_> = names.into_iter().map(|name| terminal::escape(name)).collect();
+    names.join(", ")
 }
 
 /// Shows or holds a guard of programs.
@@ -148,12 +155,32 @@ fn show_guard(common: &Common, name: &str) -> Result<()> {
             guard.last_failure.into(),
         ]
     };
+    // Only the hold is known of a guard that no running process has called.
+    let to_waiting_row = |waiting: GuardHold| {
+        let null = || Cell::from(Value::Null);
+        let mut row = vec![null(), null(), waiting.name.into()];
+        row.resize_with(10, null);
+        row.extend([
+            waiting.hold.into(),
+            waiting.reason.into(),
+            waiting.set_by.into(),
+            waiting.set_ns.into(),
+        ]);
+        row.push(null());
+        row
+    };
+    let waiting = guards::read_waiting_holds(&store, Some(name))?;
     let title = match found.len() {
+        0 if !waiting.is_empty() => format!(
+            "no running process has called a guard `{}` yet, the next one that does takes this hold",
+            terminal::escape(name)
+        ),
         0 => format!("no running process has called a guard `{}` yet", terminal::escape(name)),
         _ => format!("the guard `{}` in running processes, and what holds it", terminal::escape(name)),
     };
     print_heading(common, &store, &title);
-    format::print(&Report { columns, rows: found.into_iter().map(to_row).collect() }, common.style())
+    let rows = found.into_iter().map(to_row).chain(waiting.into_iter().map(to_waiting_row)).collect();
+    format::print(&Report { columns, rows }, common.style())
 }
 
 fn hold(common: &Common, hold: &str, options: &HoldOptions) -> Result<()> {

@@ -16,6 +16,7 @@ use super::{is_closed_pipe, open_store, print_heading, print_lines, print_note};
 use crate::arguments::{Common, FormatName, Health};
 use crate::find;
 use crate::format;
+use crate::model::breakers::{self, Breaker};
 use crate::model::events;
 use crate::model::guards::{self, GuardState};
 use crate::model::health::{self, Overall, Part};
@@ -49,6 +50,11 @@ pub(super) fn run(common: &Common, arguments: &Health) -> Result<()> {
     for row in &report.rows {
         let process = Process { columns: &report.columns, row, is_wide: common.wide };
         write_process(&store, &process, &mut text)?;
+    }
+    for next in breakers::read(&store)?.iter().filter(|breaker| breaker.is_of_next()) {
+        let (columns, row) = (HOLD_COLUMNS.map(Column::data), to_hold_cells(Some(next)));
+        let hold = describe_hold(&Process { columns: &columns, row: &row, is_wide: common.wide });
+        writeln!(text, "{}", terminal::escape(&format!("the next process: breaker {hold}")))?;
     }
     print_lines(common, &text)?;
     if runs > limit && arguments.limit.is_none() {
@@ -121,12 +127,31 @@ pub(super) fn build_report(store: &Store, period: Period) -> Result<Report> {
     let columns = columns.iter().map(|name| Column::data(name)).collect();
     let mut report = Report { columns, rows };
     let now = units::now_ns();
+    let breakers = breakers::read(store)?;
     for row in &mut report.rows {
+        let process_id = row.first().and_then(Cell::to_integer);
+        let breaker = breakers.iter().find(|breaker| breaker.process_id == process_id);
         let state = judge_state(&Process { columns: &report.columns, row, is_wide: false }, now);
+        row.extend(to_hold_cells(breaker));
         row.push(state.to_owned().into());
     }
+    report.columns.extend(HOLD_COLUMNS.map(Column::data));
     report.columns.push(Column::data("state"));
     Ok(report)
+}
+
+/// The columns of the hold that a person set on the breaker of a running process. A process whose breaker is held open writes no
+/// report of it.
+const HOLD_COLUMNS: [&str; 4] = ["breaker_hold", "breaker_hold_reason", "breaker_hold_by", "breaker_hold_ns"];
+
+/// Returns the cells of these columns, which are NULL if the breaker is not held.
+fn to_hold_cells(breaker: Option<&Breaker>) -> [Cell; 4] {
+    match breaker.filter(|breaker| breaker.hold.as_deref().is_some_and(|hold| hold != "auto")) {
+        Some(Breaker { hold, reason, set_by, set_ns, .. }) => {
+            [hold.clone().into(), reason.clone().into(), set_by.clone().into(), (*set_ns).into()]
+        }
+        None => std::array::from_fn(|_| Value::Null.into()),
+    }
 }
 
 /// Lists the lines of a row of the report, each a label and a text; none for a process that has not reported yet.
@@ -338,7 +363,10 @@ fn describe_breaker(process: &Process<'_>) -> String {
     let now = units::now_ns();
     let mut text = process.read_text("breaker");
     let _ = write!(text, ", entered {}", units::format_age(process.read_time("breaker_since_ns"), now));
-    if process.find_cell("breaker_held").is_some() {
+    let reported = process.find_cell("breaker_held");
+    if process.find_cell("breaker_hold").is_some() && reported != process.find_cell("breaker_hold_reason") {
+        let _ = write!(text, ", {}", describe_hold(process));
+    } else if reported.is_some() {
         let _ = write!(text, ", held: {}", process.read_text("breaker_held"));
     }
     if process.find_cell("breaker_next_try_ns").is_some() {
@@ -350,6 +378,14 @@ fn describe_breaker(process: &Process<'_>) -> String {
         let _ = write!(text, " · last failure: {}", process.read_text("last_failure"));
     }
     text
+}
+
+/// Describes the hold on a breaker: `held open by monitor:ada 12 s ago: the disk is being replaced`.
+fn describe_hold(process: &Process<'_>) -> String {
+    let set = units::format_age(process.read_time("breaker_hold_ns"), units::now_ns());
+    let [hold, by, reason] =
+        ["breaker_hold", "breaker_hold_by", "breaker_hold_reason"].map(|name| process.read_text(name));
+    format!("held {hold} by {by} {set}: {reason}")
 }
 
 /// Describes the writes: `99.5 % succeeded · 0 % blocked · 3 failed · retried once, 1 in the last minute`.

@@ -1,7 +1,7 @@
 //! The circuit breakers around the writes of running processes, and the holds that people set on them.
 //!
-//! Takes a store; gives the state that each process reported last, with the hold in force, and writes the table
-//! `breaker`. A hold on a single run overrules the one on every process. The file does not know how a person names a
+//! Takes a store; gives the state that each process reported last, with the hold in force, or the hold that the next
+//! process takes, and writes the table `breaker`. A hold on a single run overrules the one on every process. The file does not know how a person names a
 //! hold.
 
 use anyhow::Result;
@@ -13,15 +13,16 @@ use crate::store::Store;
 /// The number of a process in the table `breaker` that stands for every process.
 const EVERY_PROCESS: i64 = 0;
 
-/// The state of the breaker of a running process, and what holds it.
+/// The state of the breaker of a running process, and what holds it; or the hold that the next process takes, which has
+/// neither process nor state.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Breaker {
     /// The run of the program.
-    pub(crate) process_id: i64,
+    pub(crate) process_id: Option<i64>,
     /// The service.
-    pub(crate) service: String,
+    pub(crate) service: Option<String>,
     /// The process id of the system.
-    pub(crate) pid: i64,
+    pub(crate) pid: Option<i64>,
     /// The state that the process reported last: `closed`, `open` or `half_open`; `None` before its first report.
     pub(crate) state: Option<String>,
     /// The time at which the breaker entered this state, ns since the Unix epoch.
@@ -42,7 +43,7 @@ pub(crate) struct Breaker {
     pub(crate) set_ns: Option<i64>,
 }
 
-/// Reads the breakers of running processes.
+/// Reads the breakers of running processes. If none is running, the hold that the next process takes is the only row.
 pub(crate) fn read(store: &Store) -> Result<Vec<Breaker>> {
     let sql = "
 SELECT p.process_id, p.service, p.pid, h.breaker, h.breaker_since_ns, h.breaker_openings, h.writer_errors,
@@ -55,6 +56,19 @@ LEFT JOIN health h ON h.process_id = p.process_id
 LEFT JOIN breaker own ON own.process_id = p.process_id
 LEFT JOIN breaker everyone ON everyone.process_id = 0
 WHERE p.ending = 'running' ORDER BY p.process_id";
+    let breakers = read_breakers(store, sql)?;
+    if breakers.is_empty() { read_next(store) } else { Ok(breakers) }
+}
+
+/// Reads the hold that the next process takes; nothing if none is set.
+fn read_next(store: &Store) -> Result<Vec<Breaker>> {
+    let sql = "
+SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, hold, reason, set_by, set_ns
+FROM breaker WHERE process_id = 0 AND hold <> 'auto'";
+    read_breakers(store, sql)
+}
+
+fn read_breakers(store: &Store, sql: &str) -> Result<Vec<Breaker>> {
     let mut breakers = Vec::new();
     store.read_rows(sql, [], |row| {
         breakers.push(to_breaker(&report::read_cells(row, 12)?));
@@ -67,9 +81,9 @@ fn to_breaker(cells: &[Cell]) -> Breaker {
     let text = |at: usize| cells[at].as_text().map(str::to_owned);
     let number = |at: usize| cells[at].to_integer();
     Breaker {
-        process_id: number(0).unwrap_or(0),
-        service: text(1).unwrap_or_default(),
-        pid: number(2).unwrap_or(0),
+        process_id: number(0),
+        service: text(1),
+        pid: number(2),
         state: text(3),
         since_ns: number(4),
         openings: number(5),
@@ -79,6 +93,13 @@ fn to_breaker(cells: &[Cell]) -> Breaker {
         reason: text(9),
         set_by: text(10),
         set_ns: number(11),
+    }
+}
+
+impl Breaker {
+    /// Returns true if this is the hold that the next process takes.
+    pub(crate) const fn is_of_next(&self) -> bool {
+        self.process_id.is_none()
     }
 }
 

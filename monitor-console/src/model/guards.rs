@@ -121,6 +121,40 @@ fn to_guard(cells: &[Cell]) -> GuardState {
     }
 }
 
+/// The hold on a guard in every process that calls it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct GuardHold {
+    pub(crate) name: String,
+    /// The word `open` or `closed`.
+    pub(crate) hold: String,
+    pub(crate) reason: String,
+    pub(crate) set_by: String,
+    pub(crate) set_ns: i64,
+}
+
+/// Reads the holds that no running process has reported a guard for: those that the next call of the guard takes. All, or
+/// the one of a name.
+pub(crate) fn read_waiting_holds(store: &Store, name: Option<&str>) -> Result<Vec<GuardHold>> {
+    if !are_known(store)? {
+        return Ok(Vec::new());
+    }
+    let sql = "
+SELECT w.name, w.hold, w.reason, w.set_by, w.set_ns FROM guard_hold w
+WHERE w.process_id = 0 AND w.hold <> 'auto' AND (?1 IS NULL OR w.name = ?1) AND NOT EXISTS (
+  SELECT 1 FROM guards g JOIN processes p ON p.process_id = g.process_id
+  WHERE g.name = w.name AND p.ending = 'running')
+ORDER BY w.name";
+    let mut holds = Vec::new();
+    store.read_rows(sql, [name], |row| {
+        let cells = report::read_cells(row, 5)?;
+        let text = |at: usize| cells[at].as_text().unwrap_or_default().to_owned();
+        let set_ns = cells[4].to_integer().unwrap_or(0);
+        holds.push(GuardHold { name: text(0), hold: text(1), reason: text(2), set_by: text(3), set_ns });
+        Ok(())
+    })?;
+    Ok(holds)
+}
+
 /// A change of the hold on a guard.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct NewHold<'a> {

@@ -13,6 +13,7 @@ use monitor_runtime::platform::liveness;
 use monitor_runtime::recover::LiveProcess;
 use serde_json::{Value, json};
 
+use super::breakers::{self, Breaker};
 use crate::report::{self, Cell};
 use crate::store::Store;
 use crate::units;
@@ -186,7 +187,11 @@ pub(crate) fn read(store: &Store, living: &[LiveProcess], now_ns: i64) -> Result
         store.read_integer("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size", [])?;
     #[expect(clippy::cast_precision_loss, reason = "the size is shown with three digits")]
     let size = units::format_bytes(bytes.unwrap_or(0) as f64);
-    Ok(judge(&facts, &size, read_firing(store)?, now_ns))
+    let mut overall = judge(&facts, &size, read_firing(store)?, now_ns);
+    for next in breakers::read(store)?.iter().filter(|breaker| breaker.is_of_next()) {
+        judge_next(&mut overall, next);
+    }
+    Ok(overall)
 }
 
 /// Returns true for the columns of `health` that count rows of calls which were lost. The view defines which reasons
@@ -353,6 +358,20 @@ fn judge_breaker(one: &Facts) -> Option<Judgement> {
     let failure = report.last_failure.as_ref().map_or(String::new(), |failure| format!(": {failure}"));
     let state = report.breaker.replace('_', " ");
     Some((status, Some(report.breaker_since_ns), Why::new(format!("{state}{failure}"), state)))
+}
+
+/// Adds to the part `breaker` that the next process will be held open. That is not failing, because nothing is lost as long
+/// as no process runs.
+fn judge_next(overall: &mut Overall, next: &Breaker) {
+    if next.hold.as_deref() != Some("open") {
+        return;
+    }
+    for part in overall.parts.iter_mut().filter(|part| part.name == "breaker") {
+        let brief = "the next process will be held open";
+        let reason = next.reason.as_deref().unwrap_or_default();
+        (part.status, part.since_ns) = (Status::Degraded, next.set_ns);
+        part.why = Why::new(format!("{brief}: {reason}"), brief);
+    }
 }
 
 fn judge_recorder(one: &Facts) -> Option<Judgement> {
@@ -531,6 +550,22 @@ mod tests {
         assert_eq!(judge_all(&[lossy]), [("rings", Degraded, Some(2))]);
         let few = reported(|report| report.lost = 10);
         assert_eq!(judge_all(&[few]), []);
+    }
+
+    #[test]
+    fn a_hold_that_the_next_process_takes_degrades_the_breaker_and_names_its_reason_to_those_who_may_know() {
+        let hold = |word: &str| {
+            let mut overall = judge(&[], "1 MiB", Firing::default(), NOW);
+            let (hold, reason) = (Some(word.to_owned()), Some("disk swap".to_owned()));
+            judge_next(&mut overall, &Breaker { hold, reason, set_ns: Some(NOW), ..Breaker::default() });
+            overall.parts.into_iter().find(|part| part.name == "breaker").map(|part| (part.status, part.why))
+        };
+        let why = Why::new(
+            "the next process will be held open: disk swap".to_owned(),
+            "the next process will be held open",
+        );
+        assert_eq!(hold("open"), Some((Status::Degraded, why)));
+        assert_eq!(hold("closed").map(|(status, _)| status), Some(Status::Ok));
     }
 
     #[test]

@@ -87,6 +87,69 @@ fn a_guard_is_shown_held_for_a_reason_and_released() {
     assert!(rows(&fixture).is_empty(), "the store's breaker is not held");
     let events = "SELECT count(*) FROM events WHERE kind = 'guard' AND detail LIKE 'rates: hold %'";
     assert_eq!(fixture.db.query_row(events, [], |row| row.get(0)), Ok(3));
-    let unknown = monitor(&fixture.path, &["breaker", "mail"]);
-    assert!(unknown.out.is_empty() || !unknown.out.contains("rates"), "{}", unknown.out);
+}
+
+#[test]
+fn a_hold_on_a_guard_that_nothing_has_called_is_stored_and_shown() {
+    let fixture = Fixture::new();
+    let held = monitor(&fixture.path, &["breaker", "norates", "open", "--reason", "a move"]);
+    let effect = "held open: no call is made; 1 running process reads it";
+    assert!(held.err.contains(effect) && held.err.contains("takes this hold"), "{}", held.err);
+    let shown = monitor(&fixture.path, &["breaker", "norates", "--format", "json"]).json();
+    assert_eq!(
+        (
+            shown.len(),
+            shown[0]["process_id"].is_null(),
+            shown[0]["hold"].as_str(),
+            shown[0]["reason"].as_str()
+        ),
+        (1, true, Some("open"), Some("a move"))
+    );
+    assert!(monitor(&fixture.path, &["breaker"]).err.contains("`monitor breaker NAME`: norates"));
+    monitor(&fixture.path, &["breaker", "norates", "auto"]).ok();
+}
+
+#[test]
+fn without_a_process_the_hold_is_shown_that_the_next_one_takes() {
+    let fixture = Fixture::new();
+    fixture.db.execute("UPDATE process SET ending = 'exit', ended_ns = started_ns", []).unwrap();
+    let held = monitor(&fixture.path, &["breaker", "open", "--reason", "disk swap"]);
+    assert!(held.err.contains("no process is running, the next one takes this hold"), "{}", held.err);
+    assert!(held.out.contains("disk swap") && held.out.contains("monitor:ada"), "{}", held.out);
+    let shown = monitor(&fixture.path, &["breaker", "--format", "json"]).json();
+    assert_eq!(
+        (shown.len(), shown[0]["process_id"].is_null(), shown[0]["hold"].as_str()),
+        (1, true, Some("open"))
+    );
+    let health = monitor(&fixture.path, &["health"]).ok();
+    let line = "the next process: breaker held open by monitor:ada just now: disk swap";
+    assert!(health.contains(line), "{health}");
+    let probe = monitor(&fixture.path, &["health", "--exit-code"]);
+    assert_eq!(probe.code, Some(1), "{}", probe.out);
+    assert!(probe.out.contains("the next process will be held open: disk swap"), "{}", probe.out);
+    monitor(&fixture.path, &["breaker", "auto"]).ok();
+    assert!(monitor(&fixture.path, &["breaker", "--format", "json"]).json().is_empty());
+    assert!(!monitor(&fixture.path, &["health"]).ok().contains("the next process"));
+}
+
+#[test]
+fn health_shows_a_hold_that_the_process_cannot_report_any_more() {
+    let fixture = Fixture::new();
+    fixture.health(1);
+    fixture.db.execute("UPDATE self_report SET level = 'full', breaker = 'closed'", []).unwrap();
+    monitor(&fixture.path, &["breaker", "open", "--reason", "disk swap"]).ok();
+    let text = monitor(&fixture.path, &["health"]).ok();
+    let line = "closed, entered 12 s ago, held open by monitor:ada just now: disk swap";
+    assert!(text.contains(line), "{text}");
+    let rows = monitor(&fixture.path, &["health", "--format", "json"]).json();
+    let row = rows.iter().find(|row| row["process_id"] == 1).unwrap();
+    assert_eq!(
+        (row["breaker_hold"].as_str(), row["breaker_hold_reason"].as_str()),
+        (Some("open"), Some("disk swap"))
+    );
+    let ended = rows.iter().find(|row| row["process_id"] == 2).unwrap();
+    assert!(ended["breaker_hold"].is_null());
+    fixture.db.execute("UPDATE self_report SET breaker = 'open', breaker_held = 'disk swap'", []).unwrap();
+    let text = monitor(&fixture.path, &["health"]).ok();
+    assert!(text.contains("open, entered 12 s ago, held: disk swap"), "{text}");
 }

@@ -13,7 +13,7 @@ use super::super::table::{self, Frame};
 use super::super::text;
 use super::{note_ignored_span, panel, write_form};
 use crate::model::breakers::{self, Breaker};
-use crate::model::guards::{self, GuardState};
+use crate::model::guards::{self, GuardHold, GuardState};
 use crate::model::rates::{self, Rate, Setting};
 use crate::model::schema;
 use crate::pattern::Pattern;
@@ -28,6 +28,7 @@ pub(super) fn page(context: &Context<'_>) -> Result<Page> {
     let settings = rates::read_settings(&context.store)?;
     let breakers = breakers::read(&context.store)?;
     let guards = guards::read(&context.store, None)?;
+    let waiting_holds = guards::read_waiting_holds(&context.store, None)?;
     let asked = context.parameters.read("pattern", str::parse::<Pattern>)?;
     let rate = context.parameters.read("rate", units::parse_rate)?;
     let preview = match (&asked, rate) {
@@ -74,7 +75,7 @@ pub(super) fn page(context: &Context<'_>) -> Result<Page> {
         (panel("settings", "Rates that were set", &of_the_present(&show_settings(context, &settings, &settings_report))))
         (panel("rates", "Rates in force, and why", &of_the_present(&in_force)))
         (panel("breakers", "Circuit breakers around the store's writes", &of_the_present(&show_breakers(context, &breakers))))
-        (panel("guards", "Guards around the programs' own parts", &of_the_present(&show_guards(context, &guards_report, &guards))))
+        (panel("guards", "Guards around the programs' own parts", &of_the_present(&show_guards(context, &guards_report, &guards, &waiting_holds))))
     };
     Ok(page)
 }
@@ -244,8 +245,13 @@ fn show_breakers(context: &Context<'_>, breakers: &[Breaker]) -> Markup {
         ]
     };
     let report = Report { columns, rows: breakers.iter().map(build).collect() };
+    let caption = if breakers.iter().any(Breaker::is_of_next) {
+        "no process is running, the next one takes this hold"
+    } else {
+        "breakers of running processes"
+    };
     html! {
-        (table::show(&report, &Frame { caption: "breakers of running processes", empty: "no process is running", ..Frame::default() }))
+        (table::show(&report, &Frame { caption, empty: "no process is running", ..Frame::default() }))
         @if context.app.allows_writes() {
             (write_form(context, "/breaker", &html! {
                 label { span.label { "reason" } input name="reason" size="30" maxlength="500" placeholder="the disk is being replaced"; }
@@ -296,10 +302,19 @@ fn report_guards(guards: &[GuardState]) -> Report {
     Report { columns, rows: guards.iter().map(build).collect() }
 }
 
-fn show_guards(context: &Context<'_>, report: &Report, guards: &[GuardState]) -> Markup {
-    let names: BTreeSet<&str> = guards.iter().map(|guard| guard.name.as_str()).collect();
+fn show_guards(
+    context: &Context<'_>,
+    report: &Report,
+    guards: &[GuardState],
+    waiting_holds: &[GuardHold],
+) -> Markup {
+    let running = guards.iter().map(|guard| guard.name.as_str());
+    let names: BTreeSet<&str> = running.chain(waiting_holds.iter().map(|hold| hold.name.as_str())).collect();
     html! {
         (table::show(report, &Frame { caption: "guards of running processes, the worst level first", empty: "no running process has called a guard", ..Frame::default() }))
+        @for hold in waiting_holds {
+            p.note { "no running process has called the guard " (text::flat(&hold.name, 100)) ", the next one that does is held " (hold.hold) " by " (text::flat(&hold.set_by, 100)) ": " (text::flat(&hold.reason, 500)) }
+        }
         @if !names.is_empty() {
             @if context.app.allows_writes() {
                 (write_form(context, "/breaker", &html! {
