@@ -93,10 +93,28 @@ fn join_names<'a>(names: impl IntoIterator<Item = &'a String>) -> String {
     names.join(", ")
 }
 
+/// Explains that the store knows no guard of this name; `None` if it knows one.
+fn explain_unknown_guard(store: &Store, name: &str) -> Result<Option<String>> {
+    let names = guards::read_names(store)?;
+    Ok(match names.as_slice() {
+        [] => Some("no guard is known so far".to_owned()),
+        names if names.iter().any(|known| known == name) => None,
+        names => Some(format!("no guard of this name is known so far, but {}", join_names(names))),
+    })
+}
+
 /// Shows or holds a guard of programs.
 fn run_guard(common: &Common, name: &str, action: Option<&BreakerAction>) -> Result<()> {
     let (hold, options) = match action {
-        None => return show_guard(common, name),
+        None => {
+            if let Some(why) = explain_unknown_guard(&open_store(common)?, name)? {
+                bail!(
+                    "`{}` names no guard: {why}; the words that change breakers are open, close and auto",
+                    name.escape_debug()
+                );
+            }
+            return show_guard(common, name);
+        }
         Some(BreakerAction::Open(options)) => ("open", options),
         Some(BreakerAction::Close(options)) => ("closed", options),
         Some(BreakerAction::Auto(options)) => ("auto", options),
@@ -106,13 +124,14 @@ fn run_guard(common: &Common, name: &str, action: Option<&BreakerAction>) -> Res
     let run = require_run(&store, options)?;
     let by = describe_user();
     let new = NewHold { name, process_id: run, hold, reason: &reason, by: &by };
+    let unknown = explain_unknown_guard(&store, name)?.map_or(String::new(), |why| format!("; {why}"));
     guards::hold(&store, new, units::now_ns())?;
     let effect = match hold {
         "open" => "held open: no call is made",
         "closed" => "held closed: every call is made",
         _ => "no longer held: the guard opens and closes by itself",
     };
-    print_note(common, &format!("{effect}; {}", describe_effect(&store, run)?));
+    print_note(common, &format!("{effect}{unknown}; {}", describe_effect(&store, run)?));
     show_guard(common, name)
 }
 

@@ -155,6 +155,19 @@ ORDER BY w.name";
     Ok(holds)
 }
 
+/// Reads the names of all guards that a process has reported, running or not, or that are held.
+pub(crate) fn read_names(store: &Store) -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    if are_known(store)? {
+        let sql = "SELECT name FROM guards UNION SELECT name FROM guard_hold WHERE hold <> 'auto' ORDER BY 1";
+        store.read_rows(sql, [], |row| {
+            names.extend(report::read_cells(row, 1)?[0].as_text().map(str::to_owned));
+            Ok(())
+        })?;
+    }
+    Ok(names)
+}
+
 /// A change of the hold on a guard.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct NewHold<'a> {

@@ -90,10 +90,25 @@ fn a_guard_is_shown_held_for_a_reason_and_released() {
 }
 
 #[test]
-fn a_hold_on_a_guard_that_nothing_has_called_is_stored_and_shown() {
+fn a_word_that_names_no_guard_is_refused_with_the_guards_and_the_words_that_there_are() {
+    let fixture = Fixture::new();
+    let words = "the words that change breakers are open, close and auto";
+    let none = monitor(&fixture.path, &["breaker", "opne"]).failed(1);
+    assert!(none.contains(&format!("`opne` names no guard: no guard is known so far; {words}")), "{none}");
+    add_guard(&fixture);
+    let other = monitor(&fixture.path, &["breaker", "opne"]).failed(1);
+    assert!(other.contains(&format!("no guard of this name is known so far, but rates; {words}")), "{other}");
+    fixture.db.execute("UPDATE process SET ending = 'exit', ended_ns = started_ns", []).unwrap();
+    let ended = monitor(&fixture.path, &["breaker", "rates"]);
+    assert!(ended.err.contains("no running process has called a guard `rates` yet"), "{}", ended.err);
+    ended.ok();
+}
+
+#[test]
+fn a_hold_on_a_guard_that_nothing_has_called_is_stored_shown_and_called_unknown() {
     let fixture = Fixture::new();
     let held = monitor(&fixture.path, &["breaker", "norates", "open", "--reason", "a move"]);
-    let effect = "held open: no call is made; 1 running process reads it";
+    let effect = "held open: no call is made; no guard is known so far; 1 running process reads it";
     assert!(held.err.contains(effect) && held.err.contains("takes this hold"), "{}", held.err);
     let shown = monitor(&fixture.path, &["breaker", "norates", "--format", "json"]).json();
     assert_eq!(
@@ -107,6 +122,7 @@ fn a_hold_on_a_guard_that_nothing_has_called_is_stored_and_shown() {
     );
     assert!(monitor(&fixture.path, &["breaker"]).err.contains("`monitor breaker NAME`: norates"));
     monitor(&fixture.path, &["breaker", "norates", "auto"]).ok();
+    monitor(&fixture.path, &["breaker", "norates"]).failed(1);
 }
 
 #[test]
