@@ -1,6 +1,7 @@
 //! The arguments of the commands that answer a question about a span of time.
 
 use clap::{Args, ValueEnum};
+use serde::Deserialize;
 
 use crate::model::compare::SideName;
 use crate::model::findings;
@@ -271,14 +272,23 @@ pub(crate) enum LevelName {
 }
 
 /// A kind of finding that is left out, for all functions or for those of a pattern.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
 pub(crate) struct Ignored {
     pub(crate) kind: String,
     pub(crate) pattern: Option<Pattern>,
 }
 
+impl TryFrom<String> for Ignored {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        parse_ignored(&text).map_err(|error| format!("`[findings] ignore` has `{text}`: {error}"))
+    }
+}
+
 /// Parses `n_plus_one`, or `n_plus_one shop::*`.
-pub(crate) fn parse_ignored(text: &str) -> Result<Ignored, String> {
+fn parse_ignored(text: &str) -> Result<Ignored, String> {
     let (kind, pattern) = match text.trim().split_once(char::is_whitespace) {
         Some((kind, pattern)) => (kind, Some(pattern.trim().parse().map_err(|error| format!("{error}"))?)),
         None => (text.trim(), None),

@@ -28,7 +28,7 @@ use crate::units;
 pub(crate) use alerts::{Alert, AlertAction, AlertLevelName, Alerts, NamedRule, SetRule};
 pub(crate) use answers::{
     Callees, Callers, Diff, EdgeOptions, FailOn, Findings, Ignored, LevelName, Processes, Resources,
-    SpanOptions, Why, parse_ignored,
+    SpanOptions, Why,
 };
 pub(crate) use control::{Breaker, BreakerAction, HoldOptions, Sample};
 #[cfg(feature = "parquet")]

@@ -2,11 +2,11 @@
 
 use std::fmt::Write as _;
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Result, bail};
 use rusqlite::types::Value;
 
 use super::{answer, conclude, open_stores, print_heading_of, print_lines, print_note, require_known_in};
-use crate::arguments::{Common, Findings, FormatName, Ignored, LevelName, parse_ignored};
+use crate::arguments::{Common, Findings, FormatName, Ignored, LevelName};
 use crate::configuration;
 use crate::format;
 use crate::model::basis::Basis;
@@ -26,7 +26,7 @@ pub(super) fn run(common: &Common, arguments: &Findings) -> Result<()> {
     let stores = open_stores(common)?;
     require_known_in(&stores, arguments.pattern.as_ref())?;
     let mut ignored = arguments.ignore.clone();
-    ignored.extend(read_ignored()?);
+    ignored.extend(configuration::read_ignored()?);
     let is_wanted = |finding: &Finding| is_wanted(finding, arguments.pattern.as_ref(), &ignored);
     let gathered = gather(&stores, arguments.span.period(common), is_wanted)?;
     let verdict = judge(gathered.found.iter().map(|(finding, _)| finding), arguments.fail_on);
@@ -104,18 +104,10 @@ fn build_report(stores: &Stores, gathered: &Gathered, shown: usize) -> Report {
 
 /// Returns the findings of all stores within a span, the most important first, and what could not be looked for.
 pub(super) fn list(stores: &Stores, period: Period) -> Result<(Vec<Finding>, Vec<String>)> {
-    let ignored = read_ignored()?;
+    let ignored = configuration::read_ignored()?;
     let gathered = gather(stores, period, |finding| is_wanted(finding, None, &ignored))?;
     let found = gathered.found.into_iter().map(|(finding, _)| finding);
     Ok((found.collect(), gathered.unknown.into_iter().map(|(unknown, _)| unknown).collect()))
-}
-
-/// Returns the findings that the settings file excludes.
-fn read_ignored() -> Result<Vec<Ignored>> {
-    let parse = |text: &String| {
-        parse_ignored(text).map_err(|error| anyhow!("`[findings] ignore` has `{text}`: {error}"))
-    };
-    configuration::read_ignored()?.iter().map(parse).collect()
 }
 
 fn is_wanted(finding: &Finding, pattern: Option<&Pattern>, ignored: &[Ignored]) -> bool {

@@ -1,5 +1,7 @@
 //! The commands that answer a question: `callers`, `callees`, `processes`, `resources`, `why`.
 
+use std::fs;
+
 use rusqlite::params;
 use serde_json::{Value, json};
 
@@ -262,7 +264,7 @@ fn stores_of_every_version_are_answered_or_told_what_they_lack() {
         let path = folder.path().join(format!("{version}.db"));
         let stored =
             format!("{}/../monitor-runtime/tests/data/versions/{version}.db", env!("CARGO_MANIFEST_DIR"));
-        std::fs::copy(stored, &path).unwrap();
+        fs::copy(stored, &path).unwrap();
         for arguments in
             [&["callers", "*"][..], &["callees", "*"], &["processes"], &["resources"], &["findings"]]
         {
@@ -605,7 +607,7 @@ fn the_settings_file_names_findings_that_are_not_told() {
     let fixture = repeated(None);
     let config = fixture.folder.path().join("monitor.toml");
     let run = |text: &str| {
-        std::fs::write(&config, text).unwrap();
+        fs::write(&config, text).unwrap();
         let mut command =
             crate::run::command(fixture.folder.path(), &["findings", "--all", "--format", "json"]);
         command.arg("--db").arg(&fixture.path).env("MONITOR_CONFIG", &config);
@@ -619,6 +621,17 @@ fn the_settings_file_names_findings_that_are_not_told() {
     assert!(message.contains("n_plus_two") && message.contains("a kind is one of"), "{message}");
     let message = run("[findings]\nignored = 5\n").failed(1);
     assert!(message.contains("monitor.toml has a wrong section [findings]"), "{message}");
+    let message = run("max_rate = ${X:5}\nretention = = 5m\n").failed(1);
+    assert!(message.contains("monitor.toml is not valid TOML") && message.contains("line 2"), "{message}");
+    fs::remove_file(&config).unwrap();
+    for (path, reason) in
+        [(config.as_path(), "cannot be read"), (fixture.folder.path(), "is not a regular file")]
+    {
+        let mut command = crate::run::command(fixture.folder.path(), &["findings"]);
+        command.arg("--db").arg(&fixture.path).env("MONITOR_CONFIG", path);
+        let message = crate::run::Ran::from(command.output().unwrap()).failed(1);
+        assert!(message.contains("which MONITOR_CONFIG names") && message.contains(reason), "{message}");
+    }
 }
 
 #[test]

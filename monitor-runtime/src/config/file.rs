@@ -78,6 +78,15 @@ fn read_all(path: &Path) -> Result<String, String> {
     String::from_utf8(bytes).map_err(|_| "is not UTF-8".into())
 }
 
+/// Reads the settings file at this path as TOML: the references outside of strings become strings, and lines keep their
+/// numbers.
+///
+/// # Errors
+/// The rest of a sentence that begins with the file: `is not a regular file`.
+pub fn read_toml(path: &Path) -> Result<String, String> {
+    read_bounded(path).map(|text| quote_bare(&text))
+}
+
 /// Parses the text of a file; warnings call the file `name`.
 fn parse(text: &str, name: &str, surroundings: &Surroundings<'_>, warnings: &mut Vec<Warning>) -> Texts {
     let table: BTreeMap<String, Value> = match basic_toml::from_str(&quote_bare(text)) {

@@ -26,6 +26,7 @@ mod watch;
 pub use builder::Config;
 pub use capture_mode::CaptureMode;
 pub use duration::duration;
+pub use file::read_toml;
 pub use init_error::InitError;
 pub use interpolate::expand;
 pub use location::{Location, default_folder, default_location, process_default_location, ring_folders};
