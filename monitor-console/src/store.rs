@@ -32,6 +32,8 @@ use crate::{full_screen, terminal, units};
 const TIME_LIMIT: Duration = Duration::from_secs(60);
 /// The longest wait for a lock: longer than the recorder ever holds one.
 const LOCK_WAIT: Duration = Duration::from_secs(5);
+/// The longest wait for the first commit to a file that is no store so far.
+const FIRST_COMMIT_WAIT: Duration = Duration::from_millis(500);
 /// The memory that SQLite may take for a statement: sorts of some million rows fit.
 const MEMORY_BYTES_MAX: u64 = 256 << 20;
 /// The pause between two looks of the thread that watches the time limit.
@@ -469,6 +471,37 @@ fn resolve_path(path: &Path) -> Result<PathBuf> {
     }
 }
 
+/// Fails if the path names something that no program turns into a store: a folder, a special file, a file that is not a
+/// store. What may become a store or become readable later passes, such as a missing or an empty file.
+pub(crate) fn require_possible(path: &Path) -> Result<()> {
+    let check = || {
+        if describe_absence(path).is_some() {
+            return Ok(());
+        }
+        let path = resolve_path(path)?;
+        match query::open_read_only(&path) {
+            Err(error @ (QueryError::NotADatabase { .. } | QueryError::Foreign { .. })) => {
+                Err(explain_query_error(error, &path))
+            }
+            _ => Ok(()),
+        }
+    };
+    // A store that a program is just making passes for another database until its first commit.
+    check().or_else(|_| {
+        std::thread::sleep(FIRST_COMMIT_WAIT);
+        check()
+    })
+}
+
+/// Describes a path where no program has written a store yet: `which does not exist yet`; `None` if something lies there.
+pub(crate) fn describe_absence(path: &Path) -> Option<&'static str> {
+    match fs::metadata(path) {
+        Ok(data) if data.is_file() && data.len() == 0 => Some("which is still empty"),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Some("which does not exist yet"),
+        _ => None,
+    }
+}
+
 /// Adds what the user can do to an error of opening.
 fn explain_query_error(error: QueryError, path: &Path) -> anyhow::Error {
     match error {
@@ -569,6 +602,31 @@ pub(crate) mod tests {
         assert_eq!(store.time_limit.end_code(), Some(2));
         store.spare_process();
         assert_eq!(store.time_limit.end_code(), None);
+    }
+
+    #[test]
+    fn only_what_can_become_a_store_passes() {
+        let (folder, store) = store_of("");
+        let file = |name: &str| folder.path().join(name);
+        fs::write(file("empty.db"), "").unwrap();
+        fs::write(file("text.db"), "this is not a database, however long it may be ".repeat(50)).unwrap();
+        Connection::open(file("foreign.db")).unwrap().execute_batch("CREATE TABLE t (x)").unwrap();
+        for (path, absence) in [
+            (file("missing.db"), Some("which does not exist yet")),
+            (file("empty.db"), Some("which is still empty")),
+            (store.path().to_owned(), None),
+        ] {
+            require_possible(&path).unwrap();
+            assert_eq!(describe_absence(&path), absence, "{}", path.display());
+        }
+        for (path, expected) in [
+            (file("text.db"), "not an intact SQLite database"),
+            (file("foreign.db"), "not one of monitored"),
+            (folder.path().to_owned(), "is a folder"),
+        ] {
+            let message = format!("{:#}", require_possible(&path).unwrap_err());
+            assert!(message.contains(expected), "{message}");
+        }
     }
 
     #[test]

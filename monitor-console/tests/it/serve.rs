@@ -1361,6 +1361,34 @@ fn a_store_that_is_gone_replaced_or_newer_is_explained_and_the_pages_recover() {
 }
 
 #[test]
+fn a_server_waits_for_a_missing_store_and_refuses_what_is_none() {
+    let fixture = filled();
+    let file = |name: &str| fixture.folder.path().join(name);
+    let server = Server::start(&file("later.db"), &[]);
+    assert!(server.line.contains("later.db, which does not exist yet; Ctrl-C ends)"), "{}", server.line);
+    assert_eq!(server.get("/functions").status, 503);
+    fixture.copy_to(&file("later.db"));
+    wait_for(&server, "/functions", 200);
+    std::fs::write(file("text.db"), "no database at all").unwrap();
+    for (path, expected) in [
+        (file("text.db"), "not an intact SQLite database"),
+        (fixture.folder.path().to_owned(), "is a folder"),
+    ] {
+        let ran = monitor(&path, &["serve", "--listen", "127.0.0.1:0"]);
+        assert_eq!(ran.out, "");
+        assert!(ran.failed(1).contains(expected), "{}", path.display());
+    }
+    // The other stores are still served.
+    let server = Server::start(&fixture.path, &["--db", file("text.db").to_str().unwrap()]);
+    assert!(
+        server.line.contains("shop.db; Ctrl-C ends)") && !server.line.contains("text.db"),
+        "{}",
+        server.line
+    );
+    assert_eq!(server.get("/functions").status, 200);
+}
+
+#[test]
 fn an_open_page_is_told_of_a_commit_and_not_of_silence() {
     let fixture = filled();
     let server = Server::start(&fixture.path, &[]);

@@ -131,6 +131,25 @@ impl Drop for Pane {
     }
 }
 
+#[test]
+fn a_file_that_is_no_store_is_refused_before_the_terminal_is_taken_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(pane) = Pane::start(folder.path(), (200, 24)) else { return };
+    let text = folder.path().join("text.db");
+    fs::write(&text, "no database at all").unwrap();
+    for (path, expected) in
+        [(text.as_path(), "not an intact SQLite database"), (folder.path(), "is a folder")]
+    {
+        pane.view(path, "");
+        pane.wait_for(&[expected, "ended 1"]);
+        pane.run("clear");
+    }
+    pane.view(&folder.path().join("missing.db"), "");
+    pane.wait_for(&["waiting for the store", "q quit"]);
+    pane.keys(&["q"]);
+    pane.wait_for(&["ended 0"]);
+}
+
 /// Returns a store with something on every screen.
 fn with_everything() -> Fixture {
     let fixture = Fixture::new();

@@ -43,8 +43,9 @@ use anyhow::{Context as _, Result, bail};
 use self::app::App;
 use self::guard::Guard;
 use self::listen::Listener;
+use super::print_failures;
 use crate::arguments::{Common, Listen, ServeOptions};
-use crate::{find, terminal};
+use crate::{find, store, terminal};
 
 /// The longest wait for queries that run when the server ends.
 const END_WAIT: Duration = Duration::from_millis(500);
@@ -55,7 +56,23 @@ pub(super) fn run(common: &Common, options: &ServeOptions) -> Result<()> {
         [] | [_] => vec![find::find_store(common.store_path())?],
         several => several.iter().map(|path| find::find_store(Some(path.clone()))).collect::<Result<_>>()?,
     };
-    serve(paths, options)
+    serve(select_possible(paths)?, options)
+}
+
+/// Returns the paths that are stores or can become one, and prints a note about each other path; fails if there is none.
+fn select_possible(paths: Vec<PathBuf>) -> Result<Vec<PathBuf>> {
+    let (mut possible, mut failures) = (Vec::new(), Vec::new());
+    for path in paths {
+        match store::require_possible(&path) {
+            Ok(()) => possible.push(path),
+            Err(error) => failures.push(format!("{error:#}")),
+        }
+    }
+    if possible.is_empty() {
+        bail!(failures.join("; "));
+    }
+    print_failures(&failures);
+    Ok(possible)
 }
 
 /// Serves pages over these stores until a signal ends the process.
@@ -118,7 +135,12 @@ fn choose_token(options: &ServeOptions) -> Result<Option<String>> {
 
 /// Prints the one line that says where the pages are.
 fn announce(app: &App, address: &str, asked: &Listen, listener: &Listener) -> Result<()> {
-    let names: Vec<_> = app.stores().iter().map(|store| store.path_at_start.display().to_string()).collect();
+    let names = app.stores().iter().map(|served| {
+        let path = &served.path_at_start;
+        let absence = store::describe_absence(path).map(|absence| format!(", {absence}"));
+        format!("{}{}", path.display(), absence.unwrap_or_default())
+    });
+    let names: Vec<_> = names.collect();
     let taken = match (asked, listener.port()) {
         (Listen::Tcp(asked), Some(port)) if asked.port() != 0 && asked.port() != port => {
             format!("port {} is taken; ", asked.port())

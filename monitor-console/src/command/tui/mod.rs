@@ -33,7 +33,7 @@ use ratatui::backend::CrosstermBackend;
 
 use super::{breaker, export, sample};
 use crate::arguments::{Common, FormatName, TopKey, Tui, refuse};
-use crate::{find, full_screen, terminal, units};
+use crate::{find, full_screen, store, terminal, units};
 use facts::Answer;
 use load::Mailbox;
 use screen::Look;
@@ -63,6 +63,7 @@ pub(super) fn run(common: &Common, options: &Tui) -> Result<()> {
         bail!("`monitor tui` shows one store, and {} are named: name one with --db PATH", common.db.len());
     }
     let path = find::find_store(common.store_path())?;
+    store::require_possible(&path)?;
     let length = common.since.map_or(Span::DEFAULT_LENGTH_NS, units::to_nanoseconds);
     let size = crossterm::terminal::size().context("the terminal does not tell its size")?;
     let mut state = State::new(path.clone(), Span::until_now(length), size, units::now_ns());
