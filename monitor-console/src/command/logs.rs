@@ -1,16 +1,18 @@
 //! `monitor logs`: the log lines of programs, each with the function that wrote it, and new ones as they are
 //! committed.
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use monitor_runtime::record::LogLevel;
 
 use super::follow::{self, Feed};
-use super::{open_stores, print_failures, print_heading_of, print_note};
+use super::{explain_unknown, open_stores, print_failures, print_heading_of, print_note, require_known_in};
 use crate::arguments::{Common, LogLevelName, Logs};
 use crate::format::{self, Format};
 use crate::model::logs::{self, Line, Query};
+use crate::pattern::Pattern;
 use crate::report::{Cell, Column, Report, Unit};
 use crate::store::Store;
+use crate::stores::Stores;
 use crate::terminal;
 use crate::units::{self, format_quantity};
 
@@ -21,6 +23,9 @@ pub(super) fn run(common: &Common, arguments: &Logs) -> Result<()> {
     let stores = open_stores(common)?;
     let (mut report, failures) =
         stores.join(|store| Ok(build_report(&logs::find(store, &query(common, arguments))?)))?;
+    if report.rows.is_empty() {
+        require_place(&stores, arguments.pattern.as_ref())?;
+    }
     print_failures(&failures);
     // Several stores come one after the other, and the newest lines of all are shown.
     report.rows.sort_by_key(|row| row[AT].to_integer());
@@ -36,6 +41,18 @@ pub(super) fn run(common: &Common, arguments: &Logs) -> Result<()> {
         print_note(common, NO_LINES);
     }
     Ok(())
+}
+
+/// Fails if the pattern selects neither a function nor a target of any of the stores.
+fn require_place(stores: &Stores, pattern: Option<&Pattern>) -> Result<()> {
+    let Some(pattern) = pattern else { return Ok(()) };
+    for store in stores.list() {
+        if logs::has_target(store, pattern)? {
+            return Ok(());
+        }
+    }
+    require_known_in(stores, Some(pattern))
+        .map_err(|error| anyhow!("no log line has the target `{}`, and {error}", pattern.as_str()))
 }
 
 const NO_LINES: &str =
@@ -103,7 +120,14 @@ impl Feed for NewLines<'_> {
     }
 
     fn explain(&self, store: &Store) -> Result<Option<String>> {
-        Ok((logs::newest_id(store)? == 0).then(|| NO_LINES.to_owned()))
+        if logs::newest_id(store)? == 0 {
+            return Ok(Some(NO_LINES.to_owned()));
+        }
+        // The function may be called later, so an unknown name is no error here.
+        match &self.arguments.pattern {
+            Some(pattern) if !logs::has_target(store, pattern)? => explain_unknown(store, pattern),
+            _ => Ok(None),
+        }
     }
 
     fn newest_id(&self, store: &Store) -> Result<i64> {

@@ -32,12 +32,14 @@ pub(super) fn run(common: &Common, arguments: &Metrics) -> Result<()> {
     let by_default = if common.format == FormatName::Table { SERIES_SHOWN } else { usize::MAX };
     let shown = arguments.limit.map_or(by_default, |limit| limit as usize);
     let gathered = gather(&stores, common, arguments, shown)?;
-    if gathered.series == 0 {
-        require_metrics(&stores, arguments)?;
-    }
+    let is_without = gathered.series == 0 && require_metrics(&stores, arguments)? == 0;
     print_failures(&gathered.failures);
-    print_heading_of(common, &stores, &describe(&gathered));
+    let title = if is_without { "no metrics".to_owned() } else { describe(&gathered) };
+    print_heading_of(common, &stores, &title);
     format::print(&gathered.report, common.style())?;
+    if is_without {
+        print_note(common, NO_METRICS);
+    }
     let left_out = gathered.series.saturating_sub(gathered.shown);
     if left_out > 0 && arguments.limit.is_none() {
         print_note(common, &format!("… {left_out} more: --limit {} shows them", gathered.series));
@@ -45,22 +47,23 @@ pub(super) fn run(common: &Common, arguments: &Metrics) -> Result<()> {
     Ok(())
 }
 
-/// Fails if no series of the stores is selected, because an empty table alone does not say why.
-fn require_metrics(stores: &Stores, arguments: &Metrics) -> Result<()> {
-    let mut all = 0;
+const NO_METRICS: &str = "there are no metrics here: a program records them with the crate `monitored-metrics` and the macros of `metrics`";
+
+/// Returns the number of series that the stores have at any time. Fails if a name or tags select none, because an empty
+/// table alone does not say why.
+fn require_metrics(stores: &Stores, arguments: &Metrics) -> Result<usize> {
+    let (mut all, mut selected) = (0, 0);
     for store in stores.list() {
         all += metrics::read(store, &Selection::default(), Period::WHOLE)?.len();
-        let selection = select(arguments);
-        if !metrics::read(store, &selection, Period::WHOLE)?.is_empty() {
-            return Ok(());
+        selected += metrics::read(store, &select(arguments), Period::WHOLE)?.len();
+    }
+    if selected == 0 && (arguments.pattern.is_some() || !arguments.tag.is_empty()) {
+        if all == 0 {
+            bail!(NO_METRICS);
         }
+        bail!("no metric here has such a name and tags: `monitor metrics` lists all {all} series")
     }
-    if all == 0 {
-        bail!(
-            "there are no metrics here: a program records them with the crate `monitored-metrics` and the macros of `metrics`"
-        );
-    }
-    bail!("no metric here has such a name and tags: `monitor metrics` lists all {all} series")
+    Ok(all)
 }
 
 fn select(arguments: &Metrics) -> Selection {

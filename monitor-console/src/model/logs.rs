@@ -140,6 +140,15 @@ pub(crate) fn newest_id(store: &Store) -> Result<i64> {
     Ok(store.read_integer("SELECT MAX(id) FROM log", [])?.unwrap_or(0))
 }
 
+/// Returns true if the pattern selects a target of the store.
+pub(crate) fn has_target(store: &Store, pattern: &Pattern) -> Result<bool> {
+    if !are_kept(store)? {
+        return Ok(false);
+    }
+    let sql = "SELECT COUNT(*) FROM log_target WHERE target GLOB ?1 OR target GLOB ?2";
+    Ok(store.read_integer(sql, pattern.to_globs())?.unwrap_or(0) > 0)
+}
+
 /// Finds the newest lines that meet the conditions, by the time at which they were written.
 pub(crate) fn find(store: &Store, query: &Query<'_>) -> Result<Vec<Line>> {
     if !are_kept(store)? {

@@ -117,7 +117,16 @@ fn lines_are_found_by_function_target_level_and_time_and_the_newest_are_shown() 
     assert_eq!(bodies(&logs(&["payments", "--level", "error"])), ["outside"]);
     // Those that came last, by time.
     assert_eq!(bodies(&logs(&["--limit", "2"])), ["outside", "-"]);
-    assert!(logs(&["nobody"]).is_empty());
+    assert!(logs(&["place", "--level", "error"]).is_empty(), "the function said none of this level");
+    assert!(logs(&["payments", "--since", "1s"]).is_empty(), "the target said none in this time");
+    for (unknown, advice) in [("plce", "`monitor top` lists the names"), ("orders", "try `*orders::*`")] {
+        let err = monitor(&fixture.path, &["logs", unknown]).failed(1);
+        assert!(err.contains(&format!("no log line has the target `{unknown}`")), "{err}");
+        assert!(
+            err.contains(&format!("no function here is named `{unknown}`")) && err.contains(advice),
+            "{err}"
+        );
+    }
     let row = &logs(&["charge"])[1];
     assert_eq!((&row["level"], &row["lines"], &row["call_id"]), (&json!("warn"), &json!(1201), &json!(2)));
     assert_eq!((&row["function"], &row["file"]), (&json!("shop::bank::Card::charge"), &json!("src/bank.rs")));

@@ -68,8 +68,13 @@ fn series_are_selected_by_name_and_tag_and_time() {
     assert_eq!(select(&["--until", "1h"]), 0);
     let unknown = monitor(&fixture.path, &["metrics", "--tag", "shop=köln"]);
     assert!(unknown.code == Some(1) && unknown.err.contains("lists all 3 series"), "{}", unknown.err);
-    let none = monitor(&Fixture::new().path, &["metrics"]);
-    assert!(none.code == Some(1) && none.err.contains("monitored-metrics"), "{}", none.err);
+    let none = Fixture::new();
+    let ran = monitor(&none.path, &["metrics"]);
+    assert!(ran.err.contains("no metrics") && ran.err.contains("monitored-metrics"), "{}", ran.err);
+    ran.ok();
+    assert!(rows(&none, &[]).is_empty());
+    let err = monitor(&none.path, &["metrics", "orders"]).failed(1);
+    assert!(err.contains("there are no metrics here") && err.contains("monitored-metrics"), "{err}");
 }
 
 #[test]
