@@ -24,11 +24,8 @@ pub(crate) fn parse(text: &str) -> Result<Moment, String> {
     parse_before(text, units::now_ns()).map(Moment)
 }
 
-/// Parses a duration, or a moment as its distance from now.
+/// Parses a moment as its distance from now.
 pub(crate) fn parse_since(text: &str) -> Result<Duration, String> {
-    if !text.contains(':') && !text.contains('T') {
-        return units::parse_duration(text);
-    }
     let now = units::now_ns();
     let at = parse_before(text, now)?;
     let span = u64::try_from(now.saturating_sub(at)).map_err(|_| "it lies in the future".to_owned())?;
@@ -39,7 +36,8 @@ pub(crate) fn parse_since(text: &str) -> Result<Duration, String> {
 fn parse_before(text: &str, now_ns: i64) -> Result<i64, String> {
     let text = text.trim();
     if !text.contains(':') {
-        let span = units::parse_duration(text).map_err(|reason| format!("{reason}; {ALLOWED}"))?;
+        let explain = |reason| format!("{}; {ALLOWED}", explain_date(text).unwrap_or(reason));
+        let span = units::parse_duration(text).map_err(explain)?;
         return Ok(now_ns.saturating_sub(units::to_nanoseconds(span)));
     }
     let text = text.strip_suffix('Z').unwrap_or(text);
@@ -66,6 +64,16 @@ fn parse_before(text: &str, now_ns: i64) -> Result<i64, String> {
             Ok(if at > now_ns { at.saturating_sub(DAY_NS) } else { at })
         }
     }
+}
+
+/// Explains why a date alone is no moment; `None` for a text that is not written like a date.
+fn explain_date(text: &str) -> Option<String> {
+    let is_date =
+        text.matches('-').count() == 2 && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
+    is_date.then(|| match parse_date(text) {
+        Some(_) => format!("it is a date without a time of day, such as {text}T00:00"),
+        None => "it is no date of the calendar, such as 2026-11-29".to_owned(),
+    })
 }
 
 /// Parses the digits behind the point of a second, in ns. Digits behind the ninth are left out.
@@ -150,6 +158,27 @@ mod tests {
         ] {
             let reason = parse_before(bad, NOW).expect_err(bad);
             assert!(reason.contains("14:05"), "{bad}: {reason}");
+            assert!(parse_since(bad).expect_err(bad).contains("14:05"), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_date_alone_is_refused_as_a_date() {
+        for (bad, expected) in [
+            ("2026-11-29", "a date without a time of day, such as 2026-11-29T00:00;"),
+            ("2026-02-30", "no date of the calendar"),
+            ("29-11-2026", "no date of the calendar"),
+        ] {
+            for reason in [parse(bad).expect_err(bad), parse_since(bad).expect_err(bad)] {
+                assert!(reason.contains(expected) && reason.contains("14:05"), "{bad}: {reason}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_span_is_the_distance_of_its_start_from_now() {
+        assert_eq!(parse_since("1h30m"), Ok(Duration::from_secs(5400)));
+        assert_eq!(parse_since("0s"), Ok(Duration::ZERO));
+        assert_eq!(parse_since("2200-01-01T00:00"), Err("it lies in the future".to_owned()));
     }
 }

@@ -54,13 +54,17 @@ fn help_says_when_a_run_is_stale_as_the_state_is_judged() {
 
 #[test]
 fn wrong_usage_is_exit_code_2_and_says_what_is_allowed() {
-    let table: [(&[&str], &str); 30] = [
+    let table: [(&[&str], &str); 34] = [
         (&["metrics", "--tag", "shop"], "shop=berlin"),
         (&["nonsense"], "nonsense"),
         (&["top", "--sort", "size"], "total"),
         (&["calls", "--min", "10"], "unit"),
         (&["calls", "--since", "soon"], "15m"),
         (&["calls", "--since", "25:00"], "14:05"),
+        (&["calls", "--since", ""], "14:05"),
+        (&["calls", "--since", "tomorrow"], "14:05"),
+        (&["calls", "--since", "2026-11-29"], "2026-11-29T00:00"),
+        (&["calls", "--since", "2026-02-30"], "no date of the calendar"),
         (&["diff", "--before", "30m..1h", "--after", "10m.."], "start is not before its end"),
         (&["diff", "--before", "1h.."], "--after"),
         (&["diff", "--min-change", "many"], "10%"),
