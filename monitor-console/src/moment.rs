@@ -168,6 +168,7 @@ mod tests {
             ("2026-11-29", "a date without a time of day, such as 2026-11-29T00:00;"),
             ("2026-02-30", "no date of the calendar"),
             ("29-11-2026", "no date of the calendar"),
+            ("-5m", "less than 0s"),
         ] {
             for reason in [parse(bad).expect_err(bad), parse_since(bad).expect_err(bad)] {
                 assert!(reason.contains(expected) && reason.contains("14:05"), "{bad}: {reason}");

@@ -20,6 +20,8 @@ use time::OffsetDateTime;
 
 const NS_PER_SECOND: i64 = 1_000_000_000;
 
+const DURATION_ALLOWED: &str = "a duration looks like 10ms, 90s, 15m, 1h30m or 2d";
+
 /// Most characters of a reason.
 const REASON_CHARACTERS_MAX: usize = 500;
 
@@ -53,10 +55,14 @@ pub(crate) fn to_nanoseconds(span: Duration) -> i64 {
 
 /// Parses `15m`, `1.5s`, `250us` or `1h30m`.
 pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
+    let unsigned = text.trim_start().strip_prefix('-');
+    if unsigned.is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit())) {
+        return Err(format!("it is less than 0s; {DURATION_ALLOWED}"));
+    }
     let mut sum = Duration::ZERO;
     for part in split_at_units(text) {
-        let part = config::parse_duration(part)
-            .map_err(|reason| format!("it {reason}; a duration looks like 10ms, 90s, 15m, 1h30m or 2d"))?;
+        let part =
+            config::parse_duration(part).map_err(|reason| format!("it {reason}; {DURATION_ALLOWED}"))?;
         sum = sum.checked_add(part).ok_or("it is too long")?;
     }
     Ok(sum)

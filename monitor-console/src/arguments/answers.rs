@@ -213,7 +213,7 @@ fn parse_change(text: &str) -> Result<f64, String> {
     let (number, scale) = text.strip_suffix('%').map_or((text, 1.0), |number| (number, 100.0));
     match number.trim().parse::<f64>() {
         Ok(change) if (0.0..=100.0).contains(&(change / scale)) => Ok(change / scale),
-        _ => Err("a change is a percentage such as 10%, or a share such as 0.1".to_owned()),
+        _ => Err("a change is a percentage from 0% to 10000% such as 10%, or a share such as 0.1".to_owned()),
     }
 }
 

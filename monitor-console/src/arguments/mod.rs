@@ -14,14 +14,17 @@ mod metrics;
 mod serve;
 mod watch;
 
+use std::any::TypeId;
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::error::ErrorKind;
-use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use clap::{Arg, ArgMatches, Args, CommandFactory, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 use monitor_runtime::config::process_variable;
 
 use crate::format::Style;
+use crate::model::compare::SideName;
 use crate::moment::{self, Moment};
 use crate::units;
 
@@ -48,9 +51,7 @@ pub(crate) use watch::{FIRST_PAUSE, Watch};
 
 /// Parses the command line; ends the process on help, version and wrong usage.
 pub(crate) fn parse() -> Arguments {
-    let matches = Arguments::command().get_matches();
-    let arguments = Arguments::from_arg_matches(&matches)
-        .unwrap_or_else(|error| error.format(&mut Arguments::command()).exit());
+    let (arguments, matches) = parse_from(std::env::args_os().collect()).unwrap_or_else(|error| error.exit());
     if arguments.command.is_some() && arguments.top != TopOptions::default() {
         Arguments::command()
             .error(
@@ -78,6 +79,37 @@ fn is_span_empty(matches: &ArgMatches) -> bool {
     let since = matches.try_get_one::<Duration>("since").ok().flatten();
     let until = matches.try_get_one::<Moment>("until").ok().flatten();
     since.zip(until).is_some_and(|(since, until)| units::start_of_span(Some(*since)) >= until.0)
+}
+
+/// Parses these words, the first of which names the program.
+fn parse_from(words: Vec<OsString>) -> Result<(Arguments, ArgMatches), clap::Error> {
+    let mut command = take_signs(Arguments::command());
+    let matches = command.try_get_matches_from_mut(words)?;
+    let arguments = Arguments::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
+    Ok((arguments, matches))
+}
+
+/// Hands a word that begins with `-` to the parser of the number, duration or moment that stands in its place, also in
+/// subcommands, so that the error about `--limit -1` names the allowed range. Operands take negative numbers only, because options
+/// may stand in their place.
+fn take_signs(command: clap::Command) -> clap::Command {
+    let signed = [
+        TypeId::of::<u32>(),
+        TypeId::of::<i64>(),
+        TypeId::of::<f64>(),
+        TypeId::of::<Duration>(),
+        TypeId::of::<Moment>(),
+        TypeId::of::<SideName>(),
+    ];
+    let take_sign = |arg: Arg| {
+        let is_signed = signed.iter().any(|signed| arg.get_value_parser().type_id() == *signed);
+        if arg.is_positional() {
+            arg.allow_negative_numbers(is_signed)
+        } else {
+            arg.allow_hyphen_values(is_signed)
+        }
+    };
+    command.mut_args(take_sign).mut_subcommands(take_signs)
 }
 
 /// Ends the process with exit code 2 and the reason why a command cannot run as it was typed.
@@ -271,6 +303,7 @@ pub(crate) struct Completions {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
     use super::*;
 
     /// Calls a function for each command and its subcommands, with the words that name it.
@@ -279,6 +312,32 @@ mod tests {
             let words = format!("{words} {}", below.get_name());
             look(&words, below);
             visit(below, &words, look);
+        }
+    }
+
+    #[test]
+    fn options_after_a_value_with_a_sign_are_still_options() {
+        let parse = |words: &str| parse_from(words.split(' ').map(OsString::from).collect());
+        for words in [
+            "monitor sample * 0.5 --db x.db",
+            "monitor sample --db x.db * 0.5",
+            "monitor trace 5 --limit 3",
+            "monitor tail -n 5 --failed",
+            "monitor tail -n5 --failed",
+            "monitor --since 5m --limit 3",
+            "monitor calls --min 5ms --limit 3 --since 1h --failed",
+            "monitor diff --min-change 5% --all",
+        ] {
+            assert!(parse(words).is_ok(), "{words}");
+        }
+        for (words, expected) in [
+            ("monitor calls --min --failed", "--min <DURATION>"),
+            ("monitor sample * --db x.db", "<RATE>"),
+            ("monitor trace --wide", "<ID>"),
+            ("monitor calls -5", "unexpected argument"),
+        ] {
+            let error = parse(words).unwrap_err().to_string();
+            assert!(error.contains(expected), "{words}: {error}");
         }
     }
 

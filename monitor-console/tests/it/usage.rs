@@ -54,7 +54,7 @@ fn help_says_when_a_run_is_stale_as_the_state_is_judged() {
 
 #[test]
 fn wrong_usage_is_exit_code_2_and_says_what_is_allowed() {
-    let table: [(&[&str], &str); 34] = [
+    let table: [(&[&str], &str); 46] = [
         (&["metrics", "--tag", "shop"], "shop=berlin"),
         (&["nonsense"], "nonsense"),
         (&["top", "--sort", "size"], "total"),
@@ -87,6 +87,18 @@ fn wrong_usage_is_exit_code_2_and_says_what_is_allowed() {
         (&["sample", "shop::*"], "RATE"),
         (&["sample", "shop::*", "1.5"], "between 0"),
         (&["sample", "shop::?", "0.5"], "`*`"),
+        (&["calls", "--min", "-5ms"], "a duration looks like 10ms"),
+        (&["calls", "--min", "--failed"], "a duration looks like 10ms"),
+        (&["top", "--since", "-5m"], "a time before now such as 90s"),
+        (&["--since", "-5m"], "a time before now such as 90s"),
+        (&["callers", "place", "--until", "-5m"], "a time before now such as 90s"),
+        (&["top", "--limit", "-1"], "from 0 to 4294967295"),
+        (&["tail", "-n", "-1"], "from 0 to 4294967295"),
+        (&["sample", "*", "-0.5"], "between 0"),
+        (&["trace", "-1"], "whole number from 1 to"),
+        (&["diff", "--min-change", "-5%"], "from 0% to 10000%"),
+        (&["diff", "--before", "-1h..", "--after", "10m.."], "--before"),
+        (&["diff", "--before", "--after", "10m.."], "a side is a span"),
         (&["--format", "xml"], "jsonl"),
         (&["--watch", "calls"], "top"),
     ];

@@ -51,7 +51,7 @@ impl FromStr for SideName {
             return Ok(Self::Span(Period { from_ns, until_ns }));
         }
         match text.split_once(':') {
-            _ if text.is_empty() => Err(ALLOWED.to_owned()),
+            _ if text.is_empty() || (text.starts_with('-') && !is_path) => Err(ALLOWED.to_owned()),
             Some(("build", build)) if !build.is_empty() => Ok(Self::Build(build.to_owned())),
             Some(("version", version)) if !version.is_empty() => Ok(Self::Version(version.to_owned())),
             Some(("process" | "run", run)) => units::parse_run(run).map(|run| Self::Process(run.into())),
