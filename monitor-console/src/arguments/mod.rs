@@ -51,7 +51,9 @@ pub(crate) use watch::{FIRST_PAUSE, Watch};
 
 /// Parses the command line; ends the process on help, version and wrong usage.
 pub(crate) fn parse() -> Arguments {
-    let (arguments, matches) = parse_from(std::env::args_os().collect()).unwrap_or_else(|error| error.exit());
+    let words: Vec<OsString> = std::env::args_os().collect();
+    let (arguments, matches) =
+        parse_from(words.clone()).unwrap_or_else(|error| explain_encoding(words, error).exit());
     if arguments.command.is_some() && arguments.top != TopOptions::default() {
         Arguments::command()
             .error(
@@ -87,6 +89,31 @@ fn parse_from(words: Vec<OsString>) -> Result<(Arguments, ArgMatches), clap::Err
     let matches = command.try_get_matches_from_mut(words)?;
     let arguments = Arguments::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
     Ok((arguments, matches))
+}
+
+/// Names the argument that has to be UTF-8 and is not; returns any other error as it is.
+fn explain_encoding(mut words: Vec<OsString>, mut error: clap::Error) -> clap::Error {
+    // Paths may hold any bytes, so the wrong argument is the one whose replacement changes the error.
+    for at in 1..words.len() {
+        if error.kind() != ErrorKind::InvalidUtf8 {
+            break;
+        }
+        let Some(text) = words[at].to_str().is_none().then(|| words[at].to_string_lossy().into_owned())
+        else {
+            continue;
+        };
+        words[at] = OsString::from(&text);
+        match parse_from(words.clone()) {
+            Err(next) if next.kind() == ErrorKind::InvalidUtf8 => error = next,
+            _ => {
+                let reason = format!(
+                    "argument {at}, '{text}', is not UTF-8: only paths of files may hold other bytes"
+                );
+                return Arguments::command().error(ErrorKind::InvalidUtf8, reason);
+            }
+        }
+    }
+    error
 }
 
 /// Hands a word that begins with `-` to the parser of the number, duration or moment that stands in its place, also in

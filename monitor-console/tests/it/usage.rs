@@ -108,6 +108,28 @@ fn wrong_usage_is_exit_code_2_and_says_what_is_allowed() {
     }
 }
 
+#[cfg(unix)]
+#[test]
+fn an_argument_that_is_not_utf_8_is_named() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt as _;
+
+    let [path, pattern, since] = [&b"\xff.db"[..], b"shop\xfe::pay", b"\xff5m"].map(OsStr::from_bytes);
+    let home = tempfile::tempdir().unwrap();
+    let run =
+        |arguments: &[&OsStr]| Ran::from(command(home.path(), &["calls"]).args(arguments).output().unwrap());
+    let [db, option] = ["--db", "--since"].map(OsStr::new);
+    for (arguments, expected) in [
+        (&[pattern][..], "argument 2, 'shop\u{fffd}::pay', is not UTF-8"),
+        (&[db, path, pattern], "argument 4, 'shop\u{fffd}::pay', is not UTF-8"),
+        (&[option, since], "argument 3, '\u{fffd}5m', is not UTF-8"),
+    ] {
+        let err = run(arguments).failed(2);
+        assert!(err.contains(expected), "{arguments:?}: {err}");
+    }
+    assert!(run(&[db, path]).failed(1).contains("there is no store"));
+}
+
 #[test]
 fn a_span_that_ends_before_it_starts_is_refused_by_every_command_that_takes_one() {
     let commands: [&[&str]; 14] = [
