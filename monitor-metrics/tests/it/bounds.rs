@@ -58,7 +58,9 @@ pub(crate) fn play_hostile() {
     gauge!("depth").set(7.0);
     // What is described after its last change has its description too.
     flush();
-    HOSTILE.iter().for_each(|text| metrics::describe_counter!(*text, *text));
+    for text in HOSTILE {
+        metrics::describe_counter!(text, text);
+    }
     metrics::describe_gauge!("depth", "how deep");
     gauge!("url", "url" => "https://ada:hunter2@example.org", "password" => "hunter2").set(1.0);
     flush();

@@ -5,7 +5,8 @@
 // `cargo test NAME` also builds libraries without tests as tests. The unit tests of the runtime's modules do not
 // belong here.
 #![cfg(not(test))]
-#![allow(clippy::cast_possible_truncation, clippy::inline_always, reason = "as in the runtime")]
+#![allow(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "as in the runtime")]
+#![allow(clippy::inline_always, reason = "as in the runtime")]
 #![allow(clippy::needless_borrow, reason = "the references of the expansion choose how a type is captured")]
 #![allow(clippy::print_stderr, reason = "the path of the failing bytes is printed beside the failure")]
 #![allow(clippy::missing_panics_doc, reason = "a target fails by a panic")]
