@@ -207,6 +207,8 @@ fn a_burst_is_folded_exactly_whether_or_not_its_ring_is_drained_meanwhile() {
         let calls = |rows: &[&CallRow]| rows.iter().map(|row| row.calls()).sum::<u64>();
         let (lists, _) = rows(0, 0);
         assert_eq!(lists.len(), 4);
+        let innermost = entries.calls.iter().filter(|row| row.function == functions.id(2));
+        assert_eq!(innermost.map(CallRow::calls).sum::<u64>(), 4 * 40_000, "{steps} steps");
         for list in lists {
             let (own, shared) = rows(1, list.span_id);
             // A drain that finds callees' records without that of their caller, which ends before the drain looks who is under
@@ -222,7 +224,10 @@ fn a_burst_is_folded_exactly_whether_or_not_its_ring_is_drained_meanwhile() {
                 .chain(&shared)
                 .map(|row| rows(2, row.span_id))
                 .fold((0, 0), |sum, (own, shared)| (sum.0 + calls(&own), sum.1 + calls(&shared)));
-            assert_eq!(below_own + below_shared, 40_000, "{steps} steps");
+            // Such a row of a callee has no row above it if its caller is folded after all: one row a drain and thread.
+            let orphans_max = 2 * steps as u64;
+            let below = below_own + below_shared;
+            assert!((40_000 - orphans_max..=40_000).contains(&below), "{below} calls below, {steps} steps");
             assert!(below_shared >= 2 * shared[0].calls(), "{steps} steps");
         }
     }
