@@ -29,7 +29,7 @@ fn a_program_hears_of_its_alerts_whatever_its_other_closures_do() {
         ("hangs", "stuck > 0"),
         ("news", "new_failure > 0"),
         ("memory", "rss_bytes > 1KiB"),
-        ("cost", "cost_pct > -1"),
+        ("cost", "cost_pct > 0"),
         ("quiet", "rss_bytes > 1024GiB"),
     ];
     let outside = prepare(&stage, &rules);
