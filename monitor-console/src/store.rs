@@ -83,7 +83,7 @@ impl Store {
         self.time_limit.limit_ns.store(to_ns_saturating(limit), Relaxed);
     }
 
-    /// Sets what a statement that is stopped at its time limit advises, instead of a shorter `--since`. The first advice holds.
+    /// Sets the advice in the error of a statement that is stopped at its time limit. The first advice holds.
     pub(crate) fn advise(&self, advice: &'static str) {
         let _ = self.time_limit.advice.set(advice);
     }
@@ -347,7 +347,7 @@ struct TimeLimit {
     until_ns: AtomicU64,
     /// The exit code with which the process is ended when a statement does not end, or [`SPARED`].
     end_code: AtomicI32,
-    /// What the error of a stopped statement advises, unless that is a shorter `--since`.
+    /// The advice in the error of a stopped statement. Without one, the error advises a shorter `--since`.
     advice: OnceLock<&'static str>,
 }
 

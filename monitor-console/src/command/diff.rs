@@ -68,8 +68,10 @@ fn print(
         let (same, few) = (count(Verdict::Same), count(Verdict::TooFew));
         let hidden = format!("{same} the same, {few} with too few calls or windows: --all shows them");
         match common.format {
-            FormatName::Markdown if shown.is_empty() => writeln!(std::io::stdout().lock(), "{hidden}")?,
-            FormatName::Markdown => writeln!(std::io::stdout().lock(), "\n{hidden}")?,
+            FormatName::Markdown => {
+                let gap = if shown.is_empty() { "" } else { "\n" };
+                writeln!(std::io::stdout().lock(), "{gap}{hidden}")?;
+            }
             _ => print_note(common, &hidden),
         }
     }

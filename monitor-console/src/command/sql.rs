@@ -71,7 +71,8 @@ pub(super) fn explain_statement_error(error: Error) -> Error {
     }
 }
 
-/// What a statement that is stopped at its time limit advises: no option narrows it.
+/// The advice in the error of a statement that was stopped at its time limit. No option narrows a statement that a person
+/// typed.
 pub(super) const ADVICE: &str =
     "bound `call_id` or `start_ns` in the statement, or run it with `monitor sql` and a longer --timeout";
 

@@ -1,8 +1,8 @@
 //! The circuit breakers around the writes of running processes, and the holds that people set on them.
 //!
 //! Takes a store; gives the state that each process reported last, with the hold in force, or the hold that the next
-//! process takes, and writes the table `breaker`. A hold on a single run overrules the one on every process. The file does not know how a person names a
-//! hold.
+//! process takes, and writes the table `breaker`. A hold on a single run overrules the one on every process. The file
+//! does not know how a person names a hold.
 
 use anyhow::Result;
 

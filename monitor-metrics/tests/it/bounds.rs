@@ -56,7 +56,7 @@ pub(crate) fn play_hostile() {
         counter!(*text, *text => *text).increment(at as u64 + 1);
     }
     gauge!("depth").set(7.0);
-    // What is described after its last change has its description too.
+    // The store gets the description of a metric even if the metric does not change any more.
     flush();
     for text in HOSTILE {
         metrics::describe_counter!(text, text);

@@ -79,7 +79,8 @@ impl Records {
         rings.dedup_by_key(|(_, ring)| ring.id);
         let walk = |(place, ring): &(usize, &RingImage)| {
             let mut entries = entries.remove(&ring.id).unwrap_or_default();
-            // The ring has these words as well, and all those between them: an entry may be a single failure.
+            // The ring still holds the words of these entries and the words between them, so all are read there. An entry
+            // may be a single failure.
             let held = ring.head..ring.head.saturating_add(ring.pending() as u64);
             entries.retain(|entry| !held.contains(&image.entries[*entry].position));
             entries.sort_by_key(|entry| image.entries[*entry].position);
@@ -304,6 +305,7 @@ mod tests {
         assert_eq!(found(last), [(last, u64::MAX)]);
         assert_eq!(found(last + 1), []);
     }
+
     #[test]
     fn each_record_is_found_once_while_the_ring_holds_words_of_which_the_journal_has_some() {
         let folder = tempfile::tempdir_in("/dev/shm").unwrap();

@@ -2,11 +2,11 @@
 //!
 //! Takes records as words; gives the same records, in order, or a refusal if there is no room. Always holds: `head <=
 //! read <= tail <= head + capacity`, all count words since the ring's creation, and the words from `head` to `tail` are
-//! whole records. Only the producer stores `tail`, only the consumer stores `head` and `read`. A record never wraps: if it does not fit
-//! before the end, a skip fills the gap. Head and tail lie beside the words, on cache lines of their own, so that in a
-//! mapped file the whole ring survives the process, and the store of `tail` commits a record. The words are atomics
-//! with relaxed order, so the ring needs no `unsafe`; on every known machine these are plain moves. The file does not
-//! know what a record means.
+//! whole records. Only the producer stores `tail`, only the consumer stores `head` and `read`. A record never wraps: if
+//! it does not fit before the end, a skip fills the gap. Head and tail lie beside the words, on cache lines of their own,
+//! so that in a mapped file the whole ring survives the process, and the store of `tail` commits a record. The words are
+//! atomics with relaxed order, so the ring needs no `unsafe`; on every known machine these are plain moves. The file does
+//! not know what a record means.
 
 use crate::record::{HEADER_WORDS, Word, add_to_checksum, encode_skip, place, record_words, seal};
 use crate::ring::layout::ring::{HEAD, READ, TAIL};
@@ -402,7 +402,7 @@ mod tests {
         ring.free();
         assert!(!ring.holds_read() && push(8) && push(9));
         assert_eq!(read(true), (2, 80));
-        // What comes behind words that stay is not freed either.
+        // A ring does not free a later piece while it holds an earlier one.
         assert!(push(10));
         assert_eq!(read(false), (3, 88));
         assert_eq!((ring.pending(), ring.unread()), (24, 0));

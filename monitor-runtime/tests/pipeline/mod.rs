@@ -224,7 +224,8 @@ fn a_burst_is_folded_exactly_whether_or_not_its_ring_is_drained_meanwhile() {
                 .chain(&shared)
                 .map(|row| rows(2, row.span_id))
                 .fold((0, 0), |sum, (own, shared)| (sum.0 + calls(&own), sum.1 + calls(&shared)));
-            // Such a row of a callee has no row above it if its caller is folded after all: one row a drain and thread.
+            // A callee's own row has no row above it if its caller is folded after the drain gave the callee that row. Each
+            // drain can leave one such row on each of the two threads.
             let orphans_max = 2 * steps as u64;
             let below = below_own + below_shared;
             assert!((40_000 - orphans_max..=40_000).contains(&below), "{below} calls below, {steps} steps");

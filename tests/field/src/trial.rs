@@ -174,7 +174,7 @@ fn prepare_manifest(subject: &Crate, folder: &Path, dependencies: &[(&str, &Path
         manifest["dependencies"][name] = toml_edit::value(table);
     }
     if dependencies.iter().any(|(name, _)| *name == "monitored") {
-        // As the README advises. Tests of hashbrown make nearly a billion calls.
+        // The README advises these lines for debug builds. The tests of hashbrown make nearly a billion calls.
         let mut recorder = toml_edit::InlineTable::new();
         recorder.insert("opt-level", 3.into());
         manifest["profile"]["dev"]["package"]["monitor-runtime"] = toml_edit::value(recorder);
