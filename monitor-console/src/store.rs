@@ -2,20 +2,15 @@
 //!
 //! The file may hold anything and belong to anyone. It is opened read-only, or, to set a rate or hold a
 //! breaker, for writing without creating it. Its views cannot call functions with side effects, its triggers
-//! do not run, and a statement that computes for too long, or takes too much memory, is stopped. Time that the
-//! reader of the output takes does not count.
-//!
-//! SQLite asks for the time every ten thousand instructions. A few instructions may take much longer (a large sort, a
-//! search in a long text). A second thread therefore interrupts the statement, and ends the process if the statement
-//! does not end. Ending the process is harmless, because statements read, save single ones that write one row of a
-//! control table.
+//! do not run, and a statement that takes too much memory is stopped. `time_limit` stops one that computes for too long.
+
+mod time_limit;
 
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicI32, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use rusqlite::config::DbConfig;
@@ -26,7 +21,9 @@ use monitor_runtime::platform::file_system::resolve_links;
 use monitor_runtime::store::query::{self, QueryError};
 
 use crate::report::{self, Cell};
-use crate::{full_screen, terminal, units};
+
+pub(crate) use time_limit::Stopped;
+use time_limit::TimeLimit;
 
 /// The time limit of the console's own statements. Scanning ten million rows takes a few seconds.
 const TIME_LIMIT: Duration = Duration::from_secs(60);
@@ -36,10 +33,6 @@ const LOCK_WAIT: Duration = Duration::from_secs(5);
 const FIRST_COMMIT_WAIT: Duration = Duration::from_millis(500);
 /// The memory that SQLite may take for a statement: sorts of some million rows fit.
 const MEMORY_BYTES_MAX: u64 = 256 << 20;
-/// The pause between two looks of the thread that watches the time limit.
-const WATCH_PAUSE: Duration = Duration::from_millis(50);
-/// The time after the limit in which an interrupted statement has to end by itself.
-const INTERRUPT_GRACE: Duration = Duration::from_secs(1);
 
 /// The stores that SQLite attaches to a connection, beside its own.
 const ATTACHED_MAX: usize = 10;
@@ -72,7 +65,7 @@ impl Store {
         let time_limit = Arc::new(TimeLimit::new(TIME_LIMIT));
         let checked = Arc::clone(&time_limit);
         query::stop_when(&mut connection, move || checked.is_used_up());
-        watch(&time_limit, connection.get_interrupt_handle());
+        time_limit.watch(connection.get_interrupt_handle());
         // Without the limit a sort keeps all its rows in memory.
         let _ = connection.execute_batch(&format!("PRAGMA hard_heap_limit = {MEMORY_BYTES_MAX}"));
         Self { connection, path, time_limit }
@@ -80,23 +73,23 @@ impl Store {
 
     /// Sets the time that each statement may compute.
     pub(crate) fn set_time_limit(&self, limit: Duration) {
-        self.time_limit.limit_ns.store(to_ns_saturating(limit), Relaxed);
+        self.time_limit.set(limit);
     }
 
     /// Sets the advice in the error of a statement that is stopped at its time limit. The first advice holds.
     pub(crate) fn advise(&self, advice: &'static str) {
-        let _ = self.time_limit.advice.set(advice);
+        self.time_limit.advise(advice);
     }
 
     /// Keeps the process alive if a statement does not end after its time limit: the statement is interrupted again and
     /// again.
     pub(crate) fn spare_process(&self) {
-        self.end_process_with(SPARED);
+        self.time_limit.spare_process();
     }
 
     /// Sets the exit code with which the process ends if a statement does not end after its time limit; 1 at first.
     pub(crate) fn end_process_with(&self, code: i32) {
-        self.time_limit.end_code.store(code, Relaxed);
+        self.time_limit.end_process_with(code);
     }
 
     /// Returns a handle that stops the running statement from another thread.
@@ -309,7 +302,7 @@ impl Store {
 
     fn explain(&self, error: rusqlite::Error) -> anyhow::Error {
         if error.sqlite_error_code() == Some(ErrorCode::OperationInterrupted) {
-            return Stopped(self.time_limit.describe_stop()).into();
+            return self.time_limit.stopped().into();
         }
         if error.sqlite_error_code() == Some(ErrorCode::OutOfMemory) {
             let limit = MEMORY_BYTES_MAX >> 20;
@@ -338,114 +331,6 @@ pub(crate) fn find_input_error(error: &anyhow::Error) -> Option<(&str, Option<i3
 
 /// SQLite's code for an error in a statement, without details.
 const SQL_ERROR: i32 = rusqlite::ffi::SQLITE_ERROR;
-
-/// The time that a statement may compute. The time during which a row is handed on does not count.
-struct TimeLimit {
-    origin: Instant,
-    limit_ns: AtomicU64,
-    /// The time from `origin` at which the running statement is stopped; [`NOT_RUNNING`] while none runs.
-    until_ns: AtomicU64,
-    /// The exit code with which the process is ended when a statement does not end, or [`SPARED`].
-    end_code: AtomicI32,
-    /// The advice in the error of a stopped statement. Without one, the error advises a shorter `--since`.
-    advice: OnceLock<&'static str>,
-}
-
-/// The error of a statement that was stopped at its time limit.
-#[derive(Debug)]
-pub(crate) struct Stopped(String);
-
-impl std::fmt::Display for Stopped {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for Stopped {}
-
-/// The exit code that stands for none: the process goes on. No failure ends with 0.
-const SPARED: i32 = 0;
-/// The end of the time limit while no statement runs.
-const NOT_RUNNING: u64 = u64::MAX;
-
-/// A statement that runs: its time limit ends with it.
-struct Running<'a>(&'a TimeLimit);
-
-impl Drop for Running<'_> {
-    fn drop(&mut self) {
-        self.0.until_ns.store(NOT_RUNNING, Relaxed);
-    }
-}
-
-impl TimeLimit {
-    fn new(limit: Duration) -> Self {
-        let limit_ns = AtomicU64::new(to_ns_saturating(limit));
-        let end_code = AtomicI32::new(1);
-        let until_ns = AtomicU64::new(NOT_RUNNING);
-        Self { origin: Instant::now(), limit_ns, until_ns, end_code, advice: OnceLock::new() }
-    }
-    /// Returns the exit code with which the process is ended when a statement does not end; `None` if the process is
-    /// spared.
-    fn end_code(&self) -> Option<i32> {
-        Some(self.end_code.load(Relaxed)).filter(|code| *code != SPARED)
-    }
-    fn elapsed_ns(&self) -> u64 {
-        to_ns_saturating(self.origin.elapsed())
-    }
-    /// Gives a statement the whole limit.
-    fn start(&self) -> Running<'_> {
-        let until = self.elapsed_ns().saturating_add(self.limit_ns.load(Relaxed));
-        self.until_ns.store(until, Relaxed);
-        Running(self)
-    }
-    /// Runs `pause` without counting its time.
-    fn suspend<T>(&self, pause: impl FnOnce() -> T) -> T {
-        let before = self.elapsed_ns();
-        let until = self.until_ns.swap(NOT_RUNNING, Relaxed);
-        let outcome = pause();
-        let paused = self.elapsed_ns() - before;
-        self.until_ns.store(until.saturating_add(paused), Relaxed);
-        outcome
-    }
-    fn is_used_up(&self) -> bool {
-        self.is_exceeded_by(Duration::ZERO)
-    }
-    fn is_exceeded_by(&self, grace: Duration) -> bool {
-        self.elapsed_ns() > self.until_ns.load(Relaxed).saturating_add(to_ns_saturating(grace))
-    }
-    fn describe_stop(&self) -> String {
-        #[allow(clippy::cast_precision_loss, reason = "the figure is shown with three digits")]
-        let limit = units::format_duration(self.limit_ns.load(Relaxed) as f64);
-        let advice = self.advice.get().copied().unwrap_or("select less, for example with --since");
-        format!("stopped after computing for {limit}: {advice}")
-    }
-}
-
-/// Starts the thread that watches the time limit until the store is closed. Without the thread, which the system
-/// may refuse, SQLite's own looks at the clock remain.
-fn watch(time_limit: &Arc<TimeLimit>, statement: InterruptHandle) {
-    let watched = Arc::downgrade(time_limit);
-    let look = move || {
-        while let Some(limit) = watched.upgrade() {
-            if limit.is_exceeded_by(INTERRUPT_GRACE)
-                && let Some(code) = limit.end_code()
-            {
-                terminal::print_note(&format!("error: {}", limit.describe_stop()));
-                full_screen::end_process(code);
-            }
-            if limit.is_used_up() {
-                statement.interrupt();
-            }
-            drop(limit);
-            std::thread::sleep(WATCH_PAUSE);
-        }
-    };
-    let _ = std::thread::Builder::new().name("time limit".to_owned()).spawn(look);
-}
-
-fn to_ns_saturating(span: Duration) -> u64 {
-    span.as_nanos().try_into().unwrap_or(u64::MAX)
-}
 
 /// Returns the path of a file that can be a store. Symbolic links are followed, because whoever names a link
 /// means the file it points to.
