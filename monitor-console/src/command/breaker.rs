@@ -4,7 +4,7 @@
 //! A hold is a row of the table `breaker` or `guard_hold`, which running processes read within two seconds, idle ones
 //! within five. The state of a breaker is the one that its process reported last.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
 use anyhow::{Result, bail};
@@ -176,17 +176,19 @@ fn show_guard(common: &Common, name: &str) -> Result<()> {
     };
     // Only the hold is known of a guard that no running process has called.
     let to_waiting_row = |waiting: GuardHold| {
-        let null = || Cell::from(Value::Null);
-        let mut row = vec![null(), null(), waiting.name.into()];
-        row.resize_with(10, null);
-        row.extend([
-            waiting.hold.into(),
-            waiting.reason.into(),
-            waiting.set_by.into(),
-            waiting.set_ns.into(),
+        let mut known: HashMap<&str, Cell> = HashMap::from([
+            ("name", waiting.name.into()),
+            ("hold", waiting.hold.into()),
+            ("reason", waiting.reason.into()),
+            ("set_by", waiting.set_by.into()),
+            ("set_ns", waiting.set_ns.into()),
         ]);
-        row.push(null());
-        row
+        columns
+            .iter()
+            .map(|column| {
+                column.name.as_deref().and_then(|name| known.remove(name)).unwrap_or(Value::Null.into())
+            })
+            .collect()
     };
     let waiting = guards::read_waiting_holds(&store, Some(name))?;
     let title = match found.len() {
