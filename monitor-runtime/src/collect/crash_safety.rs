@@ -415,7 +415,6 @@ mod tests {
     use crate::config::CaptureMode;
     use crate::histogram::Histogram;
     use crate::record::{HEADER_WORDS, Header, Outcome, is_settled};
-    use crate::ring::layout::{MAGIC, VERSION};
     use crate::ring::mapping::Mapping;
     use crate::ring::memory::Memory;
     use crate::ring::reader::Image;
@@ -477,11 +476,7 @@ mod tests {
 
     /// Returns the content of a ring file.
     fn image(folder: &tempfile::TempDir) -> Image {
-        let bytes = std::fs::read(folder.path().join("rings")).unwrap();
-        let mut words: Vec<u64> =
-            bytes.as_chunks().0.iter().map(|bytes| u64::from_ne_bytes(*bytes)).collect();
-        (words[head::MAGIC], words[head::VERSION]) = (MAGIC, VERSION);
-        Image::parse(words).unwrap()
+        Image::of_test_file(&folder.path().join("rings"))
     }
 
     #[test]

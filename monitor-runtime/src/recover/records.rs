@@ -269,8 +269,8 @@ mod tests {
     use crate::accountant::{Accountant, Part};
     use crate::record::{HEADER_WORDS, Outcome};
     use crate::ring::journal::{Journal, Priority};
+    use crate::ring::layout::Kind;
     use crate::ring::layout::ring::{CAPACITY, CONTROL};
-    use crate::ring::layout::{Kind, MAGIC, VERSION, head};
     use crate::ring::mapping::Mapping;
     use crate::ring::memory::Memory;
     use crate::ring::spsc::Ring;
@@ -317,11 +317,7 @@ mod tests {
         let mut journal = Journal::new(memory, Accountant::of_part(Part::Journal, 0));
         let failure = Header::any(7, Outcome::Error).encode(0);
         let positions = || {
-            let bytes = std::fs::read(folder.path().join("rings")).unwrap();
-            let mut words: Vec<u64> =
-                bytes.as_chunks().0.iter().map(|bytes| u64::from_ne_bytes(*bytes)).collect();
-            (words[head::MAGIC], words[head::VERSION]) = (MAGIC, VERSION);
-            let image = Image::parse(words).unwrap();
+            let image = Image::of_test_file(&folder.path().join("rings"));
             let mut records = Records::missing(&image, &RecoveryProgress::default());
             let mut found = Vec::new();
             while records.load(&image, 1000) {
