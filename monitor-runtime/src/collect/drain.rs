@@ -34,6 +34,7 @@ use crate::platform::coarse_clock::keep_coarse;
 use crate::record::{HEADER_WORDS, Header, LogLine, Outcome, Record, decode, sealed_as, settle};
 use crate::ring::journal::{Pieces, Priority};
 use crate::ring::layout::ring::HEAD_THREAD;
+use crate::ring::spsc::Ring;
 use crate::ring::tallied::Tallied;
 use crate::sampling::tail::Decisions;
 use crate::thread::overflow::Overflow;
@@ -53,14 +54,12 @@ pub(super) struct Drain {
     ended_by_exit: HashSet<u64>,
     /// True if records are left in rings, because the machine had no memory for them.
     lacks_memory: bool,
-    /// True if rings hold words that were read and have no copy in the journal.
-    has_words_without_copy: bool,
 }
 
 /// The origin of drained words.
 struct Origin {
-    /// The page of the ring, or `None` for failures that were sent past their rings.
-    page: Option<Page>,
+    /// The ring and its page; `None` for failures that were sent past their rings.
+    source: Option<(Page, &'static Ring)>,
     ring: u32,
     /// The position of the first word in the ring.
     position: u64,
@@ -98,7 +97,6 @@ impl Drain {
             scratch,
             ended_by_exit: HashSet::new(),
             lacks_memory: false,
-            has_words_without_copy: false,
         }
     }
 
@@ -229,7 +227,7 @@ impl Drain {
                 });
                 let pieces = journal.take_pieces();
                 slice.is_copied &= pieces.are_whole();
-                origins.push(Origin { page: Some(page), ring: page.id, position, ends, pieces });
+                origins.push(Origin { source: Some((page, ring)), ring: page.id, position, ends, pieces });
                 drained.push((2 * place + at, words));
             }
         }
@@ -242,26 +240,25 @@ impl Drain {
             let context = Context { origin: &origin, tail: tail.as_ref(), drained: words.len() };
             let thread = self.accept(self.owners[ring], (words, ends), &context, stream.as_mut(), parts);
             self.owners[ring] = thread;
-            if slice.is_copied {
-                origin
-                    .page
-                    .inspect(|page| page.words[HEAD_THREAD].store(u64::from(thread), Ordering::Relaxed));
+            if let Some((page, ring)) = origin.source
+                && !ring.holds_read()
+            {
+                page.words[HEAD_THREAD].store(u64::from(thread), Ordering::Relaxed);
             }
         }
         accountant.set(Part::Drain, 0);
-        self.has_words_without_copy |= !slice.is_copied;
         slice
     }
 
     /// Notes what is counted by now, and frees the words that stayed in their rings until then: a recoverer reads them
     /// there as long as they are not noted as counted.
     pub(super) fn note_counted(&mut self, parts: &mut Parts<'_>) {
-        if !parts.safety.note_counted(parts.functions, parts.trees) || !self.has_words_without_copy {
+        if !parts.safety.note_counted(parts.functions, parts.trees) {
             return;
         }
-        self.has_words_without_copy = false;
         for (state, owners) in self.rings.states().zip(self.owners.chunks(2)) {
-            for ((page, ring), owner) in state.rings().zip(owners) {
+            for ((page, ring), owner) in state.rings().zip(owners).filter(|((_, ring), _)| ring.holds_read())
+            {
                 page.words[HEAD_THREAD].store(u64::from(*owner), Ordering::Relaxed);
                 ring.free();
             }
@@ -319,7 +316,7 @@ impl Drain {
         for (index, Overflow { thread, words }) in taken.into_iter().enumerate() {
             let (position, pieces) = parts.safety.append_overflow(Priority::Failure, thread, &words);
             let ends = VecDeque::with_capacity(1);
-            origins.push(Origin { page: None, ring: OVERFLOW, position, ends, pieces });
+            origins.push(Origin { source: None, ring: OVERFLOW, position, ends, pieces });
             drained.push((index, words));
         }
         // A failure is always kept; tail sampling still decides about its callers.
