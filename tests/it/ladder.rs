@@ -74,6 +74,46 @@ fn a_very_hot_function_is_only_counted_and_one_beside_it_recorded() {
     check_health(&stage);
 }
 
+#[test]
+fn a_recorder_that_was_held_up_while_it_waited_says_for_how_long() {
+    let stage = Stage::bounded();
+    let program = stage.start_until_stopped("hot-until-stopped");
+    let counted = "SELECT 1 FROM rates WHERE function = 'victim::hot::hot' AND fidelity = 'counted'";
+    wait_for("a function that is only counted", || stage.has_row(counted));
+    // A stop during a write does not count, because calls are timed meanwhile: half of the stops have to be told.
+    let (stops, length) = (6, Duration::from_millis(200));
+    for _ in 0..stops {
+        send(&program, libc::SIGSTOP);
+        std::thread::sleep(length);
+        send(&program, libc::SIGCONT);
+        std::thread::sleep(length);
+    }
+    wait_for("the time of the stops", || sum_times_held_up(&stage.store()) >= length * stops / 2);
+    stage.finish(program);
+}
+
+fn send(program: &std::process::Child, signal: i32) {
+    // SAFETY: the call sends a signal to a child that has not been waited for yet.
+    assert_eq!(unsafe { libc::kill(program.id().cast_signed(), signal) }, 0);
+}
+
+/// Returns the time for which calls that are only counted could be slow without being noticed, by the events.
+fn sum_times_held_up(store: &Store) -> Duration {
+    let details: Vec<String> =
+        store.all("SELECT detail FROM events WHERE kind = 'slow' AND detail LIKE '%was held up for %'");
+    let times = details.iter().map(|detail| {
+        let time = detail.split("held up for ").nth(1).unwrap().split(':').next().unwrap();
+        let (number, unit) = time.split_once(' ').unwrap();
+        let scale = match unit {
+            "ms" => 1e-3,
+            "s" => 1.0,
+            _ => panic!("{detail}"),
+        };
+        Duration::from_secs_f64(number.parse::<f64>().unwrap() * scale)
+    });
+    times.sum()
+}
+
 /// Returns the numbers before `%` in a text.
 fn percentages(text: &str) -> Vec<f64> {
     let before = text.split('%').filter_map(|part| part.trim_end().rsplit(' ').next());

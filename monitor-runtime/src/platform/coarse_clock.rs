@@ -21,6 +21,10 @@ struct Coarse {
 
 static COARSE: Coarse = Coarse { latest: AtomicU64::new(2), before: AtomicU64::new(2) };
 
+/// The time in ns for which the clock stood still, since it was last taken. Only delays of at least
+/// [`limits::COARSE_STOOD`] are summed up.
+static STOOD_NS: AtomicU64 = AtomicU64::new(0);
+
 /// Returns the ticks that the coarse clock shows, by one plain load. The lowest two bits are always binary `10`: the
 /// value is then never 0 or 1, which stand for "no time", and code that stores the value may use the lowest bit for a
 /// flag.
@@ -39,15 +43,25 @@ pub(crate) fn advance_coarse() {
 }
 
 /// Moves the coarse clock on if a period has passed, or if the counter went backwards. The collector's thread calls
-/// this wherever it may be busy for longer than a period. Returns by how much the coarse clock was behind.
-pub(crate) fn keep_coarse() -> Duration {
+/// this wherever it may wait, or be busy, for longer than a period. If the clock stood still for long,
+/// [`take_time_stood`] tells so.
+pub(crate) fn keep_coarse() {
     let (shown, now) = (coarse(), ticks());
     let behind = elapsed(shown, now);
     let is_ahead = elapsed(now, shown) > COARSE_BITS;
     if is_ahead || behind >= ticks_from_ns(limits::COARSE_PERIOD.as_nanos() as u64) {
         advance_coarse();
     }
-    Duration::from_nanos(ns_from_ticks(behind))
+    let behind_ns = ns_from_ticks(behind);
+    if u128::from(behind_ns) >= limits::COARSE_STOOD.as_nanos() {
+        STOOD_NS.fetch_add(behind_ns, Ordering::Relaxed);
+    }
+}
+
+/// Returns the time for which the clock stood still since this was last called, in delays of at least
+/// [`limits::COARSE_STOOD`].
+pub(crate) fn take_time_stood() -> Duration {
+    Duration::from_nanos(STOOD_NS.swap(0, Ordering::Relaxed))
 }
 
 /// Returns the estimated start, in ticks, of a call that read `seen` from the coarse clock; `seen` itself is at most a

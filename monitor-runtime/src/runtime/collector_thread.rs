@@ -15,7 +15,7 @@ use crate::collect::{Collector, Mode, Remaining};
 use crate::config::Warning;
 use crate::limits;
 use crate::platform::clock::monotonic;
-use crate::platform::coarse_clock::advance_coarse;
+use crate::platform::coarse_clock::keep_coarse;
 use crate::site::{self, CallSite};
 use crate::sync::lock;
 use crate::thread::local::with_borrowed_state;
@@ -91,10 +91,10 @@ pub(super) fn run(
 fn tick(rings: &ThreadPool, pause: Duration) {
     let until = monotonic() + pause;
     while monotonic() < until && !rings.home.is_woken() {
-        advance_coarse();
+        keep_coarse();
         park_timeout(limits::COARSE_PERIOD.min(pause));
     }
-    advance_coarse();
+    keep_coarse();
 }
 
 /// Waits for the next step or to be woken. If the first record after a silence ends the pause, the step follows after a

@@ -9,9 +9,8 @@ use std::time::Duration;
 use super::super::events::Events;
 use super::super::functions::Functions;
 use super::function_state::FunctionStates;
-use crate::limits;
 use crate::platform::clock::Clock;
-use crate::platform::coarse_clock::{advance_coarse, keep_coarse};
+use crate::platform::coarse_clock::{advance_coarse, keep_coarse, take_time_stood};
 use crate::site::Caps;
 use crate::units::format_short_duration;
 
@@ -33,8 +32,8 @@ pub(super) struct ClockWatch {
 
 impl ClockWatch {
     /// Advances the clock, and ends its rest if `is_wanted` is true, because calls wait for it. Adds up the time for
-    /// which the clock stood still, if that is at least [`limits::COARSE_STOOD`]. Returns true if calls were timed
-    /// since the last step and are only counted from now on.
+    /// which the clock stood still. Returns true if calls were timed since the last step and are only counted from now
+    /// on.
     pub(super) fn step(
         &mut self,
         is_wanted: bool,
@@ -46,22 +45,31 @@ impl ClockWatch {
         if self.is_suspended && !self.is_resting {
             // The clock is advanced first, because calls that are only counted from here on must see the time of this
             // moment.
-            advance_coarse();
+            begin_anew();
             count_only(functions, states, true);
             self.is_suspended = false;
             return true;
         }
-        let behind = keep_coarse();
-        if behind >= limits::COARSE_STOOD && self.is_running() {
-            self.stood += behind;
-        }
+        keep_coarse();
+        self.add_time_stood();
         false
+    }
+
+    /// Adds up the time for which the clock stood still while calls relied on it.
+    fn add_time_stood(&mut self) {
+        let stood = take_time_stood();
+        if self.is_running() && !self.is_suspended {
+            self.stood += stood;
+        }
     }
 
     /// Notes whether there are functions whose calls are only counted. The clock counts as used when the first of them
     /// appears, because that function is being called.
     pub(super) fn set_relied_on(&mut self, is_relied_on: bool) {
-        self.is_used |= is_relied_on && !self.is_relied_on;
+        if is_relied_on && !self.is_relied_on {
+            self.is_used = true;
+            begin_anew();
+        }
         self.is_relied_on = is_relied_on;
     }
 
@@ -86,6 +94,7 @@ impl ClockWatch {
     /// thread, and the clock with it. The clock is advanced once more for the calls that have begun.
     pub(super) fn suspend(&mut self, functions: &Functions, states: &mut FunctionStates) {
         if self.is_relied_on && !self.is_suspended {
+            self.add_time_stood();
             self.is_suspended = true;
             count_only(functions, states, false);
             advance_coarse();
@@ -104,6 +113,12 @@ impl ClockWatch {
             events.add(clock.now_ns(), "slow", detail);
         }
     }
+}
+
+/// Moves the clock on after a time in which no call relied on it, and forgets for how long it stood still.
+fn begin_anew() {
+    advance_coarse();
+    take_time_stood();
 }
 
 /// Sets the calls of functions on the lowest rung to be only counted if `is_counted`, else to be timed.
