@@ -35,25 +35,23 @@ pub(crate) const CASES: &[Case] = &[
     ),
 ];
 
-/// Builds the library, as this test was built, and returns its path.
+/// Builds the library and returns its path.
 fn build() -> &'static Path {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
     PATH.get_or_init(|| build_in(Path::new(env!("CARGO_MANIFEST_DIR"))).join("libplugin.so"))
 }
 
-/// Builds the library of the workspace in this folder. Returns the folder that cargo puts it into.
+/// Builds the library of the workspace in this folder, without optimization, because two recorders are to be compiled.
+/// Returns the folder that cargo puts it into.
 fn build_in(folder: &Path) -> PathBuf {
     let deps = std::env::current_exe().unwrap();
-    let profile = deps.parent().and_then(Path::parent).unwrap().to_owned();
+    let target = deps.ancestors().nth(3).unwrap();
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command.current_dir(folder).args(["build", "--quiet", "--offline", "-p", "monitor-plugin"]);
-    if !cfg!(debug_assertions) {
-        command.arg("--release");
-    }
-    let output = command.arg("--target-dir").arg(profile.parent().unwrap()).output().unwrap();
+    let output = command.arg("--target-dir").arg(target).output().unwrap();
     assert!(output.status.success(), "the library does not build: {output:?}");
-    profile
+    target.join("debug")
 }
 
 /// Copies the library, so that the loader takes each copy for a library of its own.
