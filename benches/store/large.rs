@@ -52,7 +52,7 @@ const VIEWS: [(&str, &str, f64); 15] = [
 ];
 const VIEW_MS: f64 = 50.0;
 const AGGREGATE_MS: f64 = 1000.0;
-const COMMAND_MS: f64 = 100.0;
+const COMMAND_MS: f64 = 50.0;
 
 /// The sizes that are measured: rows, the shape of the calls, and the number of processes.
 const SIZES: [(usize, Shape, usize); 3] =

@@ -12,7 +12,7 @@ use crate::store::Store;
 
 /// The first schema version whose windows have histograms.
 const FIRST_VERSION_WITH_HISTOGRAMS: i64 = 2;
-/// The most windows that are looked up one by one for a function. Six hours have 2160.
+/// The most windows of functions that are looked up one by one. Six hours have 2160 windows.
 const LOOKUPS_MAX: i64 = 100_000;
 
 /// A function in a window.
@@ -65,7 +65,8 @@ pub(crate) struct Selection<'a> {
 /// Reads windows in the order of time. Functions of one name are several rows.
 pub(crate) fn read(store: &Store, selection: Selection<'_>, names: &mut Names) -> Result<Vec<Window>> {
     let processes = selection.process.map(|process| vec![process]);
-    read_of(store, &Scope { period: selection.period, processes }, selection.function, names)
+    let functions = selection.function.as_ref().map(std::slice::from_ref);
+    read_of(store, &Scope { period: selection.period, processes }, functions, names)
 }
 
 /// Reads windows of the processes of a scope in the order of time. Functions of one name, and several processes in one
@@ -73,11 +74,11 @@ pub(crate) fn read(store: &Store, selection: Selection<'_>, names: &mut Names) -
 pub(crate) fn read_of(
     store: &Store,
     scope: &Scope,
-    function: Option<&str>,
+    functions: Option<&[&str]>,
     names: &mut Names,
 ) -> Result<Vec<Window>> {
     let mut windows = Vec::new();
-    visit(store, scope, function, names, |window| windows.push(window))?;
+    visit(store, scope, functions, names, |window| windows.push(window))?;
     Ok(windows)
 }
 
@@ -86,7 +87,7 @@ pub(crate) fn read_of(
 pub(crate) fn visit(
     store: &Store,
     scope: &Scope,
-    function: Option<&str>,
+    functions: Option<&[&str]>,
     names: &mut Names,
     mut found: impl FnMut(Window),
 ) -> Result<()> {
@@ -104,34 +105,25 @@ pub(crate) fn visit(
         "w.window, w.function_id, w.calls, w.errors + w.panics + w.cancelled, w.total_ns, {self_ns}, w.max_ns, w.estimated,
          w.histogram"
     );
-    let who =
-        "(CASE WHEN ?3 IS NULL THEN w.shown = 1 ELSE w.process_id IN (SELECT value FROM json_each(?3)) END)";
-    // The key of the table begins with the window, so a function is looked up in each window; a scan would read all
-    // functions of all windows.
-    let by_lookup = format!(
-        "WITH RECURSIVE n(window) AS (SELECT ?1 UNION ALL SELECT window + 1 FROM n WHERE window < ?2)
-         SELECT {columns} FROM n CROSS JOIN function f CROSS JOIN latency_window w
-           ON w.window = n.window AND w.function_id = f.id
-         WHERE f.name = ?4 AND {who} ORDER BY w.window"
-    );
-    let by_scan = format!(
-        "SELECT {columns} FROM latency_window w
-         WHERE w.window BETWEEN ?1 AND ?2
-           AND (?4 IS NULL OR w.function_id IN (SELECT id FROM function WHERE name = ?4)) AND {who} ORDER BY w.window"
-    );
-    let is_lookup = function.is_some() && last.saturating_sub(first) < LOOKUPS_MAX;
-    let sql = if is_lookup { by_lookup } else { by_scan };
+    let are_few = |functions: &[&str]| {
+        let number = i64::try_from(functions.len()).unwrap_or(i64::MAX);
+        last.saturating_sub(first).saturating_add(1).saturating_mul(number) <= LOOKUPS_MAX
+    };
+    let sql =
+        if functions.is_some_and(are_few) { select_by_lookup(&columns) } else { select_by_scan(&columns) };
+    let functions = functions.map(serde_json::to_string).transpose()?;
     // Names are looked up once for each function and not for each window.
-    let mut functions: HashMap<i64, Name> = HashMap::default();
-    store.read_rows("SELECT id, name FROM function WHERE ?1 IS NULL OR name = ?1", [function], |row| {
-        functions.insert(row.get(0)?, names.add(&String::from_utf8_lossy(row.get_ref(1)?.as_bytes()?)));
+    let mut known: HashMap<i64, Name> = HashMap::default();
+    let all = "SELECT id, name FROM function WHERE ?1 IS NULL OR name IN (SELECT value FROM json_each(?1))";
+    store.read_rows(all, [&functions], |row| {
+        known.insert(row.get(0)?, names.add(&String::from_utf8_lossy(row.get_ref(1)?.as_bytes()?)));
         Ok(())
     })?;
-    store.read_rows(&sql, (first, last, scope.processes_json(), function), |row| {
+    store.read_rows(&sql, (first, last, scope.processes_json(), functions), |row| {
         let number = |at: usize| {
             row.get_ref(at).ok().and_then(|v| v.as_i64().ok()).unwrap_or(0).max(0).cast_unsigned()
         };
-        let Some(function) = functions.get(&row.get(1)?) else { return Ok(()) };
+        let Some(function) = known.get(&row.get(1)?) else { return Ok(()) };
         found(Window {
             at: row.get(0)?,
             function: *function,
@@ -145,6 +137,63 @@ pub(crate) fn visit(
         });
         Ok(())
     })
+}
+
+/// Returns the statement that looks up each of the functions `?4`, a JSON array, in each window from `?1` to `?2`. The key of
+/// the table begins with the window, so a scan would read all functions of all windows.
+fn select_by_lookup(columns: &str) -> String {
+    format!(
+        "WITH RECURSIVE n(window) AS (SELECT ?1 UNION ALL SELECT window + 1 FROM n WHERE window < ?2)
+         SELECT {columns} FROM n CROSS JOIN latency_window w
+         WHERE w.window = n.window AND w.function_id IN ({WANTED}) AND {IS_IN_SCOPE} ORDER BY w.window"
+    )
+}
+
+/// Returns the statement that reads all windows from `?1` to `?2`, and leaves out other functions than those of `?4`, if it is
+/// not NULL.
+fn select_by_scan(columns: &str) -> String {
+    format!(
+        "SELECT {columns} FROM latency_window w
+         WHERE w.window BETWEEN ?1 AND ?2 AND (?4 IS NULL OR w.function_id IN ({WANTED})) AND {IS_IN_SCOPE} ORDER BY w.window"
+    )
+}
+
+/// Selects the ids of the functions `?4`.
+const WANTED: &str = "SELECT id FROM function WHERE name IN (SELECT value FROM json_each(?4))";
+
+/// The condition that a row of `latency_window w` is of the processes `?3`, a JSON array. NULL stands for all processes, whose
+/// sum is the row that is shown.
+const IS_IN_SCOPE: &str =
+    "(CASE WHEN ?3 IS NULL THEN w.shown = 1 ELSE w.process_id IN (SELECT value FROM json_each(?3)) END)";
+
+/// The calls of all functions in a window.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct Calls {
+    /// Calls that ended in the window.
+    pub(crate) calls: f64,
+    /// Calls that failed.
+    pub(crate) failed: f64,
+}
+
+/// Counts the calls of all functions in each window of a scope, the first window of its period first; none if the store has
+/// no window in it.
+pub(crate) fn count_calls(store: &Store, scope: &Scope) -> Result<Vec<Calls>> {
+    let [first, last] = [scope.period.from_ns, scope.period.until_ns].map(|ns| ns.div_euclid(WINDOW_NS));
+    let sql = format!(
+        "SELECT w.window, SUM(w.calls), SUM(w.errors + w.panics + w.cancelled) FROM latency_window w
+         WHERE w.window BETWEEN ?1 AND ?2 AND {IS_IN_SCOPE} GROUP BY w.window"
+    );
+    let number = usize::try_from(last.saturating_sub(first).saturating_add(1)).unwrap_or(0);
+    let mut found = Vec::new();
+    store.read_rows(&sql, (first, last, scope.processes_json()), |row| {
+        found.resize(number, Calls::default());
+        let at = usize::try_from(row.get::<_, i64>(0)?.saturating_sub(first)).unwrap_or(usize::MAX);
+        if let Some(window) = found.get_mut(at) {
+            *window = Calls { calls: row.get(1)?, failed: row.get(2)? };
+        }
+        Ok(())
+    })?;
+    Ok(found)
 }
 
 /// Returns the first and the last window of the store within a span; `None` if there is none.
@@ -206,5 +255,96 @@ impl Sum {
     /// Returns the duration that this share of the calls did not exceed, in ns; `None` without durations.
     pub(crate) fn percentile(&self, share: f64) -> Option<u64> {
         (self.histogram.total() > 0).then(|| self.histogram.percentile(share, self.max_ns))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+    use super::*;
+    use crate::store::tests::store_of;
+
+    /// Three functions, two of which have one name, in windows 100 to 103 and one much later, in runs 1 and 2. The row that
+    /// is shown holds the calls of both runs.
+    fn make_store() -> (tempfile::TempDir, Store) {
+        let mut sql = "INSERT INTO function VALUES (3, 'shop::pay', 'src/pay.rs', 7, NULL, 1.0),
+            (4, 'shop::pay', 'src/pay.rs', 9, NULL, 1.0), (5, 'shop::ship', 'src/ship.rs', 7, NULL, 1.0);"
+            .to_owned();
+        for (window, function, process, shown, calls) in [
+            (100, 3, 1, 1, 7),
+            (100, 3, 2, 0, 2),
+            (100, 5, 1, 1, 30),
+            (102, 3, 1, 1, 5),
+            (102, 4, 1, 1, 4),
+            (103, 5, 2, 1, 8),
+            (LOOKUPS_MAX * 2, 5, 1, 1, 1),
+        ] {
+            sql += &format!(
+                "INSERT INTO latency_window VALUES ({window}, {function}, {process}, {shown}, {calls}, 1, 0, 1, 0, 90, 80, 80,
+                   0, 0, 9, 9, 9, 9, 0, x'');"
+            );
+        }
+        store_of(&sql)
+    }
+
+    fn scope(first: i64, last: i64, processes: Option<Vec<i64>>) -> Scope {
+        Scope { period: Period { from_ns: first * WINDOW_NS, until_ns: last * WINDOW_NS + 5 }, processes }
+    }
+
+    #[test]
+    fn windows_of_some_functions_are_looked_up_or_scanned_with_the_same_result() {
+        let (_folder, store) = make_store();
+        let read = |scope: &Scope, functions: Option<&[&str]>| {
+            let mut names = Names::default();
+            let windows = read_of(&store, scope, functions, &mut names).unwrap();
+            windows
+                .iter()
+                .map(|window| {
+                    (window.at, names.text(window.function).to_owned(), window.calls, window.failed)
+                })
+                .collect::<Vec<_>>()
+        };
+        let row = |at: i64, name: &str, calls: u64| (at, format!("shop::{name}"), calls, 2);
+        let (pay, ship) = (["shop::pay"], ["shop::ship", "shop::unknown"]);
+        let all = scope(99, 104, None);
+        assert_eq!(read(&all, Some(&pay)), [row(100, "pay", 7), row(102, "pay", 5), row(102, "pay", 4)]);
+        assert_eq!(read(&all, Some(&ship)), [row(100, "ship", 30), row(103, "ship", 8)]);
+        assert_eq!(read(&all, Some(&[])), []);
+        assert_eq!(read(&scope(101, 103, None), Some(&ship)), [row(103, "ship", 8)]);
+        assert_eq!(read(&scope(99, 104, Some(vec![2])), Some(&pay)), [row(100, "pay", 2)]);
+        assert_eq!(read(&all, None).len(), 5);
+        // So many windows are scanned.
+        let long = scope(0, LOOKUPS_MAX * 2, None);
+        assert_eq!(read(&long, Some(&pay)), read(&all, Some(&pay)));
+        assert_eq!(read(&long, Some(&ship)).len(), 3);
+    }
+
+    #[test]
+    fn a_lookup_uses_the_key_for_window_and_function() {
+        let (_folder, store) = make_store();
+        let mut plan = String::new();
+        let sql = format!("EXPLAIN QUERY PLAN {}", select_by_lookup("w.calls"));
+        store
+            .read_rows(&sql, (1, 9, None::<String>, r#"["shop::pay","shop::ship"]"#), |row| {
+                plan += &row.get::<_, String>(3)?;
+                plan += "\n";
+                Ok(())
+            })
+            .unwrap();
+        assert!(plan.contains("SEARCH w USING PRIMARY KEY (window=? AND function_id=?)"), "{plan}");
+    }
+
+    #[test]
+    fn calls_of_all_functions_are_counted_by_window() {
+        let (_folder, store) = make_store();
+        let count = |scope: &Scope| -> Vec<(f64, f64)> {
+            count_calls(&store, scope).unwrap().iter().map(|window| (window.calls, window.failed)).collect()
+        };
+        assert_eq!(
+            count(&scope(99, 103, None)),
+            [(0.0, 0.0), (37.0, 4.0), (0.0, 0.0), (9.0, 4.0), (8.0, 2.0)]
+        );
+        assert_eq!(count(&scope(100, 101, Some(vec![2]))), [(2.0, 2.0), (0.0, 0.0)]);
+        assert_eq!(count(&scope(200, 300, None)), []);
     }
 }

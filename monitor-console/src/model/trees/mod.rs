@@ -177,20 +177,26 @@ impl Trees {
     }
 }
 
-/// Counts the rows of a span.
+/// Counts the rows of a span. The ids of a range follow each other, so its rows are only counted one by one at the borders of
+/// the span and where retention has left nothing but failures.
 fn count_rows(store: &Store, period: Period) -> Result<u64> {
-    let all = if period.is_whole() {
-        store.read_integer("SELECT COUNT(*) FROM calls", [])?
+    // Ranges of older stores do not tell where retention has left failures alone. The newest range has ids in reserve.
+    let (is_whole, newest) = if store.has_span_blocks()? {
+        ("r.failed_only = 0", "SELECT COALESCE(MAX(id), 0) AS id FROM call")
     } else {
-        // The start of a row takes a look at its thread, which only the ranges at the borders of the span need.
-        let sql = "SELECT SUM(CASE WHEN r.min_start_ns >= ?1 AND r.max_start_ns <= ?2
-                     THEN (SELECT COUNT(*) FROM calls c WHERE c.call_id BETWEEN r.first_call AND r.last_call)
-                     ELSE (SELECT COUNT(*) FROM calls c WHERE c.call_id BETWEEN r.first_call AND r.last_call
-                             AND c.start_ns BETWEEN ?1 AND ?2) END)
-                   FROM call_range r
-                   WHERE r.max_start_ns >= ?1 AND r.min_start_ns <= ?2 AND r.first_call <= r.last_call";
-        store.read_integer(sql, [period.from_ns, period.until_ns])?
+        ("FALSE", "SELECT 0 AS id")
     };
+    let sql = format!(
+        "SELECT SUM(CASE
+           WHEN r.min_start_ns < ?1 OR r.max_start_ns > ?2
+             THEN (SELECT COUNT(*) FROM calls c
+                   WHERE c.call_id BETWEEN r.first_call AND r.last_call AND c.start_ns BETWEEN ?1 AND ?2)
+           WHEN {is_whole} THEN MAX(MIN(r.last_call, newest.id) - r.first_call + 1, 0)
+           ELSE (SELECT COUNT(*) FROM calls c WHERE c.call_id BETWEEN r.first_call AND r.last_call) END)
+         FROM call_range r CROSS JOIN ({newest}) newest
+         WHERE r.max_start_ns >= ?1 AND r.min_start_ns <= ?2 AND r.first_call <= r.last_call"
+    );
+    let all = store.read_integer(&sql, [period.from_ns, period.until_ns])?;
     Ok(all.and_then(|all| u64::try_from(all).ok()).unwrap_or(0))
 }
 
@@ -242,6 +248,14 @@ pub(crate) mod tests {
         assert_eq!(count_rows(&store, Period::WHOLE).unwrap(), 15);
         assert_eq!((count(1_000, 1_240), count(1_020, 1_210), count(1_100, 1_140)), (15, 10, 5));
         assert_eq!((count(1_041, 1_099), count(0, 1_000), count(1_120, i64::MAX)), (0, 1, 8));
+        // Retention has left two failures of the first range, and the last range has ids in reserve.
+        let changes = "DELETE FROM call WHERE id IN (1, 3, 4); UPDATE call_range SET failed_only = 1 WHERE first_call = 1;
+                       UPDATE call_range SET last_call = 99 WHERE first_call = 21;";
+        let (_folder, store) = crate::store::tests::store_of(&format!("{script}{changes}"));
+        assert_eq!(count_rows(&store, Period::WHOLE).unwrap(), 12);
+        let (_folder, store) =
+            crate::store::tests::store_of(&format!("{script}{changes} PRAGMA user_version = 2"));
+        assert_eq!(count_rows(&store, Period::WHOLE).unwrap(), 12);
     }
 
     fn self_times(trees: &Trees) -> Vec<(i64, f64)> {

@@ -50,7 +50,7 @@ pub(super) fn page(context: &Context<'_>) -> Result<Page> {
     let scope = Scope { period, processes: context.scope.processes.clone() };
     let mut names = Names::default();
     let found = context
-        .read_within(PAGE_TIME, || windows::read_of(&context.store, &scope, Some(name), &mut names))?
+        .read_within(PAGE_TIME, || windows::read_of(&context.store, &scope, Some(&[name]), &mut names))?
         .unwrap_or_default();
     let series = figures::gather(&found, period, POINTS);
     let grid = Grid::build(&found, period, chart::HEAT_SIZE);

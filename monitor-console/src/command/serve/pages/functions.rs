@@ -6,7 +6,7 @@ use anyhow::Result;
 use maud::{Markup, html};
 use monitor_runtime::store::schema::WINDOW_NS;
 
-use super::super::app::{Context, PAGE_TIME, Page};
+use super::super::app::{Context, PAGE_TIME, PANEL_TIME, Page};
 use super::super::command::CommandLine;
 use super::super::table::{self, Frame, SortLink};
 use super::super::{chart, text};
@@ -41,7 +41,7 @@ pub(super) fn page(context: &Context<'_>) -> Result<Page> {
         _ => None,
     };
     figures.truncate(limit);
-    let courses = read_courses(context)?;
+    let courses = read_courses(context, &figures)?;
     let report = build_report(&figures);
     let content = html! {
         @if is_cut { (super::cut()) }
@@ -98,15 +98,28 @@ pub(super) fn end_of_courses(context: &Context<'_>) -> i64 {
     context.scope.period.until_ns.min(last)
 }
 
-/// Reads the last ten minutes of each function.
-pub(super) fn read_courses(context: &Context<'_>) -> Result<HashMap<String, Series>> {
+/// Returns the last ten minutes of the processes that count.
+fn select_course(context: &Context<'_>) -> Scope {
     let until_ns = end_of_courses(context);
     let period = Period { from_ns: until_ns.saturating_sub((SPARK_WINDOWS - 1) * WINDOW_NS), until_ns };
-    let scope = Scope { period, processes: context.scope.processes.clone() };
+    Scope { period, processes: context.scope.processes.clone() }
+}
+
+/// Counts the calls of all functions in each window of the last ten minutes.
+pub(super) fn count_calls(context: &Context<'_>) -> Result<Vec<windows::Calls>> {
+    let scope = select_course(context);
+    let found = context.read_within(PANEL_TIME, || windows::count_calls(&context.store, &scope))?;
+    Ok(found.unwrap_or_default())
+}
+
+/// Reads the last ten minutes of these functions.
+pub(super) fn read_courses(context: &Context<'_>, shown: &[Figures]) -> Result<HashMap<String, Series>> {
+    let scope = select_course(context);
+    let period = scope.period;
     let mut names = Names::default();
-    let found = context.read_within(super::super::app::PANEL_TIME, || {
-        windows::read_of(&context.store, &scope, None, &mut names)
-    })?;
+    let shown: Vec<&str> = shown.iter().map(|figures| figures.name.as_str()).collect();
+    let found = context
+        .read_within(PANEL_TIME, || windows::read_of(&context.store, &scope, Some(&shown), &mut names))?;
     let mut by_function: HashMap<u32, Vec<Window>> = HashMap::new();
     for window in found.unwrap_or_default() {
         by_function.entry(window.function).or_default().push(window);

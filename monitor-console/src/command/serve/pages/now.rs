@@ -1,7 +1,5 @@
 //! The first page: what is wrong, what goes on, and where the time goes.
 
-use std::collections::HashMap;
-
 use anyhow::Result;
 use maud::{Markup, html};
 use serde_json::json;
@@ -11,7 +9,7 @@ use super::super::table::{self, Frame};
 use super::super::{chart, text};
 use super::{cut, findings, functions, note_ignored_span, panel};
 use crate::command::live;
-use crate::model::figures::{self, Key, Series};
+use crate::model::figures::{self, Key};
 use crate::model::overview;
 use crate::model::processes::State;
 use crate::model::resources::{self, Figure};
@@ -35,10 +33,10 @@ pub(super) fn page(context: &Context<'_>) -> Result<Page> {
     })?;
     let mut all = read.unwrap_or_default();
     figures::sort(&mut all, Key::Total);
-    let courses = functions::read_courses(context)?;
-    let cards = show_cards(context, &courses, &mut page)?;
+    let cards = show_cards(context, &mut page)?;
     let number = all.len();
     all.truncate(FUNCTIONS_SHOWN);
+    let courses = functions::read_courses(context, &all)?;
     let report = functions::build_report(&all);
     page.data.insert("functions".to_owned(), table::to_json(&report));
     let findings = match &found {
@@ -70,12 +68,10 @@ pub(super) fn page(context: &Context<'_>) -> Result<Page> {
 }
 
 /// Shows the figures of all functions and of the processes, each with its course over ten minutes.
-fn show_cards(context: &Context<'_>, courses: &HashMap<String, Series>, page: &mut Page) -> Result<Markup> {
-    let parts = courses.values().map(|course| course.calls.len()).max().unwrap_or(0);
-    let sum = |pick: fn(&Series) -> &Vec<f64>| -> Vec<Option<f64>> {
-        (0..parts).map(|at| Some(courses.values().filter_map(|course| pick(course).get(at)).sum())).collect()
-    };
-    let (calls, failed) = (sum(|course| &course.calls), sum(|course| &course.failed));
+fn show_cards(context: &Context<'_>, page: &mut Page) -> Result<Markup> {
+    let course = functions::count_calls(context)?;
+    let calls: Vec<Option<f64>> = course.iter().map(|window| Some(window.calls)).collect();
+    let failed: Vec<Option<f64>> = course.iter().map(|window| Some(window.failed)).collect();
     let all = |figures: &[Option<f64>]| figures.iter().flatten().sum::<f64>();
     let failed_pct = if all(&calls) > 0.0 { all(&failed) * 100.0 / all(&calls) } else { 0.0 };
     let mut overview = overview::read(&context.store, context.scope.period, false, context.now_ns)?;
