@@ -50,7 +50,8 @@ fn table(arguments: &[String]) -> Result<bool, String> {
     Ok(print(&lines, &outcomes))
 }
 
-/// Prints a row for each test, and the number and the right behavior of a line once.
+/// Prints each line of the list, its number and the behavior that is right, and below it a row for each of its tests.
+/// Returns true if all tests of all lines passed.
 fn print(lines: &[&Line], outcomes: &BTreeMap<(String, String), Outcome>) -> bool {
     println!("{:<10} {:<9} {:<9} test", "line", "result", "in");
     let mut mended = 0;

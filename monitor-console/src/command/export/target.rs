@@ -14,9 +14,9 @@ use anyhow::{Context, Result, anyhow, bail};
 /// Those who may read a new file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Readers {
-    /// The user alone, because the file may hold captured values.
+    /// Only the user may read the file, because it may hold captured values.
     User,
-    /// Those whom the user lets read new files. The file holds figures that other programs collect.
+    /// The user's umask decides who may read the file, because other programs collect its figures.
     Others,
 }
 

@@ -29,7 +29,7 @@ pub(super) const FILTERS: [&str; 2] = ["q", "function"];
 const PASSING: [&str; 2] = [OLDER_THAN, "patient"];
 /// The parameter of a list with the id below which the ids of its rows lie.
 pub(super) const OLDER_THAN: &str = "older_than";
-/// Former names of parameters, which addresses that were kept still have: page, former name, name.
+/// Parameters that had another name in earlier versions, by which bookmarks still pass them: page, former name, present name.
 const FORMER_NAMES: [(&str, &str, &str); 1] = [("/calls", "before", OLDER_THAN)];
 /// The characters of a segment of a path that need no escape.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b':');

@@ -17,7 +17,7 @@ use crate::input::Input;
 
 const CANARY: &str = "hunter2-canary";
 const NAMES: [&str; 6] = ["id", "user", "password", "api_key", "nested", "sessionToken"];
-/// The depth past which the value ends: a deeper type has overflowed the stack of its maker.
+/// The depth at which a hostile value ends. Without a bound, the code that makes the value would overflow its own stack.
 const DEPTH_MAX: u32 = 100;
 
 /// A value that is made while it is read.
