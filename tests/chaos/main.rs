@@ -2,8 +2,9 @@
 //! under that fault, and once more without the recorder. The row says how many calls were made, stored, recovered and
 //! lost, and whether the victim was the same in both runs.
 //!
-//! Without arguments the short rows run, as part of `cargo test`; `--all` runs every row, words choose rows by name. With words,
-//! `--short` leaves out the long form of a row that has a short one.
+//! Without arguments the short rows run, as part of `cargo test`; `--all` runs every row, `--rest` those that are not short, and
+//! words choose rows by name. With words, `--short` leaves out the long form of a row that has a short one; with `--rest`,
+//! `--few-seeds` does.
 //! Rows that need root or a compiler are left out where those are missing, and listed; with `--require-all`, or where
 //! `CI` is set, a row left out is a failure.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
@@ -55,6 +56,8 @@ struct Arguments {
     length: Option<Length>,
     list: bool,
     require_all: bool,
+    /// True if short rows are left out.
+    is_rest: bool,
     /// True if a row that takes many seeds is left to its short form.
     few_seeds: bool,
     words: Vec<String>,
@@ -65,6 +68,7 @@ fn parse_arguments() -> Arguments {
     for argument in std::env::args().skip(1) {
         match argument.as_str() {
             "--all" => arguments.length = Some(Length::Long),
+            "--rest" => (arguments.length, arguments.is_rest) = (Some(Length::Long), true),
             "--short" => arguments.length = Some(Length::Short),
             "--list" => arguments.list = true,
             "--few-seeds" => arguments.few_seeds = true,
@@ -104,7 +108,7 @@ fn main() -> ExitCode {
             _ if !arguments.words.is_empty() => {
                 named && (is_brief || arguments.length != Some(Length::Short))
             }
-            Length::Short => true,
+            Length::Short => !arguments.is_rest,
             Length::Long => arguments.length == Some(Length::Long) && (is_brief || !arguments.few_seeds),
             Length::ByName => false,
         }
