@@ -49,15 +49,26 @@ const AT_ONCE: usize = 6;
 /// The most runs of a row whose only objections are to times.
 const TRIES_MAX: usize = 3;
 
+/// The rows that run.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Selection {
+    /// Short rows, or those that are named.
+    #[default]
+    Usual,
+    /// Short rows, or of those that are named the short form.
+    Short,
+    /// All rows.
+    All,
+    /// All rows but the short ones.
+    Rest,
+}
+
 /// The arguments of the command line.
 #[derive(Debug, Default)]
 struct Arguments {
-    /// The longest rows that run without being asked for by name.
-    length: Option<Length>,
+    selection: Selection,
     list: bool,
     require_all: bool,
-    /// True if short rows are left out.
-    is_rest: bool,
     /// True if a row that takes many seeds is left to its short form.
     few_seeds: bool,
     words: Vec<String>,
@@ -67,9 +78,9 @@ fn parse_arguments() -> Arguments {
     let mut arguments = Arguments { require_all: std::env::var_os("CI").is_some(), ..Arguments::default() };
     for argument in std::env::args().skip(1) {
         match argument.as_str() {
-            "--all" => arguments.length = Some(Length::Long),
-            "--rest" => (arguments.length, arguments.is_rest) = (Some(Length::Long), true),
-            "--short" => arguments.length = Some(Length::Short),
+            "--all" => arguments.selection = Selection::All,
+            "--rest" => arguments.selection = Selection::Rest,
+            "--short" => arguments.selection = Selection::Short,
             "--list" => arguments.list = true,
             "--few-seeds" => arguments.few_seeds = true,
             "--require-all" => arguments.require_all = true,
@@ -106,10 +117,13 @@ fn main() -> ExitCode {
         let is_brief = case.length == Length::Short || !has_short(case);
         match case.length {
             _ if !arguments.words.is_empty() => {
-                named && (is_brief || arguments.length != Some(Length::Short))
+                named && (is_brief || arguments.selection != Selection::Short)
             }
-            Length::Short => !arguments.is_rest,
-            Length::Long => arguments.length == Some(Length::Long) && (is_brief || !arguments.few_seeds),
+            Length::Short => arguments.selection != Selection::Rest,
+            Length::Long => {
+                matches!(arguments.selection, Selection::All | Selection::Rest)
+                    && (is_brief || !arguments.few_seeds)
+            }
             Length::ByName => false,
         }
     };

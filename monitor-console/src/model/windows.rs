@@ -267,10 +267,9 @@ mod tests {
     /// Three functions, two of which have one name, in windows 100 to 103 and one much later, in runs 1 and 2. The row that
     /// is shown holds the calls of both runs.
     fn make_store() -> (tempfile::TempDir, Store) {
-        let mut sql = "INSERT INTO function VALUES (3, 'shop::pay', 'src/pay.rs', 7, NULL, 1.0),
-            (4, 'shop::pay', 'src/pay.rs', 9, NULL, 1.0), (5, 'shop::ship', 'src/ship.rs', 7, NULL, 1.0);"
-            .to_owned();
-        for (window, function, process, shown, calls) in [
+        const FUNCTIONS: &str = "INSERT INTO function VALUES (3, 'shop::pay', 'src/pay.rs', 7, NULL, 1.0),
+            (4, 'shop::pay', 'src/pay.rs', 9, NULL, 1.0), (5, 'shop::ship', 'src/ship.rs', 7, NULL, 1.0);";
+        let windows = [
             (100, 3, 1, 1, 7),
             (100, 3, 2, 0, 2),
             (100, 5, 1, 1, 30),
@@ -278,13 +277,13 @@ mod tests {
             (102, 4, 1, 1, 4),
             (103, 5, 2, 1, 8),
             (LOOKUPS_MAX * 2, 5, 1, 1, 1),
-        ] {
-            sql += &format!(
-                "INSERT INTO latency_window VALUES ({window}, {function}, {process}, {shown}, {calls}, 1, 0, 1, 0, 90, 80, 80,
-                   0, 0, 9, 9, 9, 9, 0, x'');"
-            );
-        }
-        store_of(&sql)
+        ];
+        let rows = windows.map(|(window, function, process, shown, calls)| {
+            format!(
+                "({window}, {function}, {process}, {shown}, {calls}, 1, 0, 1, 0, 90, 80, 80, 0, 0, 9, 9, 9, 9, 0, x'')"
+            )
+        });
+        store_of(&format!("{FUNCTIONS} INSERT INTO latency_window VALUES {};", rows.join(", ")))
     }
 
     fn scope(first: i64, last: i64, processes: Option<Vec<i64>>) -> Scope {
