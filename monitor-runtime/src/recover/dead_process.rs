@@ -27,7 +27,7 @@ use crate::platform::clock::Clock;
 use crate::record::Record;
 use crate::ring::layout::latest;
 use crate::ring::panics::Panic;
-use crate::ring::reader::{Image, LogPlaceImage, Site};
+use crate::ring::reader::{Image, LedgerImage, LogPlaceImage, Site};
 use crate::ring::tallied::Tallied;
 use crate::ring::tallies_image::Uncounted;
 use crate::store::no_memory;
@@ -198,18 +198,14 @@ impl DeadProcess {
     }
 
     /// Adds the calls that the process had counted and the store lacks. Only sum and maximum of their durations are
-    /// known, so all of them go into the histogram bucket of their mean. Calls that shared a row and had not come into it
-    /// by the last snapshot were counted for no reason yet: they died with the process, so they are dropped.
+    /// known, so all of them go into the histogram bucket of their mean.
     fn add_counted(&self, figures: &mut HashMap<u32, FunctionStats>) {
         for entry in &self.image.ledger {
             // A site has one checkpoint; a second one of the same site is not believed.
             if figures.contains_key(&entry.site) {
                 continue;
             }
-            let written = latest(&entry.written, self.done.batch).unwrap_or_default();
-            let mut added = entry.counted.saturating_difference(&written);
-            added.dropped = added.dropped.saturating_add(entry.counted.without_reason());
-            if added.calls > 0 || added.dropped > 0 {
+            if let Some(added) = find_missing(entry, self.done.batch) {
                 let mut histogram = Histogram::default();
                 histogram.add(added.duration_ns() / added.calls.max(1), added.calls);
                 figures.entry(entry.site).or_default().add(self.died_ns, added, histogram);
@@ -363,6 +359,16 @@ fn find_cause(image: &Image, clock: &Clock, reported: SystemReport, died_ns: i64
     cause::find_cause(&seen, image.exit, reported, died_ns)
 }
 
+/// Returns what the process had counted at a site since its last batch; `None` if the store lacks nothing. Calls that shared
+/// a row and had not come into it by the last snapshot were counted for no reason yet: they died with the process, so they
+/// are dropped. Calls may also have come into their row, and so become recorded, without a further call.
+fn find_missing(entry: &LedgerImage, batch: u64) -> Option<CallStats> {
+    let written = latest(&entry.written, batch).unwrap_or_default();
+    let mut missing = entry.counted.saturating_difference(&written);
+    missing.dropped = missing.dropped.saturating_add(entry.counted.without_reason());
+    (missing.calls > 0 || missing.dropped > 0 || missing.recorded > 0).then_some(missing)
+}
+
 /// Returns the name of the thread that panicked.
 fn thread_of(image: &Image, panic: &Panic) -> String {
     match (panic.thread, panic.is_main) {
@@ -399,3 +405,29 @@ const SILENCE_MAX_NS: i64 = 600_000_000_000;
 const PANICS_REPORTED_NS: i64 = 600_000_000_000;
 /// The number of panics that are reported: the latest ones.
 const PANICS_REPORTED_MAX: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_store_lacks_calls_that_came_into_their_row_after_the_last_batch_though_no_call_did() {
+        let stats = |calls: u64, recorded: u64, dropped: u64| CallStats {
+            calls,
+            recorded,
+            dropped,
+            total_ns: calls * 10,
+            ..CallStats::default()
+        };
+        let missing = |counted: CallStats, written: CallStats| {
+            let entry = LedgerImage { site: 3, counted, written: [(7, written), (6, stats(1, 1, 0))] };
+            find_missing(&entry, 7).map(|missing| (missing.calls, missing.recorded, missing.dropped))
+        };
+        let written = stats(100, 60, 10);
+        assert_eq!(missing(stats(100, 90, 10), written), Some((0, 30, 0)));
+        assert_eq!(missing(stats(120, 110, 10), written), Some((20, 50, 0)));
+        // Thirty calls wait for their row, which died with the process.
+        assert_eq!(missing(written, written), Some((0, 0, 30)));
+        assert_eq!(missing(stats(100, 90, 10), stats(100, 90, 10)), None);
+    }
+}
