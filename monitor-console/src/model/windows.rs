@@ -91,14 +91,7 @@ pub(crate) fn visit(
     names: &mut Names,
     mut found: impl FnMut(Window),
 ) -> Result<()> {
-    let version = store.read_version()?;
-    if version < FIRST_VERSION_WITH_HISTOGRAMS {
-        bail!(
-            "{} has schema version {version}, whose windows have no histograms: run a program with a newer version of \
-             monitored on this store",
-            store.path().display()
-        );
-    }
+    require_histograms(store)?;
     let Some((first, last)) = find_bounds(store, scope.period)? else { return Ok(()) };
     let self_ns = if store.has_span_blocks()? { "w.self_ns" } else { "0" };
     let columns = format!(
@@ -168,32 +161,44 @@ const IS_IN_SCOPE: &str =
 
 /// The calls of all functions in a window.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub(crate) struct Calls {
+pub(crate) struct Load {
+    /// The window, counted from the Unix epoch.
+    pub(crate) at: i64,
     /// Calls that ended in the window.
     pub(crate) calls: f64,
     /// Calls that failed.
     pub(crate) failed: f64,
 }
 
-/// Counts the calls of all functions in each window of a scope, the first window of its period first; none if the store has
-/// no window in it.
-pub(crate) fn count_calls(store: &Store, scope: &Scope) -> Result<Vec<Calls>> {
+/// Counts the calls of all functions in each window of a scope, in the order of time; a window that the store lacks is left
+/// out.
+pub(crate) fn count_calls(store: &Store, scope: &Scope) -> Result<Vec<Load>> {
+    require_histograms(store)?;
     let [first, last] = [scope.period.from_ns, scope.period.until_ns].map(|ns| ns.div_euclid(WINDOW_NS));
+    // `TOTAL` adds floats, which do not overflow whatever a damaged store holds.
     let sql = format!(
-        "SELECT w.window, SUM(w.calls), SUM(w.errors + w.panics + w.cancelled) FROM latency_window w
+        "SELECT w.window, TOTAL(w.calls), TOTAL(w.errors + w.panics + w.cancelled) FROM latency_window w
          WHERE w.window BETWEEN ?1 AND ?2 AND {IS_IN_SCOPE} GROUP BY w.window"
     );
-    let number = usize::try_from(last.saturating_sub(first).saturating_add(1)).unwrap_or(0);
     let mut found = Vec::new();
     store.read_rows(&sql, (first, last, scope.processes_json()), |row| {
-        found.resize(number, Calls::default());
-        let at = usize::try_from(row.get::<_, i64>(0)?.saturating_sub(first)).unwrap_or(usize::MAX);
-        if let Some(window) = found.get_mut(at) {
-            *window = Calls { calls: row.get(1)?, failed: row.get(2)? };
-        }
+        found.push(Load { at: row.get(0)?, calls: row.get(1)?, failed: row.get(2)? });
         Ok(())
     })?;
     Ok(found)
+}
+
+/// Fails on a store of the first version, whose windows lack columns that are read here.
+fn require_histograms(store: &Store) -> Result<()> {
+    let version = store.read_version()?;
+    if version < FIRST_VERSION_WITH_HISTOGRAMS {
+        bail!(
+            "{} has schema version {version}, whose windows have no histograms: run a program with a newer version of \
+             monitored on this store",
+            store.path().display()
+        );
+    }
+    Ok(())
 }
 
 /// Returns the first and the last window of the store within a span; `None` if there is none.
@@ -336,14 +341,19 @@ mod tests {
     #[test]
     fn calls_of_all_functions_are_counted_by_window() {
         let (_folder, store) = make_store();
-        let count = |scope: &Scope| -> Vec<(f64, f64)> {
-            count_calls(&store, scope).unwrap().iter().map(|window| (window.calls, window.failed)).collect()
+        let count = |scope: &Scope| -> Vec<(i64, f64, f64)> {
+            let found = count_calls(&store, scope).unwrap();
+            found.iter().map(|window| (window.at, window.calls, window.failed)).collect()
         };
-        assert_eq!(
-            count(&scope(99, 103, None)),
-            [(0.0, 0.0), (37.0, 4.0), (0.0, 0.0), (9.0, 4.0), (8.0, 2.0)]
-        );
-        assert_eq!(count(&scope(100, 101, Some(vec![2]))), [(2.0, 2.0), (0.0, 0.0)]);
+        assert_eq!(count(&scope(99, 103, None)), [(100, 37.0, 4.0), (102, 9.0, 4.0), (103, 8.0, 2.0)]);
+        assert_eq!(count(&scope(100, 101, Some(vec![2]))), [(100, 2.0, 2.0)]);
         assert_eq!(count(&scope(200, 300, None)), []);
+    }
+
+    #[test]
+    fn a_store_whose_windows_have_no_histograms_is_refused_with_its_version() {
+        let (_folder, store) = store_of("PRAGMA user_version = 1");
+        let refused = count_calls(&store, &scope(1, 2, None)).unwrap_err().to_string();
+        assert!(refused.contains("has schema version 1"), "{refused}");
     }
 }

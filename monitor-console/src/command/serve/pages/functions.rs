@@ -105,11 +105,23 @@ fn select_course(context: &Context<'_>) -> Scope {
     Scope { period, processes: context.scope.processes.clone() }
 }
 
-/// Counts the calls of all functions in each window of the last ten minutes.
-pub(super) fn count_calls(context: &Context<'_>) -> Result<Vec<windows::Calls>> {
+/// Counts the calls of all functions, and the failed ones, in each window of the last ten minutes; none if there is no window.
+pub(super) fn count_calls(context: &Context<'_>) -> Result<[Vec<Option<f64>>; 2]> {
     let scope = select_course(context);
     let found = context.read_within(PANEL_TIME, || windows::count_calls(&context.store, &scope))?;
-    Ok(found.unwrap_or_default())
+    let found = found.unwrap_or_default();
+    let first = scope.period.from_ns.div_euclid(WINDOW_NS);
+    let parts = if found.is_empty() { 0 } else { usize::try_from(SPARK_WINDOWS).unwrap_or(1) };
+    let mut courses = [vec![Some(0.0); parts], vec![Some(0.0); parts]];
+    for windows::Load { at, calls, failed } in found {
+        let part = usize::try_from(at.saturating_sub(first)).unwrap_or(usize::MAX);
+        for (course, count) in courses.iter_mut().zip([calls, failed]) {
+            if let Some(part) = course.get_mut(part) {
+                *part = Some(count);
+            }
+        }
+    }
+    Ok(courses)
 }
 
 /// Reads the last ten minutes of these functions.

@@ -69,9 +69,7 @@ pub(super) fn page(context: &Context<'_>) -> Result<Page> {
 
 /// Shows the figures of all functions and of the processes, each with its course over ten minutes.
 fn show_cards(context: &Context<'_>, page: &mut Page) -> Result<Markup> {
-    let course = functions::count_calls(context)?;
-    let calls: Vec<Option<f64>> = course.iter().map(|window| Some(window.calls)).collect();
-    let failed: Vec<Option<f64>> = course.iter().map(|window| Some(window.failed)).collect();
+    let [calls, failed] = functions::count_calls(context)?;
     let all = |figures: &[Option<f64>]| figures.iter().flatten().sum::<f64>();
     let failed_pct = if all(&calls) > 0.0 { all(&failed) * 100.0 / all(&calls) } else { 0.0 };
     let mut overview = overview::read(&context.store, context.scope.period, false, context.now_ns)?;
