@@ -48,6 +48,8 @@ pub(crate) fn fill(path: &Path, plan: Plan) -> Result<SqliteStore> {
         let (store, load) = &mut writers[index % processes];
         let from_ns = std::mem::replace(&mut written_ns[index % processes], at_ns);
         store.write(&load.batch(count, (from_ns, at_ns)))?;
+        // Readers find the store as retention leaves it.
+        while store.retain(at_ns)?.more {}
     }
     for (store, load) in &mut writers {
         store.write(&load.last_batch(at_ns))?;

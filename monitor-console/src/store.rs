@@ -197,6 +197,23 @@ impl Store {
         Ok(self.read_version()? >= FIRST_VERSION)
     }
 
+    /// Returns true if the store has what version 4 of the schema brought: chunks of windows.
+    pub(crate) fn has_chunks(&self) -> Result<bool> {
+        /// The first schema version with chunks.
+        const FIRST_VERSION: i64 = 4;
+        Ok(self.read_version()? >= FIRST_VERSION)
+    }
+
+    /// Lets several statements read one state of the store.
+    pub(crate) fn read_together<T>(&self, read: impl FnOnce() -> Result<T>) -> Result<T> {
+        if !self.connection.is_autocommit() {
+            return read();
+        }
+        // A transaction that is dropped is rolled back, which ends one that has only read.
+        let _transaction = self.connection.unchecked_transaction().map_err(|error| self.explain(error))?;
+        read()
+    }
+
     /// Returns a number that differs from the one before if another connection has written to the store meanwhile.
     pub(crate) fn read_data_version(&self) -> Result<i64> {
         Ok(self.read_integer("PRAGMA data_version", [])?.unwrap_or(0))

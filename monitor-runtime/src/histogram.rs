@@ -129,8 +129,7 @@ impl Histogram {
     pub fn from_buckets(buckets: &[(i32, u64)]) -> Self {
         let mut histogram = Self::default();
         for (bucket, count) in buckets {
-            let place = usize::try_from(bucket.saturating_sub(FIRST)).unwrap_or(0);
-            histogram.add_at(place.min(BUCKETS_MAX - 1), *count);
+            histogram.add_to(*bucket, *count);
         }
         histogram
     }
@@ -169,6 +168,12 @@ impl Histogram {
             let own = &mut self.counts[place - self.start];
             *own = own.saturating_add(count);
         }
+    }
+
+    /// Counts durations of a bucket, by its index.
+    pub fn add_to(&mut self, bucket: i32, count: u64) {
+        let place = usize::try_from(bucket.saturating_sub(FIRST)).unwrap_or(0);
+        self.add_at(place.min(BUCKETS_MAX - 1), count);
     }
 
     /// Counts a duration `count` times.
@@ -261,7 +266,7 @@ impl Histogram {
 }
 
 /// Appends a number, seven bits a byte, the lowest first. The highest bit of a byte means that more follow.
-fn push(bytes: &mut Vec<u8>, mut number: u64) {
+pub(crate) fn push(bytes: &mut Vec<u8>, mut number: u64) {
     while number >= 0x80 {
         bytes.push(number as u8 | 0x80);
         number >>= 7;
@@ -271,7 +276,7 @@ fn push(bytes: &mut Vec<u8>, mut number: u64) {
 
 /// Takes a number that [`push`] wrote off the front of the bytes. Returns `None` if they do not begin with a complete
 /// number.
-fn pull(bytes: &mut &[u8]) -> Option<u64> {
+pub(crate) fn pull(bytes: &mut &[u8]) -> Option<u64> {
     let mut number = 0;
     for shift in (0..64).step_by(7) {
         let (byte, rest) = bytes.split_first()?;
@@ -282,6 +287,12 @@ fn pull(bytes: &mut &[u8]) -> Option<u64> {
         }
     }
     None
+}
+
+/// Returns index and count of each bucket in the bytes that [`Histogram::to_bytes`] wrote, as [`Histogram::from_bytes`]
+/// decodes them.
+pub fn decode(bytes: &[u8]) -> impl Iterator<Item = (i32, u64)> + '_ {
+    places(bytes).map(|(place, count)| (FIRST + i32::try_from(place).unwrap_or(0), count))
 }
 
 /// Returns the buckets in the bytes of a histogram, each as its position and its count.

@@ -3,13 +3,12 @@
 //! The figures without a scope are those of the half hours that retention has left. Figures of a scope are summed from
 //! windows of 10 s. Counts are exact either way.
 
-use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 
 use anyhow::Result;
 use monitor_runtime::store::schema::WINDOW_NS;
 
-use super::names::{Name, Names};
+use super::names::Names;
 use super::number::to_f64;
 use super::period::Period;
 use super::scope::Scope;
@@ -125,14 +124,7 @@ pub(crate) fn read(store: &Store, scope: &Scope, pattern: Option<&Pattern>) -> R
         return Ok(all);
     }
     let mut names = Names::default();
-    let mut sums: HashMap<Name, Window> = HashMap::new();
-    // Windows are added up as they are read, so memory holds one for each function and not for each 10 s.
-    windows::visit(store, scope, None, &mut names, |window| match sums.entry(window.function) {
-        Entry::Occupied(mut sum) => sum.get_mut().merge(&window),
-        Entry::Vacant(place) => {
-            place.insert(window);
-        }
-    })?;
+    let sums = windows::add_up(store, scope, &mut names)?;
     let known: HashMap<&str, &Figures> = all.iter().map(|figures| (figures.name.as_str(), figures)).collect();
     let has_self_times = store.has_span_blocks()?;
     let mut figures: Vec<Figures> = sums
@@ -232,8 +224,8 @@ pub(crate) fn gather<'a>(
     period: Period,
     parts_max: usize,
 ) -> Series {
-    let first = period.from_ns.div_euclid(WINDOW_NS);
-    let last = period.until_ns.div_euclid(WINDOW_NS).max(first);
+    let (first, last) = period.to_windows();
+    let last = last.max(first);
     let number = last.saturating_sub(first).saturating_add(1);
     let parts_max = i64::try_from(parts_max).unwrap_or(i64::MAX).max(1);
     let width = number.saturating_add(parts_max - 1) / parts_max;

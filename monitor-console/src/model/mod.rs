@@ -28,6 +28,7 @@ pub(crate) mod trees;
 pub(crate) mod edges;
 pub(crate) mod repetition;
 pub(crate) mod views;
+pub(crate) mod window_rows;
 pub(crate) mod windows;
 pub(crate) mod sums;
 pub(crate) mod recent;

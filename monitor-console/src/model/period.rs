@@ -41,6 +41,11 @@ impl Period {
         Self { from_ns: units::start_of_span(since), until_ns }
     }
 
+    /// Returns the first and the last window that have a part of the span.
+    pub(crate) fn to_windows(self) -> (i64, i64) {
+        (self.from_ns.div_euclid(WINDOW_NS), self.until_ns.div_euclid(WINDOW_NS))
+    }
+
     /// Returns the two spans that are compared unless others are named: the hour before the last ten minutes, and the last ten
     /// minutes before `end_ns`.
     pub(crate) fn earlier_and_recent(end_ns: i64) -> [Self; 2] {

@@ -1,6 +1,6 @@
 //! The last ten minutes of each function against the hour before, and the last ten seconds as rates.
 //!
-//! The figures come from windows of 10 s, summed in SQL, so that the time does not grow with the number of calls. The present
+//! The figures come from windows of 10 s, so that the time does not grow with the number of calls. The present
 //! window is not over: a rate takes the missing part from the window before.
 
 #![allow(clippy::single_match_else, reason = "both cases are equal")]
@@ -8,8 +8,10 @@
 use std::collections::HashMap;
 
 use anyhow::Result;
+use monitor_runtime::batch::CallStats;
 use monitor_runtime::store::schema::WINDOW_NS;
 
+use super::window_rows::{self, Grain, Wanted};
 use crate::store::Store;
 
 /// The minutes that a trend shows, and the windows of a minute.
@@ -58,28 +60,21 @@ pub(crate) fn read(stores: &[&Store], now_ns: i64) -> Result<HashMap<String, Rec
         if !has_shown_windows(store)? {
             continue;
         }
-        let other = if store.has_span_blocks()? { " + nested_ns + cancelled_ns" } else { "" };
-        // Summed here and not by SQLite, which would sort a row for each function and window.
-        let sql = format!(
-            "SELECT function_id, \"window\", calls, total_ns{other} FROM latency_window
-             WHERE \"window\" BETWEEN ?1 AND ?2 AND shown = 1"
-        );
         let mut by_id: HashMap<i64, Recent> = HashMap::new();
-        store.read_rows(&sql, [first - WINDOWS_OF_AN_HOUR, last], |row| {
-            let recent = by_id.entry(row.get(0)?).or_default();
-            let (calls, time_ns) = (row.get::<_, f64>(2)?, row.get::<_, f64>(3)?);
-            let minute = (row.get::<_, i64>(1)? - first).div_euclid(WINDOWS_OF_A_MINUTE);
-            match usize::try_from(minute) {
-                Ok(minute) => {
-                    recent.calls[minute.min(MINUTES - 1)] += calls;
-                    recent.time_ns[0] += time_ns;
-                }
-                Err(_) => {
-                    recent.calls_before += calls;
-                    recent.time_ns[1] += time_ns;
-                }
-            }
-            Ok(())
+        let wanted = |span, grain| Wanted { span, functions: None, processes: None, grain };
+        let add_up_time = |stats: &CallStats| {
+            to_f64(stats.total_ns.saturating_add(stats.nested_ns).saturating_add(stats.cancelled_ns))
+        };
+        window_rows::visit(store, wanted((first - WINDOWS_OF_AN_HOUR, first - 1), Grain::Sum), |row| {
+            let recent = by_id.entry(row.function).or_default();
+            recent.calls_before += to_f64(row.stats.calls);
+            recent.time_ns[1] += add_up_time(&row.stats);
+        })?;
+        window_rows::visit(store, wanted((first, last), Grain::Window), |row| {
+            let recent = by_id.entry(row.function).or_default();
+            let minute = usize::try_from((row.at - first) / WINDOWS_OF_A_MINUTE).unwrap_or(0);
+            recent.calls[minute.min(MINUTES - 1)] += to_f64(row.stats.calls);
+            recent.time_ns[0] += add_up_time(&row.stats);
         })?;
         store.read_rows("SELECT id, name FROM function", [], |row| {
             if let Some(recent) = by_id.remove(&row.get(0)?) {
@@ -90,6 +85,11 @@ pub(crate) fn read(stores: &[&Store], now_ns: i64) -> Result<HashMap<String, Rec
         })?;
     }
     Ok(found)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "figures are shown with three digits")]
+fn to_f64(number: u64) -> f64 {
+    number as f64
 }
 
 /// Returns false for a store of the first version, whose windows lack what the figures rest on.

@@ -10,7 +10,6 @@ use std::ops::ControlFlow;
 
 use anyhow::Result;
 use foldhash::HashMap;
-use monitor_runtime::store::schema;
 use rusqlite::{Params, Row as SqlRow, params_from_iter};
 
 use super::basis::Basis;
@@ -289,7 +288,7 @@ impl Wanted {
     }
 }
 
-/// A thread of a process, as a table of the present version of the schema has it.
+/// A thread of a process, as the tables since version 3 have it.
 #[derive(Debug, Clone, Copy)]
 struct Thread {
     process: i64,
@@ -300,7 +299,7 @@ struct Thread {
 
 /// The source of rows.
 enum Source {
-    /// The view `calls`, with names; stores of other versions than the present one have different tables below it.
+    /// The view `calls`, with names; stores before version 3 have different tables below it.
     View,
     /// The table `call` alone. The view looks up function, thread and fold for each row, which takes most of the time of
     /// reading it, so functions and threads are read once.
@@ -309,7 +308,7 @@ enum Source {
 
 impl Source {
     fn find(store: &Store, names: &mut Names) -> Result<Self> {
-        if store.read_version()? != i64::from(schema::VERSION) {
+        if !store.has_span_blocks()? {
             return Ok(Self::View);
         }
         let (mut functions, mut threads) = (HashMap::default(), HashMap::default());
@@ -509,7 +508,7 @@ mod tests {
     }
 
     #[test]
-    fn a_store_of_another_version_is_read_through_its_view() {
+    fn a_store_before_version_3_is_read_through_its_view() {
         let (_folder, store) = store_of(&format!("{CALLS} PRAGMA user_version = 2"));
         assert!(matches!(Source::find(&store, &mut Names::default()).unwrap(), Source::View));
         let rows = Rows::load_calls(&store, &[1, 2]).unwrap();

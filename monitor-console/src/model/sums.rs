@@ -8,11 +8,13 @@
 use std::collections::{HashMap, HashSet};
 
 use anyhow::{Result, bail};
+use monitor_runtime::batch::CallStats;
 use monitor_runtime::histogram::Histogram;
-use monitor_runtime::store::schema::{SLICE_NS, WINDOW_NS};
+use monitor_runtime::store::schema::SLICE_NS;
 
 use super::number::to_f64;
 use super::period::Period;
+use super::window_rows::{self, Grain, Wanted};
 use crate::pattern::{self, Pattern};
 use crate::report;
 use crate::store::Store;
@@ -36,7 +38,8 @@ impl Span {
         if period.is_whole() {
             return Self::Whole;
         }
-        Self::Windows(period.from_ns.div_euclid(WINDOW_NS), period.until_ns.div_euclid(WINDOW_NS))
+        let (first, last) = period.to_windows();
+        Self::Windows(first, last)
     }
 }
 
@@ -207,18 +210,40 @@ fn add_row<'a>(sums: &'a mut HashMap<i64, Sums>, row: &rusqlite::Row<'_>, newer:
 
 /// Reads the figures of windows by function. They are summed here and not by SQLite, which would sort a row for each
 /// function and window.
-fn read_windows(store: &Store, (first, last): (i64, i64), newer: bool) -> Result<HashMap<i64, Sums>> {
-    let (columns, histogram) = list_figures(newer);
-    let sql = format!(
-        "SELECT {columns}, histogram FROM latency_window WHERE \"window\" BETWEEN ?1 AND ?2 AND shown = 1"
-    );
-    let mut sums = HashMap::new();
-    store.read_rows(&sql, (first, last), |row| {
-        let bytes = row.get_ref(histogram)?.as_blob().unwrap_or_default();
-        add_row(&mut sums, row, newer).histogram.merge_bytes(bytes);
-        Ok(())
+fn read_windows(store: &Store, span: (i64, i64), newer: bool) -> Result<HashMap<i64, Sums>> {
+    let wanted = Wanted { span, functions: None, processes: None, grain: Grain::Sum };
+    let mut sums: HashMap<i64, (CallStats, Histogram)> = HashMap::new();
+    window_rows::visit(store, wanted, |row| {
+        let (stats, histogram) = sums.entry(row.function).or_default();
+        stats.merge(&row.stats);
+        histogram.merge_bytes(row.histogram);
     })?;
-    Ok(sums)
+    Ok(sums
+        .into_iter()
+        .map(|(function, (stats, histogram))| (function, summarize(&stats, histogram, newer)))
+        .collect())
+}
+
+/// Returns the figures of windows. Windows do not tell how many calls have a row.
+fn summarize(stats: &CallStats, histogram: Histogram, newer: bool) -> Sums {
+    let number = |figure: u64| i64::try_from(figure).unwrap_or(i64::MAX);
+    let if_newer = |figure: u64| newer.then(|| number(figure));
+    Sums {
+        calls: number(stats.calls),
+        errors: number(stats.errors),
+        panics: number(stats.panics),
+        cancelled: number(stats.cancelled),
+        total_ns: number(stats.total_ns),
+        nested_ns: number(stats.nested_ns),
+        cancelled_ns: if_newer(stats.cancelled_ns),
+        self_ns: if_newer(stats.self_ns),
+        busy_ns: if_newer(stats.busy_ns),
+        roots: if_newer(stats.roots),
+        max_ns: number(stats.max_ns),
+        is_estimated: stats.is_estimated,
+        histogram,
+        ..Sums::default()
+    }
 }
 
 /// Reads the figures of half hours by function.

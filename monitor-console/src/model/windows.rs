@@ -1,19 +1,19 @@
 //! Figures of functions by windows of 10 s: counts and histograms of all calls, exact whatever was sampled.
 
+use std::collections::hash_map::Entry;
+
 use anyhow::{Result, bail};
 use foldhash::HashMap;
 use monitor_runtime::histogram::Histogram;
-use monitor_runtime::store::schema::WINDOW_NS;
 
 use super::names::{Name, Names};
 use super::period::Period;
 use super::scope::Scope;
+use super::window_rows::{self, Grain, IS_IN_SCOPE, Wanted, WindowRow};
 use crate::store::Store;
 
 /// The first schema version whose windows have histograms.
 const FIRST_VERSION_WITH_HISTOGRAMS: i64 = 2;
-/// The most windows of functions that are looked up one by one. Six hours have 2160 windows.
-const LOOKUPS_MAX: i64 = 100_000;
 
 /// A function in a window.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,6 +39,20 @@ pub(crate) struct Window {
 }
 
 impl Window {
+    fn new(function: Name, row: WindowRow<'_>) -> Self {
+        Self {
+            at: row.at,
+            function,
+            calls: row.stats.calls,
+            failed: row.stats.failed(),
+            total_ns: row.stats.total_ns,
+            self_ns: row.stats.self_ns,
+            max_ns: row.stats.max_ns,
+            is_estimated: row.stats.is_estimated,
+            histogram: Histogram::from_bytes(row.histogram),
+        }
+    }
+
     /// Adds the figures of another process in the same window.
     pub(crate) fn merge(&mut self, other: &Self) {
         self.calls = self.calls.saturating_add(other.calls);
@@ -62,15 +76,15 @@ pub(crate) struct Selection<'a> {
     pub(crate) process: Option<i64>,
 }
 
-/// Reads windows in the order of time. Functions of one name are several rows.
+/// Reads windows, those of a function in the order of time. Functions of one name are several rows.
 pub(crate) fn read(store: &Store, selection: Selection<'_>, names: &mut Names) -> Result<Vec<Window>> {
     let processes = selection.process.map(|process| vec![process]);
     let functions = selection.function.as_ref().map(std::slice::from_ref);
     read_of(store, &Scope { period: selection.period, processes }, functions, names)
 }
 
-/// Reads windows of the processes of a scope in the order of time. Functions of one name, and several processes in one
-/// window, are several rows.
+/// Reads windows of the processes of a scope, those of a function in the order of time. Functions of one name, and several
+/// processes in one window, are several rows.
 pub(crate) fn read_of(
     store: &Store,
     scope: &Scope,
@@ -78,32 +92,34 @@ pub(crate) fn read_of(
     names: &mut Names,
 ) -> Result<Vec<Window>> {
     let mut windows = Vec::new();
-    visit(store, scope, functions, names, |window| windows.push(window))?;
+    visit(store, scope, functions, Grain::Window, names, |name, row| windows.push(Window::new(name, row)))?;
     Ok(windows)
 }
 
-/// Hands windows as [`read_of`] reads them to a closure, one at a time: a span of all functions can hold more windows than fit
-/// into memory.
+/// Adds up the windows of each function. Windows are added up as they are read, so memory holds one for each function and
+/// not for each 10 s.
+pub(crate) fn add_up(store: &Store, scope: &Scope, names: &mut Names) -> Result<HashMap<Name, Window>> {
+    let mut sums: HashMap<Name, Window> = HashMap::default();
+    visit(store, scope, None, Grain::Sum, names, |name, row| {
+        let window = Window::new(name, row);
+        match sums.entry(name) {
+            Entry::Occupied(mut sum) => sum.get_mut().merge(&window),
+            Entry::Vacant(place) => drop(place.insert(window)),
+        }
+    })?;
+    Ok(sums)
+}
+
+/// Hands windows as [`read_of`] reads them to a closure, or sums of windows.
 pub(crate) fn visit(
     store: &Store,
     scope: &Scope,
     functions: Option<&[&str]>,
+    grain: Grain,
     names: &mut Names,
-    mut found: impl FnMut(Window),
+    mut found: impl FnMut(Name, WindowRow<'_>),
 ) -> Result<()> {
     require_histograms(store)?;
-    let Some((first, last)) = find_bounds(store, scope.period)? else { return Ok(()) };
-    let self_ns = if store.has_span_blocks()? { "w.self_ns" } else { "0" };
-    let columns = format!(
-        "w.window, w.function_id, w.calls, w.errors + w.panics + w.cancelled, w.total_ns, {self_ns}, w.max_ns, w.estimated,
-         w.histogram"
-    );
-    let are_few = |functions: &[&str]| {
-        let number = i64::try_from(functions.len()).unwrap_or(i64::MAX);
-        last.saturating_sub(first).saturating_add(1).saturating_mul(number) <= LOOKUPS_MAX
-    };
-    let sql =
-        if functions.is_some_and(are_few) { select_by_lookup(&columns) } else { select_by_scan(&columns) };
     let functions = functions.map(serde_json::to_string).transpose()?;
     // Names are looked up once for each function and not for each window.
     let mut known: HashMap<i64, Name> = HashMap::default();
@@ -112,52 +128,20 @@ pub(crate) fn visit(
         known.insert(row.get(0)?, names.add(&String::from_utf8_lossy(row.get_ref(1)?.as_bytes()?)));
         Ok(())
     })?;
-    store.read_rows(&sql, (first, last, scope.processes_json(), functions), |row| {
-        let number = |at: usize| {
-            row.get_ref(at).ok().and_then(|v| v.as_i64().ok()).unwrap_or(0).max(0).cast_unsigned()
-        };
-        let Some(function) = known.get(&row.get(1)?) else { return Ok(()) };
-        found(Window {
-            at: row.get(0)?,
-            function: *function,
-            calls: number(2),
-            failed: number(3),
-            total_ns: number(4),
-            self_ns: number(5),
-            max_ns: number(6),
-            is_estimated: number(7) != 0,
-            histogram: Histogram::from_bytes(row.get_ref(8)?.as_blob().unwrap_or_default()),
-        });
-        Ok(())
+    let ids = functions.is_some().then(|| known.keys().copied().collect::<Vec<_>>());
+    let (functions, processes) = (ids.as_deref(), scope.processes.as_deref());
+    let mut last = None;
+    let wanted = Wanted { span: scope.period.to_windows(), functions, processes, grain };
+    window_rows::visit(store, wanted, |row| {
+        // Rows of a function come together.
+        if last.is_none_or(|(id, _)| id != row.function) {
+            last = known.get(&row.function).map(|name| (row.function, *name));
+        }
+        if let Some((_, name)) = last {
+            found(name, row);
+        }
     })
 }
-
-/// Returns the statement that looks up each of the functions `?4`, a JSON array, in each window from `?1` to `?2`. The key of
-/// the table begins with the window, so a scan would read all functions of all windows.
-fn select_by_lookup(columns: &str) -> String {
-    format!(
-        "WITH RECURSIVE n(window) AS (SELECT ?1 UNION ALL SELECT window + 1 FROM n WHERE window < ?2)
-         SELECT {columns} FROM n CROSS JOIN latency_window w
-         WHERE w.window = n.window AND w.function_id IN ({WANTED}) AND {IS_IN_SCOPE} ORDER BY w.window"
-    )
-}
-
-/// Returns the statement that reads all windows from `?1` to `?2`, and leaves out other functions than those of `?4`, if it is
-/// not NULL.
-fn select_by_scan(columns: &str) -> String {
-    format!(
-        "SELECT {columns} FROM latency_window w
-         WHERE w.window BETWEEN ?1 AND ?2 AND (?4 IS NULL OR w.function_id IN ({WANTED})) AND {IS_IN_SCOPE} ORDER BY w.window"
-    )
-}
-
-/// Selects the ids of the functions `?4`.
-const WANTED: &str = "SELECT id FROM function WHERE name IN (SELECT value FROM json_each(?4))";
-
-/// The condition that a row of `latency_window w` is of the processes `?3`, a JSON array. NULL stands for all processes, whose
-/// sum is the row that is shown.
-const IS_IN_SCOPE: &str =
-    "(CASE WHEN ?3 IS NULL THEN w.shown = 1 ELSE w.process_id IN (SELECT value FROM json_each(?3)) END)";
 
 /// The calls of all functions in a window.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -174,7 +158,7 @@ pub(crate) struct Load {
 /// out.
 pub(crate) fn count_calls(store: &Store, scope: &Scope) -> Result<Vec<Load>> {
     require_histograms(store)?;
-    let [first, last] = [scope.period.from_ns, scope.period.until_ns].map(|ns| ns.div_euclid(WINDOW_NS));
+    let (first, last) = scope.period.to_windows();
     // `TOTAL` adds floats, which do not overflow whatever a damaged store holds.
     let sql = format!(
         "SELECT w.window, TOTAL(w.calls), TOTAL(w.errors + w.panics + w.cancelled) FROM latency_window w
@@ -203,11 +187,8 @@ fn require_histograms(store: &Store) -> Result<()> {
 
 /// Returns the first and the last window of the store within a span; `None` if there is none.
 pub(crate) fn find_bounds(store: &Store, period: Period) -> Result<Option<(i64, i64)>> {
-    let [from, until] = [period.from_ns, period.until_ns].map(|ns| ns.div_euclid(WINDOW_NS));
-    let first = "SELECT MIN(window) FROM latency_window WHERE window BETWEEN ?1 AND ?2";
-    let last = "SELECT MAX(window) FROM latency_window WHERE window BETWEEN ?1 AND ?2";
-    let first = store.read_integer(first, [from, until])?;
-    Ok(first.zip(store.read_integer(last, [from, until])?))
+    let (first, last) = period.to_windows();
+    window_rows::find_bounds(store, first, last)
 }
 
 /// Returns true if the store has windows later than this one.
@@ -266,7 +247,10 @@ impl Sum {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+    use monitor_runtime::store::schema::WINDOW_NS;
+
     use super::*;
+    use crate::model::window_rows::LOOKUPS_MAX;
     use crate::store::tests::store_of;
 
     /// Three functions, two of which have one name, in windows 100 to 103 and one much later, in runs 1 and 2. The row that
@@ -321,21 +305,6 @@ mod tests {
         let long = scope(0, LOOKUPS_MAX * 2, None);
         assert_eq!(read(&long, Some(&pay)), read(&all, Some(&pay)));
         assert_eq!(read(&long, Some(&ship)).len(), 3);
-    }
-
-    #[test]
-    fn a_lookup_uses_the_key_for_window_and_function() {
-        let (_folder, store) = make_store();
-        let mut plan = String::new();
-        let sql = format!("EXPLAIN QUERY PLAN {}", select_by_lookup("w.calls"));
-        store
-            .read_rows(&sql, (1, 9, None::<String>, r#"["shop::pay","shop::ship"]"#), |row| {
-                plan += &row.get::<_, String>(3)?;
-                plan += "\n";
-                Ok(())
-            })
-            .unwrap();
-        assert!(plan.contains("SEARCH w USING PRIMARY KEY (window=? AND function_id=?)"), "{plan}");
     }
 
     #[test]

@@ -7,10 +7,10 @@
 #![allow(clippy::cast_precision_loss, clippy::print_stdout, reason = "a test prints the shares of its cases")]
 
 use fastrand::Rng;
+use monitor_runtime::batch::CallStats;
 use monitor_runtime::histogram::{self, Histogram};
 
 use super::{Measure, Sample, Side, Verdict, compare};
-use crate::model::windows::Window;
 
 /// The cases of each kind.
 const CASES: u64 = 100;
@@ -29,9 +29,21 @@ struct Kind {
     body: f64,
     /// The factor of the slowest twentieth on the second side.
     tail: f64,
+    /// The failed calls of each window on the second side.
+    failed: u64,
+    /// True if calls on the second side were only counted.
+    is_estimated: bool,
 }
 
-const CALM: Kind = Kind { stays: 0.0, calls: 60, windows: [LONG, SHORT], body: 1.0, tail: 1.0 };
+const CALM: Kind = Kind {
+    stays: 0.0,
+    calls: 60,
+    windows: [LONG, SHORT],
+    body: 1.0,
+    tail: 1.0,
+    failed: 0,
+    is_estimated: false,
+};
 const WANDERING: Kind = Kind { stays: 0.8, ..CALM };
 
 /// The standard deviation of the level, in binary logarithms: 10 %.
@@ -71,18 +83,16 @@ fn simulate(kind: Kind, seed: u64) -> [Side; 2] {
                 max_ns = max_ns.max(ns);
                 buckets.push((histogram::bucket(ns), 1));
             }
-            sample.windows.push(Window {
-                at,
-                function: 0,
+            let stats = CallStats {
                 calls: kind.calls.into(),
-                failed: 0,
-                total_ns: 0,
-                self_ns: 0,
+                errors: if side == 1 { kind.failed } else { 0 },
                 max_ns,
-                is_estimated: false,
-                histogram: Histogram::from_buckets(&buckets),
-            });
+                is_estimated: side == 1 && kind.is_estimated,
+                ..CallStats::default()
+            };
+            sample.add(at, &stats, &Histogram::from_buckets(&buckets).to_bytes());
         }
+        let sample = sample.finish();
         Side { samples: [("f".to_owned(), sample)].into(), windows: 0, range_ns: None }
     })
 }
@@ -157,10 +167,7 @@ fn few_calls_few_windows_and_estimates_give_no_verdict() {
     };
     assert_eq!(verdict(Kind { windows: [LONG, 3], body: 4.0, ..CALM }), Verdict::TooFew);
     assert_eq!(verdict(Kind { calls: 1, windows: [LONG, 20], body: 4.0, ..CALM }), Verdict::TooFew);
-    let [before, mut after] = simulate(Kind { body: 4.0, ..CALM }, 1);
-    for sample in after.samples.values_mut() {
-        sample.windows[0].is_estimated = true;
-    }
+    let [before, after] = simulate(Kind { body: 4.0, is_estimated: true, ..CALM }, 1);
     assert_eq!(compare(&before, &after, 0.1)[0].verdict, Verdict::CannotTell);
     let nothing = Side::default();
     assert_eq!(compare(&before, &nothing, 0.1)[0].verdict, Verdict::TooFew);
@@ -185,10 +192,7 @@ fn many_functions_are_tested_without_more_false_alarms() {
 
 #[test]
 fn failures_that_became_more_frequent_are_told() {
-    let [before, mut after] = simulate(CALM, 3);
-    for sample in after.samples.values_mut() {
-        sample.windows.iter_mut().for_each(|window| window.failed = 6);
-    }
+    let [before, after] = simulate(Kind { failed: 6, ..CALM }, 3);
     let more = &compare(&before, &after, 0.1)[0];
     assert_eq!((more.verdict, more.failed[1]), (Verdict::FailsMore, 180));
     let less = &compare(&after, &before, 0.1)[0];

@@ -35,6 +35,8 @@ mod zones;
 mod rows;
 mod calls;
 mod slices;
+mod window_stats;
+pub mod chunks;
 mod windows;
 mod totals;
 mod alerts;

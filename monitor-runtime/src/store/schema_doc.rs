@@ -736,6 +736,15 @@ const BASE_TABLES: &[(&str, &str)] = &[
         "latency_window",
         "Behind `latency`, by process. `window` counts 10 s since the Unix epoch. Where several processes called the function in a window, a row of process 0 is their sum. `shown` is 1 for the row that `latency` shows. `histogram` has the window's buckets as in `slice_bucket`, from bucket -8 on. Each bucket that is not empty is two numbers: the number of empty buckets before it, and its count. A number is written in seven bits a byte, the lowest bits first, with the highest bit set where another byte follows.",
     ),
+    ("latency_start", "The windows that `latency_window` has, and the start of each."),
+    (
+        "latency_chunk",
+        "The windows of a function that `latency` shows, five minutes in a row, so that readers of long spans read few rows. It repeats `latency_window` and is built from it. `chunk` counts 300 s since the Unix epoch. `windows` holds entries, in the order of time behind a first one that is their sum. An entry is 13 numbers, written as those of `histogram`: the position of the window within the chunk, calls, errors, panics, cancelled, roots, total_ns, total_ns − self_ns, total_ns − busy_ns, nested_ns, cancelled_ns, total_ns − max_ns, and twice the length of the histogram plus `estimated`; then the histogram. A difference is written as twice its size, minus 1 if it is negative.",
+    ),
+    (
+        "latency_chunked",
+        "The chunks that `latency_chunk` has. A chunk is complete if `functions_upto` is NULL; otherwise functions up to this id are done. A window that is written late takes its chunk from this table.",
+    ),
     (
         "slice",
         "Behind `functions`, by process and half hour. `slice` counts half hours since the Unix epoch.",

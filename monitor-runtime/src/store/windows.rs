@@ -7,12 +7,16 @@
 //!
 //! Most windows belong to one process. Such a window costs one row and one query for rows of other processes.
 
+use std::collections::BTreeSet;
+
+use super::chunks;
 use super::id_cache::IdCache;
 use super::rows::signed;
 use super::schema::WINDOW_NS;
+use super::window_stats::{COLUMNS, WindowStats};
 use crate::batch::{CallStats, Update, WindowRow};
 use crate::histogram::Histogram;
-use rusqlite::{Connection, Row, Statement};
+use rusqlite::{Connection, Statement};
 
 /// The id of the row that holds the sum of all processes that share a window.
 const ALL: i64 = 0;
@@ -28,47 +32,30 @@ pub(crate) fn write(
         return Ok(());
     }
     let mut table = Table::new(transaction)?;
+    let mut written = BTreeSet::new();
     for row in rows {
         let Some(function_id) = ids.function_id(row.function) else { continue };
         let key = (row.start_ns.div_euclid(WINDOW_NS), function_id);
+        written.insert(key.0);
         let own = WindowStats { stats: row.stats, histogram: Histogram::from_buckets(&row.buckets) };
         table.write_row(key, process_id, own, row.update)?;
     }
+    drop(table);
+    note_windows(transaction, &written)
+}
+
+/// Notes the starts of the windows that were written, and that their chunks have changed.
+fn note_windows(transaction: &Connection, windows: &BTreeSet<i64>) -> rusqlite::Result<()> {
+    let mut start = transaction.prepare("INSERT OR IGNORE INTO latency_start VALUES (?1, ?2)")?;
+    let mut changed = None;
+    for window in windows {
+        start.execute([window.saturating_mul(WINDOW_NS), *window])?;
+        let chunk = chunks::find(*window);
+        if changed.replace(chunk) != Some(chunk) {
+            chunks::mark_changed(transaction, chunk)?;
+        }
+    }
     Ok(())
-}
-
-/// Statistics of a window: those of one process, or of all processes.
-#[derive(Debug, Default)]
-struct WindowStats {
-    stats: CallStats,
-    histogram: Histogram,
-}
-
-impl WindowStats {
-    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
-        let number = |at: usize| row.get::<_, i64>(at).map(|number| u64::try_from(number).unwrap_or(0));
-        let stats = CallStats {
-            calls: number(1)?,
-            errors: number(2)?,
-            panics: number(3)?,
-            cancelled: number(4)?,
-            roots: number(5)?,
-            total_ns: number(6)?,
-            self_ns: number(7)?,
-            busy_ns: number(8)?,
-            nested_ns: number(9)?,
-            cancelled_ns: number(10)?,
-            max_ns: number(11)?,
-            is_estimated: number(12)? != 0,
-            ..CallStats::default()
-        };
-        Ok(Self { stats, histogram: Histogram::from_bytes(row.get_ref(13)?.as_blob().unwrap_or_default()) })
-    }
-
-    fn merge(&mut self, other: &Self) {
-        self.stats.merge(&other.stats);
-        self.histogram.merge(&other.histogram);
-    }
 }
 
 /// The statements over `latency_window`.
@@ -84,11 +71,10 @@ type WindowKey = (i64, i64);
 impl<'a> Table<'a> {
     fn new(transaction: &'a Connection) -> rusqlite::Result<Self> {
         Ok(Self {
-            rows_of_processes: transaction.prepare(
-                "SELECT process_id, calls, errors, panics, cancelled, roots, total_ns, self_ns, busy_ns, nested_ns,
-                   cancelled_ns, max_ns, estimated, histogram
-                 FROM latency_window WHERE window = ?1 AND function_id = ?2 AND process_id <> 0",
-            )?,
+            rows_of_processes: transaction.prepare(&format!(
+                "SELECT process_id, {COLUMNS}
+                 FROM latency_window WHERE window = ?1 AND function_id = ?2 AND process_id <> 0"
+            ))?,
             replace: transaction.prepare(
                 "INSERT OR REPLACE INTO latency_window
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)",

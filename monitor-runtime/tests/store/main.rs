@@ -13,6 +13,7 @@ mod reading;
 mod processes;
 mod zones;
 mod totals;
+mod chunks;
 mod alerts;
 mod metrics;
 mod logs;

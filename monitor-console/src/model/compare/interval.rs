@@ -3,7 +3,7 @@
 
 use fastrand::Rng;
 
-use super::sample::{Pooled, Sample, to_f64};
+use super::sample::Sample;
 use crate::model::statistics::series::{draw_blocks, measure_autocorrelation};
 
 /// The number of draws.
@@ -18,12 +18,8 @@ pub(super) fn estimate(samples: [&Sample; 2], bounds: [i32; 2]) -> (f64, f64) {
     let mut random = Rng::with_seed(SEED);
     // The sums of a window are computed once, and those of a stretch of windows are a difference of two sums from the start.
     let sums = samples.map(|sample| {
-        let window_value = |window| {
-            let pooled = Pooled::from_windows(std::iter::once(window), bounds);
-            let calls = to_f64(window.histogram.total());
-            (pooled.body * calls, calls)
-        };
-        sample.windows.iter().map(window_value).filter(|(_, calls)| *calls > 0.0).collect::<Vec<_>>()
+        let points = sample.points(bounds).map(|point| (point.logarithms, point.timed));
+        points.filter(|(_, calls)| *calls > 0.0).collect::<Vec<_>>()
     });
     let means: Vec<f64> = sums[0].iter().map(|(sum, calls)| sum / calls).collect();
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a few windows")]

@@ -175,8 +175,7 @@ pub(crate) fn compare(before: &Side, after: &Side, min_change: f64) -> Vec<Chang
 
 fn test(samples: [&Sample; 2], min_change: f64) -> Tested {
     let bounds = samples[0].find_bounds();
-    let series = samples.map(|sample| sample.series(bounds));
-    let pooled = samples.map(|sample| Pooled::from_windows(&sample.windows, bounds));
+    let pooled = samples.map(|sample| sample.pool(bounds));
     let excuse = if samples.iter().any(|sample| sample.calls() < CALLS_MIN) {
         Some(Verdict::TooFew)
     } else {
@@ -192,6 +191,7 @@ fn test(samples: [&Sample; 2], min_change: f64) -> Tested {
     if tested.excuse == Some(Verdict::TooFew) {
         return tested;
     }
+    let series = samples.map(|sample| sample.series(bounds));
     let measures: [fn(&Series) -> &Vec<f64>; 3] =
         [|series| &series.body, |series| &series.tail, |series| &series.far_tail];
     let body_time = measure_autocorrelation(&series[0].body);
@@ -228,7 +228,7 @@ fn test_both_ways(series: [&Vec<f64>; 2], time_min: f64) -> Option<[f64; 2]> {
         return None;
     }
     let [before, after] = series;
-    Some([rank::test_larger(before, after, sizes), rank::test_larger(after, before, [sizes[1], sizes[0]])])
+    Some(rank::test_both_ways(before, after, sizes))
 }
 
 /// Returns which measures changed by an amount that matters: upwards, and downwards.
@@ -250,7 +250,7 @@ fn describe(
     failures: [f64; 2],
 ) -> Change {
     let bounds = samples[0].find_bounds();
-    let pooled = samples.map(|sample| Pooled::from_windows(&sample.windows, bounds));
+    let pooled = samples.map(|sample| sample.pool(bounds));
     let floor = |side: usize| 0.5 / to_f64(samples[side].calls().max(1));
     let (verdict, measure, p) = decide(tested, factors, failures);
     let has_both = samples.iter().all(|sample| sample.histogram().total() > 0);
@@ -267,7 +267,7 @@ fn describe(
         },
         tail_ratio: pooled[1].shares[0].max(floor(1)) / pooled[0].shares[0].max(floor(0)),
         p,
-        windows: samples.map(|sample| sample.windows.len() as u64),
+        windows: samples.map(Sample::number),
         calls: samples.map(Sample::calls),
         failed: samples.map(Sample::failed),
         percentiles: samples.map(|sample| {

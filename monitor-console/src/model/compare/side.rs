@@ -5,13 +5,15 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use anyhow::{Result, bail};
-use foldhash::HashMap;
+use monitor_runtime::store::schema::WINDOW_NS;
 
 use super::sample::Sample;
-use crate::model::names::{Name, Names};
+use crate::model::names::Names;
 use crate::model::period::Period;
 use crate::model::processes::{self, Process};
-use crate::model::windows::{self, Selection, Window};
+use crate::model::scope::Scope;
+use crate::model::window_rows::Grain;
+use crate::model::windows;
 use crate::moment;
 use crate::pattern::Pattern;
 use crate::store::Store;
@@ -119,61 +121,45 @@ impl Side {
         pattern: Option<&Pattern>,
     ) -> Result<Self> {
         let mut names = Names::default();
-        let mut read = |store: &Store, process, period| {
-            windows::read(store, Selection { period, function: None, process }, &mut names)
+        let mut samples: Vec<Sample> = Vec::new();
+        let mut read = |store: &Store, processes: Option<Vec<i64>>, period| {
+            let scope = Scope { period, processes };
+            windows::visit(store, &scope, None, Grain::Window, &mut names, |function, row| {
+                let at = function as usize;
+                if samples.len() <= at {
+                    samples.resize_with(at + 1, Sample::default);
+                }
+                samples[at].add(row.at, &row.stats, row.histogram);
+            })
         };
-        let mut found = Vec::new();
         match name {
-            SideName::Span(span) => {
-                for store in stores {
-                    found.extend(read(store, None, *span)?);
-                }
-            }
-            SideName::Store(_) => {
-                for store in stores {
-                    found.extend(read(store, None, period)?);
-                }
-            }
+            SideName::Span(span) => stores.iter().try_for_each(|store| read(store, None, *span))?,
+            SideName::Store(_) => stores.iter().try_for_each(|store| read(store, None, period))?,
             SideName::Build(_) | SideName::Version(_) | SideName::Process(_) => {
                 for (position, process) in select_processes(stores, name)? {
-                    found.extend(read(stores[position], Some(process), period)?);
+                    read(stores[position], Some(vec![process]), period)?;
                 }
             }
-        }
-        Ok(Self::gather(found, &names, pattern))
-    }
-
-    /// Gathers windows by function; windows of several processes at the same time are merged.
-    fn gather(found: Vec<Window>, names: &Names, pattern: Option<&Pattern>) -> Self {
-        use monitor_runtime::store::schema::WINDOW_NS;
-        let mut by_function: HashMap<Name, Vec<Window>> = HashMap::default();
-        for window in found {
-            by_function.entry(window.function).or_default().push(window);
         }
         let mut side = Self::default();
-        for (function, mut windows) in by_function {
-            let name = names.text(function);
-            if pattern.is_some_and(|pattern| !pattern.is_match(name)) {
-                continue;
+        for (function, sample) in (0..).zip(samples) {
+            let function = names.text(function);
+            if pattern.is_none_or(|pattern| pattern.is_match(function)) {
+                side.add(function, sample.finish());
             }
-            windows.sort_by_key(|window| window.at);
-            windows.dedup_by(|next, kept| {
-                let is_same = next.at == kept.at;
-                if is_same {
-                    kept.merge(next);
-                }
-                is_same
-            });
-            side.windows += windows.len() as u64;
-            let [first, last] =
-                [windows.first(), windows.last()].map(|window| window.map_or(0, |window| window.at));
-            let (start, end) =
-                (first.saturating_mul(WINDOW_NS), last.saturating_add(1).saturating_mul(WINDOW_NS));
-            let (earliest, latest) = side.range_ns.unwrap_or((start, end));
-            side.range_ns = Some((earliest.min(start), latest.max(end)));
-            side.samples.insert(name.to_owned(), Sample { windows });
         }
-        side
+        Ok(side)
+    }
+
+    /// Adds the sample of a function, unless it has no windows.
+    fn add(&mut self, function: &str, sample: Sample) {
+        let Some((first, last)) = sample.span() else { return };
+        let (start, end) =
+            (first.saturating_mul(WINDOW_NS), last.saturating_add(1).saturating_mul(WINDOW_NS));
+        let (earliest, latest) = self.range_ns.unwrap_or((start, end));
+        self.range_ns = Some((earliest.min(start), latest.max(end)));
+        self.windows += sample.number();
+        self.samples.insert(function.to_owned(), sample);
     }
 }
 

@@ -406,7 +406,7 @@ mod tests {
         let courses = |kinds: &[Kind]| {
             kinds.iter().map(|kind| (kind.fingerprint, kind.course.clone())).collect::<Vec<_>>()
         };
-        // A store of another version is read through its views.
+        // A store before version 3 is read through its views.
         let (_folder, older) = store_of(&format!("{CAUSES} PRAGMA user_version = 2"));
         let viewed = read_kinds(&older, &span(900, 2_000), None);
         // It does not know causes, so each root counts under its own kind.

@@ -8,7 +8,6 @@ use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 
 use anyhow::Result;
-use monitor_runtime::store::schema;
 use rusqlite::Row;
 use rusqlite::types::ValueRef;
 
@@ -96,7 +95,7 @@ pub(super) fn read(
 
 /// The source of rows.
 enum Source {
-    /// The view `errors`; stores of other versions than the present one have different tables below it.
+    /// The view `errors`; stores before version 3 have different tables below it.
     View,
     /// The table `call`, whose rows hold the ids of function and thread. The view looks up six values in other tables
     /// for each row, which takes more time than reading the row.
@@ -113,7 +112,7 @@ struct Thread {
 
 impl Source {
     fn find(store: &Store, with_errors: Option<&HashSet<&str>>, texts: &mut Names) -> Result<Self> {
-        if store.read_version()? != i64::from(schema::VERSION) {
+        if !store.has_span_blocks()? {
             return Ok(Self::View);
         }
         let mut functions = HashMap::new();

@@ -98,10 +98,7 @@ fn rate(facts: &Facts, change: &Change, side: usize) -> f64 {
 /// Returns true if the windows with more calls are those with longer ones.
 fn follows_load(facts: &Facts, function: &str) -> bool {
     let samples: Vec<&Sample> = facts.sides.iter().filter_map(|side| side.samples.get(function)).collect();
-    let windows = samples.iter().flat_map(|sample| &sample.windows).filter(|window| window.calls > 0);
-    #[expect(clippy::cast_precision_loss, reason = "ranks")]
-    let points: Vec<(f64, f64)> =
-        windows.map(|window| (window.calls as f64, window.total_ns as f64 / window.calls as f64)).collect();
+    let points: Vec<(f64, f64)> = samples.iter().flat_map(|sample| sample.loads()).collect();
     crate::model::statistics::rank::correlate(&points) >= LOAD_CORRELATION
 }
 

@@ -7,15 +7,15 @@ use statrs::distribution::{ContinuousCDF as _, Normal};
 
 use crate::model::number::to_f64;
 
-/// Returns the p-value of the hypothesis that values of `after` do not tend to be larger than those of `before`;
-/// `sizes` are the effective numbers of values of `before` and `after`.
-pub(crate) fn test_larger(before: &[f64], after: &[f64], sizes: [f64; 2]) -> f64 {
+/// Returns the p-values of the hypotheses that values of `after` do not tend to be larger, and not smaller, than those of
+/// `before`; `sizes` are the effective numbers of values of `before` and `after`.
+pub(crate) fn test_both_ways(before: &[f64], after: &[f64], sizes: [f64; 2]) -> [f64; 2] {
     if before.is_empty() || after.is_empty() || sizes.iter().any(|size| *size < 1.0) {
-        return 1.0;
+        return [1.0; 2];
     }
     let mut all: Vec<(f64, bool)> =
         before.iter().map(|value| (*value, false)).chain(after.iter().map(|value| (*value, true))).collect();
-    all.sort_by(|a, b| a.0.total_cmp(&b.0));
+    all.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
     let n = to_f64(all.len());
     let mut rank_sum = 0.0;
     let mut ties = 0.0;
@@ -33,9 +33,10 @@ pub(crate) fn test_larger(before: &[f64], after: &[f64], sizes: [f64; 2]) -> f64
     let tie_factor = if n > 1.0 { 1.0 - ties / (n * n * n - n) } else { 0.0 };
     let variance = (sizes[0] + sizes[1] + 1.0) / (12.0 * sizes[0] * sizes[1]) * tie_factor;
     if variance <= 0.0 {
-        return 1.0;
+        return [1.0; 2];
     }
-    Normal::standard().sf((share - 0.5) / variance.sqrt())
+    let deviation = (share - 0.5) / variance.sqrt();
+    [deviation, -deviation].map(|deviation| Normal::standard().sf(deviation))
 }
 
 /// Returns Spearman's rank correlation of pairs of figures, -1 to 1; 0 for fewer than five pairs.
@@ -67,6 +68,13 @@ pub(crate) fn correlate(pairs: &[(f64, f64)]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn test_larger(before: &[f64], after: &[f64], sizes: [f64; 2]) -> f64 {
+        let [larger, smaller] = test_both_ways(before, after, sizes);
+        assert!((test_both_ways(after, before, [sizes[1], sizes[0]])[1] - larger).abs() < 1e-12);
+        assert!(larger + smaller >= 1.0 - 1e-12);
+        larger
+    }
 
     #[test]
     fn a_shift_is_found_and_its_direction_matters() {

@@ -6,6 +6,7 @@
 
 mod from_1;
 mod from_2;
+mod from_3;
 
 use rusqlite::Connection;
 
@@ -16,6 +17,7 @@ use from_2::{
     LOGS, METRICS, PROCESSES_2, RANGES_2, RATES_2, REPORTS_2, SELF_TIMES, SLICES_2, SPANS_OF_CALLS,
     STARTS_OF_WINDOWS, THREADS_2, TOTALS, TREES, WINDOWS_2, ZONES,
 };
+use from_3::{CHUNKS, FAILED_3, FAILED_CALLS, WINDOW_STARTS};
 
 /// A step: the version that it starts from, and the texts of statements that lead to the next version.
 type Step = (i32, &'static [&'static str]);
@@ -42,6 +44,7 @@ const STEPS: &[Step] = &[
             LOGS,
         ],
     ),
+    (3, &[FAILED_CALLS, CHUNKS, WINDOW_STARTS]),
 ];
 
 /// Tables and indexes that had another text in older versions: the last version with that text, name, text.
@@ -56,6 +59,7 @@ const BEFORE: &[(i32, &str, &str)] = &[
     (2, "error_group", ERROR_GROUPS_2),
     (2, "function_rate", RATES_2),
     (2, "self_report", REPORTS_2),
+    (3, "call_failed", FAILED_3),
 ];
 
 /// Tables and indexes that older versions do not have: name, and the first version that has it.
@@ -64,7 +68,6 @@ const ADDED_IN: &[(&str, i32)] = &[
     ("call_fold", 3),
     ("call_cause", 3),
     ("call_edge", 3),
-    ("latency_window_start", 3),
     ("call_zone_function", 3),
     ("call_zone_span", 3),
     ("function_total", 3),
@@ -84,6 +87,9 @@ const ADDED_IN: &[(&str, i32)] = &[
     ("alert_part", 3),
     ("alert_cursor", 3),
     ("alert_told", 3),
+    ("latency_start", 4),
+    ("latency_chunk", 4),
+    ("latency_chunked", 4),
 ];
 
 /// Returns true if steps lead from a version to this one.
@@ -240,13 +246,16 @@ mod tests {
         assert_eq!(flight, ("worker".to_owned(), 1, "f".to_owned(), 99, None, None));
     }
 
-    #[test]
-    fn a_store_of_version_2_becomes_one_as_it_is_made_now_and_keeps_its_sums() {
+    /// Migrates a store of the test data, and asserts that it becomes one as it is made now and keeps this number of
+    /// calls, its other sums and its ids.
+    fn assert_migrates(version: i32, calls: i64) {
         let new = Connection::open_in_memory().unwrap();
         schema::create(&new).unwrap();
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("2.db");
-        std::fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/versions/2.db"), &path).unwrap();
+        let path = folder.path().join("old.db");
+        let stored = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/versions/VERSION.db")
+            .replace("VERSION", &version.to_string());
+        std::fs::copy(stored, &path).unwrap();
         let old = Connection::open(path).unwrap();
         let sums =
             "SELECT sum(calls), CAST(sum(total_ms) AS INTEGER), sum(errors) + sum(cancelled) FROM functions";
@@ -260,11 +269,17 @@ mod tests {
             rows.unwrap().map(Result::unwrap).collect()
         };
         let (before, ids_before) = (read(&old), ids(&old));
-        run(&old, 2).unwrap();
+        run(&old, version).unwrap();
         assert!(ids_before.len() > 10 && ids_before.iter().any(|[_, _, parent, _]| parent.is_some()));
         assert_eq!(ids(&old), ids_before);
-        assert_eq!(texts(&old), texts(&new));
-        assert_eq!((read(&old), before.0), (before, 761));
+        assert_eq!(texts(&old), texts(&new), "from version {version}");
+        assert_eq!((read(&old), before.0), (before, calls));
+    }
+
+    #[test]
+    fn a_store_of_version_2_or_3_becomes_one_as_it_is_made_now_and_keeps_its_sums() {
+        assert_migrates(2, 761);
+        assert_migrates(3, 10_701);
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! Deletes rows that are older than the age bound, and the oldest rows when the size bound is near.
+//! Deletes rows that are older than the age bound, and the oldest rows when the size bound is near. What is left is made
+//! quick to read: windows are joined into chunks.
 //!
 //! Takes a connection, the bounds and the time; gives the number of deleted rows. Each transaction is short, so that
 //! nobody waits long for the write lock. The module opens nothing.
@@ -13,6 +14,7 @@ mod small_tables;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use self::calls::{delete_calls, find_due};
+use super::chunks;
 use super::harden::pages_used;
 use super::id_cache::IdCache;
 use super::logs;
@@ -71,7 +73,8 @@ pub(crate) struct Step {
 }
 
 impl Retention {
-    /// Does one step: deletes the first of the rows that are due, in the order calls, windows, slices, small tables.
+    /// Does one step: deletes the first of the rows that are due, in the order calls, windows, slices, small tables, and
+    /// then builds a chunk of windows.
     pub(crate) fn step(
         &mut self,
         connection: &Connection,
@@ -106,6 +109,7 @@ impl Retention {
             return Ok(Step::default());
         }
         let (rows, more) = small_tables::delete_expired(begin(connection)?, ids, (cutoff, now_ns))?;
+        let more = more || chunks::build(begin(connection)?, now_ns)?;
         if !more {
             self.tidied_ns = Some(now_ns);
         }

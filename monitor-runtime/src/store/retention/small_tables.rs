@@ -11,7 +11,7 @@ use crate::store::calendar;
 use crate::store::error::{collect_rows, no_memory};
 use crate::store::id_cache::IdCache;
 use crate::store::schema::{SLICE_NS, WINDOW_NS};
-use crate::store::{alerts, logs, totals};
+use crate::store::{alerts, chunks, logs, totals};
 
 /// Windows of 10 s that are deleted in one transaction. Each is a row for each function and process.
 const STEP_WINDOWS: i64 = 30;
@@ -40,7 +40,8 @@ pub(super) fn delete_expired(
         transaction.query_row("SELECT min(window) FROM latency_window", [], |row| row.get(0))?;
     let expired = cutoff.div_euclid(WINDOW_NS);
     let until = oldest_window.map_or(expired, |oldest| expired.min(oldest + STEP_WINDOWS));
-    let windows = execute("DELETE FROM latency_window WHERE window < ?1", until)?;
+    let windows =
+        execute("DELETE FROM latency_window WHERE window < ?1", until)? + delete_before(&transaction, until)?;
     let (metrics, more_metrics) = delete_metrics(&transaction, expired)?;
     let small = execute("DELETE FROM error_group WHERE last_ns < ?1", cutoff)?
         + execute("DELETE FROM event WHERE at_ns < ?1", cutoff)?
@@ -120,7 +121,17 @@ pub(super) fn evict_windows(connection: &Connection) -> rusqlite::Result<u64> {
             [STEP_WINDOWS],
         )?;
     }
+    let oldest: Option<i64> =
+        connection.query_row("SELECT min(window) FROM latency_window", [], |row| row.get(0))?;
+    rows += delete_before(connection, oldest.unwrap_or(i64::MAX))?;
     Ok(rows as u64)
+}
+
+/// Deletes the starts and the chunks of the windows before this one. Returns the rows that were deleted.
+fn delete_before(connection: &Connection, window: i64) -> rusqlite::Result<usize> {
+    let start_ns = window.saturating_mul(WINDOW_NS);
+    let starts = connection.execute("DELETE FROM latency_start WHERE start_ns < ?1", [start_ns])?;
+    Ok(starts + chunks::delete_before(connection, window)?)
 }
 
 /// Deletes segments of this process's own threads of which no call is left. Other processes delete their own segments,

@@ -107,7 +107,10 @@ const TABLES: &[(&str, &str)] = &[
   weight REAL NOT NULL
 ) STRICT",
     ),
-    ("call_failed", "CREATE INDEX call_failed ON call (id) WHERE kind > 3"),
+    (
+        "call_failed",
+        "CREATE INDEX call_failed ON call (id, function_id, thread_id, start, kind, span, parent) WHERE kind > 3",
+    ),
     ("call_slow", "CREATE INDEX call_slow ON call (id) WHERE (kind & 3) = 1"),
     (
         "call_value",
@@ -213,8 +216,27 @@ const TABLES: &[(&str, &str)] = &[
 ) STRICT, WITHOUT ROWID",
     ),
     (
-        "latency_window_start",
-        "CREATE INDEX latency_window_start ON latency_window (window * 10000000000) WHERE shown = 1",
+        "latency_start",
+        "CREATE TABLE latency_start (
+  start_ns INTEGER PRIMARY KEY,
+  window INTEGER NOT NULL
+) STRICT",
+    ),
+    (
+        "latency_chunk",
+        "CREATE TABLE latency_chunk (
+  chunk INTEGER NOT NULL,
+  function_id INTEGER NOT NULL,
+  windows BLOB NOT NULL,
+  PRIMARY KEY (chunk, function_id)
+) STRICT, WITHOUT ROWID",
+    ),
+    (
+        "latency_chunked",
+        "CREATE TABLE latency_chunked (
+  chunk INTEGER PRIMARY KEY,
+  functions_upto INTEGER
+) STRICT",
     ),
     (
         "slice",

@@ -1,0 +1,206 @@
+//! Chunks of windows: the windows of a function within five minutes in one row, behind their sum.
+//!
+//! Takes the shown windows of `latency_window`; gives rows of `latency_chunk`, so that a reader of long spans reads one
+//! row where there were thirty. Chunks only repeat windows: a window that is written late takes its chunk from
+//! `latency_chunked`, and the chunk is built anew. Several processes may build the same chunk. How far it is built stands
+//! in the store, because a late window of another process ends that.
+
+use rusqlite::{Connection, OptionalExtension as _, Transaction};
+
+use super::error::no_memory;
+use super::schema::WINDOW_NS;
+use super::window_stats::{COLUMNS, WindowStats};
+use crate::batch::CallStats;
+use crate::growth::MakeRoom as _;
+use crate::histogram::{pull, push};
+
+/// The windows of a chunk: five minutes.
+pub const WINDOWS: i64 = 30;
+/// The time after the end of a chunk before it is built. Windows are written within some seconds of their end.
+const DELAY_NS: i64 = 60 * 1_000_000_000;
+/// The functions whose windows are read in one transaction, which takes some milliseconds.
+const STEP_FUNCTIONS: i64 = 200;
+/// The numbers of an entry before its histogram: the position, and [`FIGURES`] figures.
+const NUMBERS: usize = 13;
+const FIGURES: usize = 11;
+
+/// An entry of a chunk: a window, or the sum of all its windows.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Entry<'a> {
+    /// The position of the window within the chunk; 0 for the sum.
+    pub position: i64,
+    /// The figures. `recorded`, `sampled_out` and `dropped` are 0, as in windows.
+    pub stats: CallStats,
+    /// The bytes of the histogram, as [`crate::histogram::Histogram::from_bytes`] takes them.
+    pub histogram: &'a [u8],
+}
+
+/// Returns the entries in the bytes of a chunk: the sum, then the windows in the order of time. The entries end at the first
+/// bytes that this module cannot have written, because a store may have been tampered with.
+pub fn entries(mut bytes: &[u8]) -> impl Iterator<Item = Entry<'_>> {
+    std::iter::from_fn(move || {
+        let mut numbers = [0; NUMBERS];
+        for number in &mut numbers {
+            *number = pull(&mut bytes)?;
+        }
+        let [position, figures @ .., length] = numbers;
+        let (histogram, rest) = bytes.split_at_checked(usize::try_from(length >> 1).ok()?)?;
+        bytes = rest;
+        let position = i64::try_from(position).ok().filter(|position| *position < WINDOWS)?;
+        Some(Entry { position, stats: from_figures(figures, length & 1 != 0), histogram })
+    })
+}
+
+fn from_figures(figures: [u64; FIGURES], is_estimated: bool) -> CallStats {
+    let [calls, errors, panics, cancelled, roots, durations @ ..] = figures;
+    let [total_ns, less_self, less_busy, nested_ns, cancelled_ns, less_max] = durations;
+    let [self_ns, busy_ns, max_ns] =
+        [less_self, less_busy, less_max].map(|less| total_ns.wrapping_sub(from_zigzag(less)));
+    CallStats {
+        calls,
+        errors,
+        panics,
+        cancelled,
+        roots,
+        total_ns,
+        self_ns,
+        busy_ns,
+        nested_ns,
+        cancelled_ns,
+        max_ns,
+        is_estimated,
+        ..CallStats::default()
+    }
+}
+
+fn to_figures(stats: &CallStats) -> [u64; FIGURES] {
+    let CallStats { calls, errors, panics, cancelled, roots, total_ns, self_ns, busy_ns, .. } = *stats;
+    let CallStats { nested_ns, cancelled_ns, max_ns, .. } = *stats;
+    // Most functions call no others, poll nothing, or were called once, so that these times are the total.
+    let [less_self, less_busy, less_max] =
+        [self_ns, busy_ns, max_ns].map(|ns| to_zigzag(total_ns.wrapping_sub(ns)));
+    [
+        calls,
+        errors,
+        panics,
+        cancelled,
+        roots,
+        total_ns,
+        less_self,
+        less_busy,
+        nested_ns,
+        cancelled_ns,
+        less_max,
+    ]
+}
+
+/// Makes a difference a small number if it is near 0, whatever its sign: 0, −1, 1, −2 become 0, 1, 2, 3.
+fn to_zigzag(difference: u64) -> u64 {
+    (difference << 1) ^ (difference.cast_signed() >> 63).cast_unsigned()
+}
+
+fn from_zigzag(number: u64) -> u64 {
+    (number >> 1) ^ (number & 1).wrapping_neg()
+}
+
+/// Appends an entry. Returns `None` if there is no memory for it.
+fn append(bytes: &mut Vec<u8>, position: i64, window: &WindowStats) -> Option<()> {
+    let histogram = window.histogram.to_bytes();
+    // A number takes up to ten bytes.
+    if !bytes.make_room(NUMBERS * 10 + histogram.len()) {
+        return None;
+    }
+    push(bytes, position.unsigned_abs());
+    for figure in to_figures(&window.stats) {
+        push(bytes, figure);
+    }
+    push(bytes, (histogram.len() as u64) << 1 | u64::from(window.stats.is_estimated));
+    bytes.extend_from_slice(&histogram);
+    Some(())
+}
+
+/// Returns the chunk of a window.
+#[must_use]
+pub fn find(window: i64) -> i64 {
+    window.div_euclid(WINDOWS)
+}
+
+/// Notes that a window of this chunk was written, so that the chunk is built anew.
+pub(super) fn mark_changed(connection: &Connection, chunk: i64) -> rusqlite::Result<()> {
+    connection.execute("DELETE FROM latency_chunked WHERE chunk = ?1", [chunk])?;
+    Ok(())
+}
+
+/// Deletes the chunks all of whose windows are before this one. Returns the rows that were deleted.
+pub(super) fn delete_before(connection: &Connection, window: i64) -> rusqlite::Result<usize> {
+    let chunk = [find(window)];
+    connection.execute("DELETE FROM latency_chunked WHERE chunk < ?1", chunk)?;
+    connection.execute("DELETE FROM latency_chunk WHERE chunk < ?1", chunk)
+}
+
+/// Builds a part of the newest chunk that is over and not built yet. Returns true if there is more to build.
+pub(super) fn build(transaction: Transaction<'_>, now_ns: i64) -> rusqlite::Result<bool> {
+    let end = find(now_ns.saturating_sub(DELAY_NS).div_euclid(WINDOW_NS));
+    let Some((chunk, upto)) = find_due(&transaction, end)? else { return Ok(false) };
+    let upto = build_functions(&transaction, chunk, upto)?;
+    transaction.execute("INSERT OR REPLACE INTO latency_chunked VALUES (?1, ?2)", (chunk, upto))?;
+    transaction.commit()?;
+    Ok(true)
+}
+
+/// Builds a chunk for the functions with the next ids, and returns the last of them; `None` if no more follow.
+fn build_functions(connection: &Connection, chunk: i64, upto: i64) -> rusqlite::Result<Option<i64>> {
+    let mut functions = connection.prepare("SELECT id FROM function WHERE id > ?1 ORDER BY id LIMIT ?2")?;
+    let mut select = connection.prepare(&format!(
+        "WITH RECURSIVE n(at) AS (SELECT ?1 UNION ALL SELECT at + 1 FROM n WHERE at < ?1 + {WINDOWS} - 1)
+         SELECT w.window - ?1, {COLUMNS} FROM n CROSS JOIN latency_window w
+         WHERE w.window = n.at AND w.function_id = ?2 AND w.shown = 1"
+    ))?;
+    let mut insert = connection.prepare("INSERT OR REPLACE INTO latency_chunk VALUES (?1, ?2, ?3)")?;
+    let (mut last, mut number) = (None, 0);
+    let mut found = functions.query([upto, STEP_FUNCTIONS])?;
+    while let Some(row) = found.next()? {
+        let function: i64 = row.get(0)?;
+        if let Some(bytes) = encode(&mut select.query([chunk * WINDOWS, function])?)? {
+            insert.execute((chunk, function, bytes))?;
+        }
+        last = Some(function);
+        number += 1;
+    }
+    Ok(last.filter(|_| number == STEP_FUNCTIONS))
+}
+
+/// Returns the newest chunk before `end` that has windows and is not complete, and the function up to which it is built.
+fn find_due(connection: &Connection, end: i64) -> rusqlite::Result<Option<(i64, i64)>> {
+    // The statement jumps from chunk to chunk by the key of the windows, however far apart clocks have set them.
+    let sql = format!(
+        "WITH RECURSIVE c(chunk) AS (
+           SELECT MAX(window) / {WINDOWS} FROM latency_window WHERE window >= 0 AND window < ?1 * {WINDOWS}
+           UNION ALL
+           SELECT (SELECT MAX(window) / {WINDOWS} FROM latency_window WHERE window >= 0 AND window < c.chunk * {WINDOWS})
+           FROM c WHERE c.chunk IS NOT NULL)
+         SELECT c.chunk, COALESCE(d.functions_upto, 0) FROM c LEFT JOIN latency_chunked d ON d.chunk = c.chunk
+         WHERE c.chunk IS NOT NULL AND (d.chunk IS NULL OR d.functions_upto IS NOT NULL) LIMIT 1"
+    );
+    connection.query_row(&sql, [end], |row| Ok((row.get(0)?, row.get(1)?))).optional()
+}
+
+/// Encodes the windows of a function in a chunk. Returns `None` if there are none.
+fn encode(rows: &mut rusqlite::Rows<'_>) -> rusqlite::Result<Option<Vec<u8>>> {
+    let (mut sum, mut windows) = (WindowStats::default(), Vec::new());
+    while let Some(row) = rows.next()? {
+        let window = WindowStats::read(row)?;
+        sum.merge(&window);
+        append(&mut windows, row.get(0)?, &window).ok_or_else(no_memory)?;
+    }
+    if windows.is_empty() {
+        return Ok(None);
+    }
+    let mut bytes = Vec::new();
+    append(&mut bytes, 0, &sum).ok_or_else(no_memory)?;
+    if !bytes.make_room(windows.len()) {
+        return Err(no_memory());
+    }
+    bytes.extend_from_slice(&windows);
+    Ok(Some(bytes))
+}
