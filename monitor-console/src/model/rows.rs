@@ -9,7 +9,7 @@ mod callers;
 use std::ops::ControlFlow;
 
 use anyhow::Result;
-use foldhash::HashMap;
+use foldhash::{HashMap, HashSet};
 use rusqlite::{Params, Row as SqlRow, params_from_iter};
 
 use super::basis::Basis;
@@ -208,16 +208,14 @@ impl Rows {
         Ok(loaded)
     }
 
-    /// Leaves out the trees that may have rows before the first one that was read.
+    /// Leaves out the trees that may have rows before the first one that was read: those that began at a time at which
+    /// earlier rows still began.
     fn leave_out_partial_trees(&mut self, store: &Store) -> Result<()> {
         let Some(first) = self.rows.last().map(|row| row.call_id) else { return Ok(()) };
         let sql = "SELECT MAX(max_start_ns) FROM call_range WHERE first_call < ?1";
-        let Some(before_ns) = store.read_integer(sql, [first])? else { return Ok(()) };
-        let forest = Forest::plant(&self.rows);
-        let is_kept: Vec<bool> =
-            (0..self.rows.len()).map(|at| self.rows[forest.root(at)].start_ns > before_ns).collect();
-        let mut is_kept = is_kept.into_iter();
-        self.rows.retain(|_| is_kept.next().unwrap_or(true));
+        if let Some(before_ns) = store.read_integer(sql, [first])? {
+            leave_out_begun_until(&mut self.rows, before_ns);
+        }
         Ok(())
     }
 
@@ -240,6 +238,27 @@ impl Rows {
         functions.dedup();
         functions.retain(|function| pattern.is_match(self.names.text(*function)));
         functions
+    }
+}
+
+/// Leaves out the trees that began until a moment. These are few, so only their spans are looked up, and not those of all
+/// rows. A call begins after its caller, so whatever began until then is in such a tree.
+fn leave_out_begun_until(rows: &mut Vec<Row>, until_ns: i64) {
+    let mut spans: HashSet<(i64, i64)> = HashSet::default();
+    // A caller mostly comes before its callees, because it ends later. If one comes behind them, another pass finds them.
+    loop {
+        let before = rows.len();
+        rows.retain(|row| {
+            let is_out = row.start_ns <= until_ns
+                || row.parent.is_some_and(|parent| spans.contains(&(row.process, parent)));
+            if is_out {
+                spans.insert((row.process, row.span));
+            }
+            !is_out
+        });
+        if rows.len() == before {
+            return;
+        }
     }
 }
 
@@ -505,6 +524,58 @@ mod tests {
         assert_eq!((row.shared, row.process, row.parent, row.start_ns), (12, 71, Some(101), 2_060));
         assert_eq!((row.end_ns(), row.last_ns), (3_260, Some(4_000)));
         assert_eq!(shared.names.text(row.function), "shop::ship");
+    }
+
+    #[test]
+    fn trees_that_began_until_a_moment_are_left_out_in_any_order_of_their_rows() {
+        // Span, parent and start of each row. Span 2 is an async child that ended after its parent 1; 9 has the parent of
+        // another process, and 8 one that was not loaded.
+        let trees = [
+            (2, Some(1), 30),
+            (3, Some(2), 40),
+            (1, None, 10),
+            (4, None, 20),
+            (5, Some(4), 25),
+            (8, Some(99), 50),
+        ];
+        let mut rows: Vec<Row> = Vec::new();
+        for (call_id, (span, parent, start_ns)) in (1..).zip(trees) {
+            let row = Row {
+                call_id,
+                process: 1,
+                function: 0,
+                thread: 0,
+                span,
+                parent,
+                start_ns,
+                duration_ns: 1,
+                busy_ns: 1,
+                weight: 1.0,
+                shared: 1,
+                last_ns: None,
+                is_failed: false,
+            };
+            rows.push(row);
+        }
+        rows.push(Row { process: 2, span: 9, ..rows[0] });
+        for until_ns in [9, 10, 19, 20, 60] {
+            let forest = Forest::plant(&rows);
+            let expected: Vec<Row> = (0..rows.len())
+                .filter(|at| rows[forest.root(*at)].start_ns > until_ns)
+                .map(|at| rows[at])
+                .collect();
+            for is_reversed in [false, true] {
+                let mut kept = rows.clone();
+                if is_reversed {
+                    kept.reverse();
+                }
+                leave_out_begun_until(&mut kept, until_ns);
+                if is_reversed {
+                    kept.reverse();
+                }
+                assert_eq!(kept, expected, "{until_ns}");
+            }
+        }
     }
 
     #[test]
