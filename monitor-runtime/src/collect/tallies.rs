@@ -257,8 +257,11 @@ fn new_durations(before: &mut Vec<u32>, durations: &Durations) -> Vec<(Ticks, u6
         if !added.make_room(1) {
             break;
         }
-        let new = count.wrapping_sub(std::mem::replace(&mut before[place], count));
-        if new > 0 {
+        // A number that was read while a call moved between places may be too large. It is as before then until it has
+        // grown again.
+        let new = count.wrapping_sub(before[place]);
+        if new.cast_signed() > 0 {
+            before[place] = count;
             added.push((ticks, u64::from(new)));
         }
     }
@@ -267,8 +270,32 @@ fn new_durations(before: &mut Vec<u32>, durations: &Durations) -> Vec<(Ticks, u6
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
     use super::*;
-    use crate::thread::tally::TickSums;
+    use crate::accountant::Accountant;
+    use crate::sync::AtomicU64;
+    use crate::thread::tally::{Spent, Tallies, TickSums};
+
+    #[test]
+    fn a_number_that_was_read_while_a_call_moved_is_counted_once() {
+        let take = |_, words| {
+            let words: Vec<_> = (0..words).map(|_| AtomicU64::new(0)).collect();
+            Some((&*Vec::leak(words), false))
+        };
+        let tally = Tallies::default().get_or_make(7, take, Accountant::boundless()).unwrap();
+        tally.count(Outcome::Ok, Unrecorded::SampledOut, Spent::default(), Accountant::boundless());
+        let durations = tally.durations().unwrap();
+        let mut before = Vec::new();
+        assert_eq!(new_durations(&mut before, durations), [(0, 1)]);
+        // The reading saw a call at its old place and at its new one.
+        before[0] += 1;
+        assert_eq!(new_durations(&mut before, durations), []);
+        durations.count_sampled_out(0, 0, false);
+        assert_eq!(new_durations(&mut before, durations), []);
+        durations.count_sampled_out(0, 0, false);
+        assert_eq!(new_durations(&mut before, durations), [(0, 1)]);
+    }
 
     #[test]
     fn timed_calls_speak_for_all_that_were_counted() {
