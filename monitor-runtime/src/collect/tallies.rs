@@ -244,8 +244,13 @@ fn extrapolate(untimed: &mut u64, durations: &mut [(Ticks, u64)]) -> (u64, u64) 
 }
 
 /// Returns durations in ticks, and the numbers of calls of about these durations since the last reading.
+///
+/// A number that was read while a call moved between places may be one too large, and the next reading finds it fallen. That
+/// call was in fact another one, which this reading finds at its own place for the first time, so one call less is
+/// returned there: the sum over all readings is exact.
 fn new_durations(before: &mut Vec<u32>, durations: &Durations) -> Vec<(Ticks, u64)> {
     let mut added = Vec::new();
+    let mut has_fallen = false;
     for (place, (ticks, count)) in durations.iter().enumerate() {
         if before.len() <= place {
             // A number that finds no room is read with the next ones, because the place stays as it was.
@@ -257,15 +262,30 @@ fn new_durations(before: &mut Vec<u32>, durations: &Durations) -> Vec<(Ticks, u6
         if !added.make_room(1) {
             break;
         }
-        // A number that was read while a call moved between places may be too large. It is as before then until it has
-        // grown again.
-        let new = count.wrapping_sub(before[place]);
-        if new.cast_signed() > 0 {
+        let new = count.wrapping_sub(before[place]).cast_signed();
+        if new > 0 {
             before[place] = count;
-            added.push((ticks, u64::from(new)));
+            added.push((ticks, u64::from(new.unsigned_abs())));
         }
+        has_fallen |= new < 0;
+    }
+    if has_fallen {
+        take_back(before, durations, &mut added);
     }
     added
+}
+
+/// Takes the calls by which numbers have fallen from those that were added. What is left of them waits for the next reading.
+#[cold]
+fn take_back(before: &mut [u32], durations: &Durations, added: &mut Vec<(Ticks, u64)>) {
+    for (before, (_, count)) in before.iter_mut().zip(durations.iter()) {
+        while before.wrapping_sub(count).cast_signed() > 0 {
+            let Some((_, new)) = added.iter_mut().find(|(_, new)| *new > 0) else { return };
+            *new -= 1;
+            *before = before.wrapping_sub(1);
+        }
+    }
+    added.retain(|(_, new)| *new > 0);
 }
 
 #[cfg(test)]
@@ -288,9 +308,17 @@ mod tests {
         let durations = tally.durations().unwrap();
         let mut before = Vec::new();
         assert_eq!(new_durations(&mut before, durations), [(0, 1)]);
-        // The reading saw a call at its old place and at its new one.
+        // The last reading saw a call twice, and missed the one that ended meanwhile.
         before[0] += 1;
         assert_eq!(new_durations(&mut before, durations), []);
+        durations.count_sampled_out(90, 0, false);
+        assert_eq!(new_durations(&mut before, durations), [], "the call that was missed is counted already");
+        durations.count_sampled_out(0, 0, false);
+        durations.count_sampled_out(90, 0, false);
+        let read = new_durations(&mut before, durations);
+        assert_eq!(read.iter().map(|(_, calls)| *calls).collect::<Vec<_>>(), [1, 1]);
+        // The number may also grow again before it is read.
+        before[0] += 1;
         durations.count_sampled_out(0, 0, false);
         assert_eq!(new_durations(&mut before, durations), []);
         durations.count_sampled_out(0, 0, false);
