@@ -187,6 +187,8 @@ impl Fixture {
         let bucket = histogram::bucket(u64::try_from(total / calls).unwrap());
         let histogram = Histogram::from_buckets(&[(bucket, u64::try_from(calls).unwrap())]).to_bytes();
         self.db.execute(insert, params![window, function, calls, total, total / calls, histogram]).unwrap();
+        let start = "INSERT OR IGNORE INTO latency_start VALUES (?1, ?2)";
+        self.db.execute(start, [window * schema::WINDOW_NS, window]).unwrap();
     }
 
     pub(crate) fn error_group(&self, function: i64, message: &str, count: i64, last_ago_ns: i64) {
