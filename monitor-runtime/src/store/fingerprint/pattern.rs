@@ -4,10 +4,8 @@
 //! `#` for numbers, times and ids, `…` for names, hosts, paths and quoted words. The time is linear in the message,
 //! because every look ahead is bounded. The file does not know the function that failed.
 
-use super::list::Output;
-use super::piece::{belongs_to_word, peek};
-use super::word::Code;
-use super::{dates, number, places, quotes, word};
+use super::words::{self, Code, belongs_to_word, peek};
+use super::{names, numbers};
 
 /// The bytes of the longest pattern.
 const PATTERN_BYTES_MAX: usize = 256;
@@ -74,7 +72,7 @@ impl Scan<'_> {
     /// Returns true if this character continues a word. Quotation marks that are no apostrophes never do, because some scripts
     /// have no spaces.
     fn is_within_word(&self, first: char) -> bool {
-        belongs_to_word(self.before) && !quotes::is_no_apostrophe(first)
+        belongs_to_word(self.before) && !names::is_no_apostrophe(first)
     }
 
     /// Reads a word, a code or a part that a placeholder replaces, and writes the word, the code or the placeholder.
@@ -85,14 +83,12 @@ impl Scan<'_> {
             self.take(code);
             return true;
         }
-        if let Some(found) = quotes::read(rest, before, self.out.text()) {
+        if let Some(found) = names::quote(rest, before, self.out.text()) {
             self.out.placeholder(&found.shown);
             self.advance(found.length);
             return true;
         }
-        let found =
-            places::read(rest, before).or_else(|| dates::read(rest)).or_else(|| number::read(rest, before));
-        if let Some(found) = found {
+        if let Some(found) = names::place(rest, before).or_else(|| numbers::read(rest, before)) {
             self.out.placeholder(&found.shown);
             self.advance(found.length);
             self.code = Code::No;
@@ -110,18 +106,18 @@ impl Scan<'_> {
     }
 
     fn word(&mut self) -> bool {
-        let word = word::take(self.rest);
+        let word = words::take(self.rest);
         if word.is_empty() {
             return false;
         }
-        let shown = word::shown(word);
+        let shown = words::shown(word);
         let is_placeholder = shown == "#";
         if is_placeholder {
             self.out.placeholder(&shown);
         } else {
             self.out.word(&shown);
         }
-        self.code = word::announces(word, self.code);
+        self.code = words::announces(word, self.code);
         self.advance(word.len());
         if is_placeholder {
             // The padding of base64.
@@ -138,7 +134,7 @@ impl Scan<'_> {
         if matches!(self.code, Code::No | Code::Refused) || !first.is_ascii_alphanumeric() {
             return None;
         }
-        word::code(self.rest, self.code)
+        words::code(self.rest, self.code)
     }
 
     /// Copies a piece of the message.
@@ -172,4 +168,94 @@ fn terminal_escape(text: &str) -> Option<usize> {
     let inside = text.strip_prefix("\u{1b}[")?;
     let end = peek(inside).find(|char: char| ('@'..='~').contains(&char))?;
     Some(2 + end + 1)
+}
+
+/// A part of the text, from byte `start` up to byte `end`.
+#[derive(Debug, Clone, Copy)]
+struct Part {
+    start: usize,
+    end: usize,
+}
+
+/// The pattern so far. Placeholders that follow each other as a list are joined into one: `[#, #, #]`, `IN (#, #)` and
+/// `('…', #), ('…', #)` have the same text whatever their lengths.
+#[derive(Debug, Default)]
+struct Output {
+    text: String,
+    /// The last placeholder, or the last bracketed group that holds only a placeholder.
+    last: Option<Part>,
+    /// The last bracketed group that holds only a placeholder.
+    group: Option<Part>,
+}
+
+impl Output {
+    fn text(&self) -> &str {
+        &self.text
+    }
+
+    fn finish(mut self) -> String {
+        self.text.truncate(self.text.trim_end().len());
+        self.text
+    }
+
+    /// Writes one space for any white space.
+    fn space(&mut self) {
+        if !self.text.is_empty() && !self.text.ends_with(' ') {
+            self.text.push(' ');
+        }
+    }
+
+    fn word(&mut self, word: &str) {
+        self.text.push_str(word);
+    }
+
+    /// Writes a mark of punctuation. A closing bracket may end a group.
+    fn mark(&mut self, mark: char) {
+        self.text.push(mark);
+        let open = match mark {
+            ')' => '(',
+            ']' => '[',
+            '}' => '{',
+            _ => return,
+        };
+        let Some(inner) = self.last else { return };
+        let before = &self.text[..inner.start];
+        if inner.end + 1 != self.text.len() || !before.ends_with(open) {
+            return;
+        }
+        let group = Part { start: inner.start - 1, end: self.text.len() };
+        if let Some(last) = self.group.filter(|last| last.end <= group.start)
+            && is_separator(&self.text[last.end..group.start])
+        {
+            self.text.truncate(last.end);
+            self.last = Some(last);
+            return;
+        }
+        self.group = Some(group);
+        self.last = Some(group);
+    }
+
+    /// Writes a placeholder, unless it continues a list.
+    fn placeholder(&mut self, shown: &str) {
+        if let Some(last) = self.last
+            && is_separator(&self.text[last.end..])
+        {
+            self.text.truncate(last.end);
+            return;
+        }
+        let start = self.text.len();
+        self.text.push_str(shown);
+        self.last = Some(Part { start, end: self.text.len() });
+    }
+}
+
+/// Returns true for the text between two items of a list.
+fn is_separator(between: &str) -> bool {
+    let inner = between.trim();
+    let is_wide = inner.len() < between.len();
+    match inner {
+        "" | "and" | "or" | "&" => is_wide,
+        "," | ";" | "|" | ", and" | ", or" => true,
+        _ => false,
+    }
 }

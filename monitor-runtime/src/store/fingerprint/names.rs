@@ -1,9 +1,79 @@
-//! Places: URLs, mail addresses, hosts, and paths of Unix and Windows.
+//! Names that others gave, which a placeholder such as `…` replaces: quoted words and places.
 //!
-//! Takes the text at the beginning of a word; gives the place that begins there. The scheme of a URL and the extension of a
-//! file stay, because they say what the place is.
+//! Takes the text at a quotation mark; gives the quoted word that ends at its partner. Takes the text at the beginning
+//! of a word; gives the place that begins there. The scheme of a URL and the extension of a file stay, because they say
+//! what the place is.
 
-use super::piece::{Piece, belongs_to_word, peek};
+use super::words::{Piece, belongs_to_word, peek};
+
+/// Quotation marks and their partners.
+const QUOTES: [(&str, &[&str]); 14] = [
+    ("\\\"", &["\\\""]),
+    ("\\'", &["\\'"]),
+    ("\"", &["\""]),
+    ("'", &["'"]),
+    ("`", &["`", "'"]),
+    ("“", &["”", "“"]),
+    ("”", &["”"]),
+    ("‘", &["’"]),
+    ("„", &["“", "”"]),
+    ("«", &["»"]),
+    ("»", &["«"]),
+    ("‹", &["›"]),
+    ("「", &["」"]),
+    ("『", &["』"]),
+];
+
+/// Returns true for quotation marks that begin a quote even behind a letter.
+pub(super) fn is_no_apostrophe(char: char) -> bool {
+    matches!(char, '“' | '„' | '«' | '‹' | '「' | '『')
+}
+
+/// Reads a quoted word. Text in quotes that holds a space is not taken, because it is part of the wording of the
+/// message. A mark after a letter is an apostrophe. `written` is the pattern before it.
+pub(super) fn quote(rest: &str, before: char, written: &str) -> Option<Piece> {
+    // The letter of `b"…"` and `r"…"` is part of the quote.
+    let prefix = usize::from(rest.starts_with("b\"") || rest.starts_with("r\"") || rest.starts_with("b'"));
+    let may_be_apostrophe = !rest.starts_with(is_no_apostrophe);
+    if may_be_apostrophe && (belongs_to_word(before) || (prefix == 0 && before == '#')) {
+        return None;
+    }
+    let rest = &rest[prefix..];
+    let (open, closes) = QUOTES.iter().find(|(open, _)| rest.starts_with(open))?;
+    let inside = peek(&rest[open.len()..]);
+    let (length, close) = quoted_word(inside, closes, open.len() == 1)?;
+    let end = open.len() + length + close.len();
+    if *open == "\"" && is_key(&rest[end..], written) {
+        return None;
+    }
+    Some(Piece { length: prefix + end, shown: format!("{open}…{close}") })
+}
+
+/// Returns the length of the word up to the closing mark, and that mark.
+fn quoted_word<'a>(inside: &str, closes: &[&'a str], is_ascii: bool) -> Option<(usize, &'a str)> {
+    let mut chars = inside.char_indices();
+    while let Some((at, char)) = chars.next() {
+        if char.is_whitespace() {
+            return None;
+        }
+        if let Some(close) = closes.iter().find(|close| inside[at..].starts_with(**close)) {
+            let after = inside[at + close.len()..].chars().next();
+            if !is_ascii || after.is_none_or(|after| !belongs_to_word(after)) {
+                return Some((at, close));
+            }
+        }
+        if char == '\\' {
+            chars.next();
+        }
+    }
+    None
+}
+
+/// Returns true if a quoted word is the key of an entry in a JSON object, because a key is part of the wording of the
+/// message. `after` is the text behind the word, and `written` the pattern before it.
+fn is_key(after: &str, written: &str) -> bool {
+    after.starts_with(':') && written.trim_end().ends_with(['{', ','])
+}
 
 /// The last labels by which the name of a host is recognized.
 const TOP_LABELS: [&str; 42] = [
@@ -54,8 +124,8 @@ const TOP_LABELS: [&str; 42] = [
 /// The longest extension of a file that stays.
 const EXTENSION_BYTES_MAX: usize = 5;
 
-/// Reads a place.
-pub(super) fn read(rest: &str, before: char) -> Option<Piece> {
+/// Reads a place: a URL, a mail address, a host, or a path of Unix or Windows.
+pub(super) fn place(rest: &str, before: char) -> Option<Piece> {
     let begins_place = |first: char| first.is_alphanumeric() || matches!(first, '/' | '.' | '~' | '\\' | '_');
     if matches!(before, '.' | '-' | '@') || belongs_to_word(before) || !rest.starts_with(begins_place) {
         return None;
@@ -72,8 +142,8 @@ pub(super) fn read(rest: &str, before: char) -> Option<Piece> {
         .or_else(|| host(rest))
 }
 
-/// Returns the length of the text up to what cannot be part of a URL or path. A mark that ends a sentence is not part of
-/// it.
+/// Returns the length of the text up to what cannot be part of a URL or path. A mark that ends a sentence is not part
+/// of it.
 fn extent(text: &str, ends: &[char]) -> usize {
     let mut end = text.len();
     for (at, char) in text.char_indices() {

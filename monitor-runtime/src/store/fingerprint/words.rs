@@ -1,10 +1,39 @@
-//! Words: names and codes, which stay in the pattern, and ids, which a placeholder replaces.
+//! The pieces of a message, and its words: names and codes, which stay in the pattern, and ids, which a placeholder
+//! replaces.
 //!
 //! Takes the text at a letter or digit; gives the word, and its pattern. An id may be a part of a word (`task-<uuid>`),
-//! which is split at hyphens and underscores. The file does not know the words around, except that the last one
-//! announced a code.
+//! which is split at hyphens and underscores. Nothing looks further ahead than [`peek`] shows. The file does not know
+//! the words around, except that the last one announced a code.
 
-use super::piece::{belongs_to_word, peek};
+/// The bytes that are looked at ahead of a place, so that no text is read more often than this many times.
+const AHEAD_BYTES: usize = 256;
+
+/// A piece of a message for which a placeholder stands.
+#[derive(Debug)]
+pub(super) struct Piece {
+    pub(super) length: usize,
+    pub(super) shown: String,
+}
+
+impl Piece {
+    pub(super) fn number(length: usize) -> Self {
+        Self { length, shown: "#".to_owned() }
+    }
+}
+
+/// Returns true for the characters of which words consist.
+pub(super) fn belongs_to_word(char: char) -> bool {
+    char.is_alphanumeric() || matches!(char, '_')
+}
+
+/// Returns the first [`AHEAD_BYTES`] bytes of a text, or up to three fewer, so that no character is split.
+pub(super) fn peek(text: &str) -> &str {
+    let mut end = text.len().min(AHEAD_BYTES);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
 
 /// The letters and digits of the shortest mixture that is an id.
 const MIXED_MIN: usize = 6;
@@ -65,7 +94,8 @@ pub(super) enum Code {
     Refused,
 }
 
-/// Returns the word that the text begins with. A hyphen before a letter or digit belongs to it, and so does a percent escape.
+/// Returns the word that the text begins with. A hyphen before a letter or digit belongs to it, and so does a percent
+/// escape.
 pub(super) fn take(text: &str) -> &str {
     let text = peek(text);
     let mut chars = text.char_indices().peekable();
