@@ -5,10 +5,9 @@ use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::capture_mode::CaptureMode;
-use super::init_error::InitError;
+use super::errors::InitError;
 use super::parse::quote_value;
-use super::settings::Settings;
+use super::settings::{CaptureMode, Settings};
 use super::surroundings::Surroundings;
 use super::table::{self, Setting, TABLE};
 

@@ -7,11 +7,11 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use super::errors::Warning;
 use super::interpolate::{expand, quote_bare};
 use super::parse::{format_bytes, quote_value};
 use super::surroundings::Surroundings;
 use super::table;
-use super::warning::Warning;
 use crate::limits;
 use crate::platform::file_system::ask_without_waiting;
 use crate::platform::thread::Waiting;

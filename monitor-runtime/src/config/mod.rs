@@ -8,12 +8,9 @@
 
 #![allow(clippy::disallowed_methods, reason = "the only reader of the environment and of the settings file")]
 
-mod duration;
 mod parse;
 mod surroundings;
-mod warning;
-mod init_error;
-mod capture_mode;
+mod errors;
 mod location;
 mod settings;
 mod table;
@@ -24,15 +21,12 @@ mod resolve;
 mod watch;
 
 pub use builder::Config;
-pub use capture_mode::CaptureMode;
-pub use duration::duration;
+pub use errors::{InitError, Warning};
 pub use file::read_toml;
-pub use init_error::InitError;
 pub use interpolate::expand;
 pub use location::{Location, default_folder, default_location, process_default_location, ring_folders};
 pub(crate) use parse::parse_bytes;
-pub use parse::{format_bytes, parse_duration};
-pub use settings::Settings;
+pub use parse::{duration, format_bytes, parse_duration};
+pub use settings::{CaptureMode, Settings};
 pub use surroundings::{Surroundings, process_executable, process_variable};
-pub use warning::Warning;
 pub(crate) use watch::{Changed, FileChange, Watch};

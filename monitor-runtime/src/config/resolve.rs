@@ -7,13 +7,13 @@ use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 use super::builder::Config;
+use super::errors::Warning;
 use super::file::{self, Texts};
 use super::location::{Location, is_doctest};
 use super::parse::{parse_switch, quote_value};
 use super::settings::Settings;
 use super::surroundings::{Surroundings, process_executable, process_variable};
 use super::table::{self, Setting, TABLE};
-use super::warning::Warning;
 
 /// The variable that switches the recorder on and off.
 const SWITCH_VARIABLE: &str = "MONITOR";

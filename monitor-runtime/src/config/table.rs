@@ -15,10 +15,9 @@
 
 use std::ffi::OsStr;
 
-use super::capture_mode::CaptureMode;
 use super::location::{Location, parse_ring_folders};
 use super::parse::{parse_bytes, parse_duration, parse_percent, parse_switch, parse_whole};
-use super::settings::Settings;
+use super::settings::{CaptureMode, Settings};
 use crate::limits;
 use crate::sampling::Rules;
 

@@ -11,11 +11,11 @@ use std::path::PathBuf;
 use std::time::SystemTime;
 
 use super::builder::Config;
+use super::errors::Warning;
 use super::file::READING;
 use super::settings::Settings;
 use super::surroundings::{Surroundings, process_executable};
 use super::table::{Change, Setting, TABLE};
-use super::warning::Warning;
 use crate::limits;
 use crate::platform::file_system::{FileSystem, System, file_number};
 
