@@ -7,7 +7,7 @@ use std::fmt;
 use std::hash::Hasher as _;
 use std::path::{Path, PathBuf};
 
-use super::surroundings::{Surroundings, process_executable, process_variable};
+use super::surroundings::{Surroundings, process_executable, variables};
 use crate::limits;
 
 /// A place for the store.
@@ -122,8 +122,10 @@ fn shorten(name: OsString) -> OsString {
 /// Returns the default place of this process's store.
 #[must_use]
 pub fn process_default_location(secure: bool) -> Option<PathBuf> {
-    let variable = |name: &str| if secure { None } else { process_variable(name) };
-    default_location(&Surroundings { variable: &variable, executable: process_executable().as_ref() })
+    default_location(&Surroundings {
+        variable: &variables(secure),
+        executable: process_executable().as_ref(),
+    })
 }
 
 /// Returns the executable's name without `.exe`, or `unknown` if the system does not report its path.

@@ -1,9 +1,10 @@
 //! Resolves each setting from the first source that has it: `init`, the environment, the settings file, the default.
 //!
 //! Takes a [`Config`] and the surroundings; gives [`Settings`] and a [`Warning`] for every value that could not be
-//! used, whose default is used instead. It does not know the individual settings: `table` does.
+//! used, whose default is used instead. The order of the sources stands in [`Sources`] alone. The file does not know
+//! the individual settings: `table` does.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::path::PathBuf;
 
 use super::builder::Config;
@@ -12,36 +13,72 @@ use super::file::{self, Texts};
 use super::location::{Location, is_doctest};
 use super::parse::{parse_switch, quote_value};
 use super::settings::Settings;
-use super::surroundings::{Surroundings, process_executable, process_variable};
+use super::surroundings::{Surroundings, process_executable, variables};
 use super::table::{self, Setting, TABLE};
 
 /// The variable that switches the recorder on and off.
 const SWITCH_VARIABLE: &str = "MONITOR";
 
+/// The sources of settings, the strongest first. A setting that none of them has keeps its default.
+struct Sources<'a> {
+    /// The values that the program gives in code.
+    init: Option<&'a Config>,
+    /// The environment.
+    surroundings: &'a Surroundings<'a>,
+    /// The settings file; empty before it is read.
+    file: Texts,
+}
+
+impl Sources<'_> {
+    /// Reads a setting from the first source that has it. Returns false if none of them does.
+    ///
+    /// # Errors
+    /// The warning about a value that cannot be used: the setting then keeps its default.
+    fn read(&self, setting: &Setting, settings: &mut Settings) -> Result<bool, Warning> {
+        if self.init.is_some_and(|init| init.apply(setting, settings)) {
+            return Ok(true);
+        }
+        let (subject, text) = match self.surroundings.filled(setting.variable) {
+            Some(text) => (setting.variable.to_owned(), text),
+            None => match self.file.get(setting.key) {
+                Some(text) => (format!("settings file: {}", setting.key), text.into()),
+                None => return Ok(false),
+            },
+        };
+        (setting.read)(settings, &text).map_err(|reason| refuse(setting, subject, &text, &reason))?;
+        Ok(true)
+    }
+
+    /// Reads the switch alone: returns true if the program or the environment says that nothing is recorded.
+    fn are_off(&self) -> bool {
+        if let Some(enabled) = self.init.and_then(Config::is_enabled) {
+            return !enabled;
+        }
+        // A text that is neither on nor off is not reported here, but later, when all settings are read.
+        let text = self.surroundings.filled(SWITCH_VARIABLE);
+        text.as_deref().and_then(OsStr::to_str).is_some_and(|text| parse_switch(text) == Ok(false))
+    }
+
+    /// Returns the path of the settings file, if the program or the environment names one.
+    fn find_file(&self) -> Option<PathBuf> {
+        let named = self.init.and_then(Config::file).cloned();
+        named.or_else(|| self.surroundings.filled(file::VARIABLE).map(PathBuf::from))
+    }
+}
+
 impl Settings {
-    /// Reads this process's settings. A `secure` process ignores the environment, because it runs with more rights than
-    /// the user who started it, as a setuid program does.
+    /// Reads this process's settings. A `secure` process ignores the environment.
     #[must_use]
     pub fn load(init: Option<&Config>, secure: bool) -> (Self, Vec<Warning>) {
-        let variable = |name: &str| if secure { None } else { process_variable(name) };
         let executable = process_executable();
-        Self::resolve(init, &Surroundings { variable: &variable, executable: executable.as_ref() })
+        Self::resolve(init, &Surroundings { variable: &variables(secure), executable: executable.as_ref() })
     }
 
     /// Returns true if the program or the environment says that nothing is recorded. Reads no file and needs little
     /// stack, so that callers can ask before they start a thread. The settings file may still switch recording off.
     pub(crate) fn is_off(init: Option<&Config>, secure: bool) -> bool {
-        let variable = |name: &str| if secure { None } else { process_variable(name) };
-        Self::is_off_in(init, &Surroundings { variable: &variable, executable: None })
-    }
-
-    fn is_off_in(init: Option<&Config>, surroundings: &Surroundings<'_>) -> bool {
-        if let Some(enabled) = init.and_then(Config::is_enabled) {
-            return !enabled;
-        }
-        // A text that is neither on nor off is not reported here, but later, when all settings are read.
-        let text = surroundings.filled(SWITCH_VARIABLE);
-        text.as_deref().and_then(OsStr::to_str).is_some_and(|text| parse_switch(text) == Ok(false))
+        let surroundings = Surroundings { variable: &variables(secure), executable: None };
+        Sources { init, surroundings: &surroundings, file: Texts::new() }.are_off()
     }
 
     /// Reads the place of the store alone, whether recording is on or off. `once` keeps its keys beside that place.
@@ -50,31 +87,27 @@ impl Settings {
     /// The warning about a value of `db` or a settings file that cannot be used: the place that was meant is not known
     /// then, and the default would be another one.
     pub(crate) fn load_place(init: Option<&Config>, secure: bool) -> Result<Location, Warning> {
-        let variable = |name: &str| if secure { None } else { process_variable(name) };
         let executable = process_executable();
-        Self::resolve_place(init, &Surroundings { variable: &variable, executable: executable.as_ref() })
+        Self::resolve_place(
+            init,
+            &Surroundings { variable: &variables(secure), executable: executable.as_ref() },
+        )
     }
 
     fn resolve_place(init: Option<&Config>, surroundings: &Surroundings<'_>) -> Result<Location, Warning> {
         let mut settings = Self::defaults(surroundings);
         let Some(setting) = table::find("db") else { return Ok(settings.db) };
-        if init.is_some_and(|init| init.apply(setting, &mut settings)) {
-            return Ok(settings.db);
-        }
-        let mut texts = Texts::new();
-        // The settings file is not needed if the environment names the place.
-        if surroundings.filled(setting.variable).is_none()
-            && let Some(path) = find_config_file(init, surroundings)
+        let mut sources = Sources { init, surroundings, file: Texts::new() };
+        // The settings file is not needed if the program or the environment names the place.
+        if !sources.read(setting, &mut settings)?
+            && let Some(path) = sources.find_file()
         {
             let mut warnings = Vec::new();
-            texts = file::read(&path, surroundings, &mut warnings);
+            sources.file = file::read(&path, surroundings, &mut warnings);
             if let Some(warning) = warnings.into_iter().find(|warning| warning.concerns(&path, setting.key)) {
                 return Err(warning);
             }
-        }
-        if let Some((subject, text)) = find_text(setting, surroundings, &texts) {
-            (setting.read)(&mut settings, &text)
-                .map_err(|reason| refuse(setting, subject, &text, &reason))?;
+            sources.read(setting, &mut settings)?;
         }
         Ok(settings.db)
     }
@@ -83,11 +116,11 @@ impl Settings {
     #[must_use]
     pub fn resolve(init: Option<&Config>, surroundings: &Surroundings<'_>) -> (Self, Vec<Warning>) {
         let mut warnings = Vec::new();
-        let config_file = find_config_file(init, surroundings);
-        let texts = match &config_file {
-            Some(path) => file::read(path, surroundings, &mut warnings),
-            None => Texts::new(),
-        };
+        let mut sources = Sources { init, surroundings, file: Texts::new() };
+        let config_file = sources.find_file();
+        if let Some(path) = &config_file {
+            sources.file = file::read(path, surroundings, &mut warnings);
+        }
         let mut settings = Self { config_file, ..Self::defaults(surroundings) };
         for setting in &TABLE {
             let is_db = setting.key == "db";
@@ -95,19 +128,10 @@ impl Settings {
                 settings.db = Location::Memory;
                 continue;
             }
-            if init.is_some_and(|init| init.apply(setting, &mut settings)) {
-                continue;
-            }
-            let is_read = match find_text(setting, surroundings, &texts) {
-                Some((subject, text)) => match (setting.read)(&mut settings, &text) {
-                    Ok(()) => true,
-                    Err(reason) => {
-                        warnings.push(refuse(setting, subject, &text, &reason));
-                        false
-                    }
-                },
-                None => false,
-            };
+            let is_read = sources.read(setting, &mut settings).unwrap_or_else(|warning| {
+                warnings.push(warning);
+                false
+            });
             let is_doctest = surroundings.executable.is_some_and(|path| is_doctest(path));
             if is_db && !is_read && !is_doctest && settings.db == Location::Memory {
                 let detail = "neither it nor XDG_STATE_HOME nor HOME is set; keeping the store in memory";
@@ -116,25 +140,6 @@ impl Settings {
         }
         (settings, warnings)
     }
-}
-
-/// Returns the path of the settings file, if the program or the environment names one.
-fn find_config_file(init: Option<&Config>, surroundings: &Surroundings<'_>) -> Option<PathBuf> {
-    let named = init.and_then(Config::file).cloned();
-    named.or_else(|| surroundings.filled(file::VARIABLE).map(PathBuf::from))
-}
-
-/// Returns the text of a setting and the name of its source in a warning. The environment wins over the file.
-fn find_text(
-    setting: &Setting,
-    surroundings: &Surroundings<'_>,
-    texts: &Texts,
-) -> Option<(String, OsString)> {
-    if let Some(text) = surroundings.filled(setting.variable) {
-        return Some((setting.variable.to_owned(), text));
-    }
-    let text = texts.get(setting.key)?;
-    Some((format!("settings file: {}", setting.key), OsString::from(text)))
 }
 
 fn refuse(setting: &Setting, subject: String, text: &OsStr, reason: &str) -> Warning {
@@ -149,6 +154,7 @@ mod tests {
     use crate::config::CaptureMode;
     use crate::config::parse::quote_value;
     use crate::limits;
+    use std::ffi::OsString;
     use std::path::Path;
     use std::time::Duration;
 
@@ -288,7 +294,8 @@ mod tests {
         ] {
             let variable = |name: &str| (name == "MONITOR").then(|| value.into());
             let surroundings = Surroundings { variable: &variable, executable: None };
-            assert_eq!(Settings::is_off_in(init.as_ref(), &surroundings), is_off, "{init:?} {value}");
+            let sources = Sources { init: init.as_ref(), surroundings: &surroundings, file: Texts::new() };
+            assert_eq!(sources.are_off(), is_off, "{init:?} {value}");
             assert_eq!(
                 !Settings::resolve(init.as_ref(), &surroundings).0.enabled,
                 is_off,

@@ -26,6 +26,12 @@ impl Surroundings<'_> {
     }
 }
 
+/// Returns the look-up of variables of this process. A `secure` process ignores the environment, because it runs with more
+/// rights than the user who started it, as a setuid program does.
+pub(super) fn variables(secure: bool) -> impl Fn(&str) -> Option<OsString> {
+    move |name| if secure { None } else { process_variable(name) }
+}
+
 /// Looks up a variable of this process, for programs that share the recorder's conventions.
 #[must_use]
 pub fn process_variable(name: &str) -> Option<OsString> {
