@@ -208,6 +208,15 @@ mod tests {
     }
 
     #[test]
+    fn a_refused_share_is_shown_in_the_unit_of_the_allowed_ones() {
+        let error = Config::new().max_overhead(1.5).check().unwrap_err().to_string();
+        assert!(
+            error.starts_with("`max_overhead`: 150% is out of range; allowed is a percentage"),
+            "{error}"
+        );
+    }
+
+    #[test]
     fn the_last_of_two_values_counts() {
         assert!(Config::new().sample("often").sample("0.5").check().is_ok());
         assert!(Config::new().sample("0.5").sample("often").check().is_err());

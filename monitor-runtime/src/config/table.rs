@@ -132,7 +132,7 @@ pub(super) const TABLE: [Setting; 15] = [
         allowed: "a whole number of rows per second and function, 0 for no bound", default: "10000",
     },
     row! {
-        max_overhead, parse: parse_percent, check: is_share, show: debug, change: Sampling,
+        max_overhead, parse: parse_percent, check: is_share, show: show_share, change: Sampling,
         key: "max_overhead", variable: "MONITOR_MAX_OVERHEAD",
         allowed: "a percentage above `0%` and up to `100%` (no bound), such as `1%`", default: "1%",
     },
@@ -223,6 +223,10 @@ fn check_range<T: PartialOrd>(value: &T, min: &T, max: &T) -> Result<(), String>
 
 fn is_share(share: &f64) -> Result<(), String> {
     if *share > 0.0 && *share <= 1.0 { Ok(()) } else { Err("is out of range".into()) }
+}
+
+fn show_share(share: &f64) -> String {
+    format!("{}%", share * 100.0)
 }
 
 fn parse_rules(text: &str) -> Result<Rules, String> {
