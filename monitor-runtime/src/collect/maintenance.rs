@@ -15,7 +15,7 @@ use super::ladder::Ladder;
 use super::shared::Shared;
 use super::trees::Trees;
 use super::writer::Writer;
-use crate::config::{Changed, FileChange, Watch};
+use crate::config::{Change, Changed, FileChange, Settings, Watch};
 use crate::limits;
 use crate::platform::clock::Clock;
 use crate::store::{Store, StoreError};
@@ -167,43 +167,41 @@ impl Maintenance {
         }
     }
 
+    /// Applies each setting that has changed in the way that its row in the table of settings names.
     fn apply_settings(&mut self, changed: &Changed, by: &str, parts: &mut Maintained<'_>) {
-        let (before, after) = (&changed.before, &changed.after);
-        if before.sample != after.sample {
-            self.shared.set_base_rates(after.sample.clone());
-            parts.event("rate", format!("sample = {} by {by}", after.sample));
-        }
-        if parts.ladder.set_bounds(after.max_rate, after.max_overhead) {
-            let overhead = after.max_overhead * 100.0;
-            parts.event("rate", format!("max_rate = {}, max_overhead = {overhead}% by {by}", after.max_rate));
-        }
-        if parts.trees.set_fold_after(after.fold_after) {
-            parts.event("rate", format!("fold_after = {} by {by}", after.fold_after));
-        }
-        if let Some(text) = changed.describe_batches() {
-            *parts.drain_interval = after.drain_interval;
-            parts.writer.set_batches(after.batch_rows, after.drain_interval);
-            parts.event("config", format!("{text} by {by}"));
-        }
-        if let Some(text) = changed.describe_store() {
-            *lock(&self.shared.store_bounds) = Some((after.retention, after.max_disk_bytes));
-            let bounded =
-                parts.store.get().map(|store| store.set_bounds(after.retention, after.max_disk_bytes));
-            if bounded.is_some_and(|bounded| bounded.is_err()) {
-                // The store gets the new bounds when it is opened again.
-                parts.store.drop_open();
+        let after = &changed.after;
+        for (change, words) in changed.ways() {
+            match change {
+                Change::Rates => self.shared.set_base_rates(after.sample.clone()),
+                Change::Load => _ = parts.ladder.set_bounds(after.max_rate, after.max_overhead),
+                Change::Folds => _ = parts.trees.set_fold_after(after.fold_after),
+                Change::Batches => {
+                    *parts.drain_interval = after.drain_interval;
+                    parts.writer.set_batches(after.batch_rows, after.drain_interval);
+                }
+                Change::Store => self.set_store_bounds(after, parts.store),
+                Change::NextStart => {
+                    let text =
+                        format!("{words} changed by {by}: holds from the next start of the program on");
+                    self.notice(text, parts);
+                    continue;
+                }
             }
-            self.next_retention = Duration::ZERO;
-            parts.event("config", format!("{text} by {by}"));
+            let is_sampling = matches!(change, Change::Rates | Change::Load | Change::Folds);
+            parts.event(if is_sampling { "rate" } else { "config" }, format!("{words} by {by}"));
         }
-        let waiting = changed.for_next_start();
-        if !waiting.is_empty() {
-            let names = waiting.join(", ");
-            self.notice(
-                format!("{names} changed by {by}: holds from the next start of the program on"),
-                parts,
-            );
+    }
+
+    /// Sets the bounds of the store that is open, and of those that are opened later.
+    fn set_store_bounds(&mut self, settings: &Settings, store: &mut CurrentStore) {
+        let (retention, max_disk_bytes) = (settings.retention, settings.max_disk_bytes);
+        *lock(&self.shared.store_bounds) = Some((retention, max_disk_bytes));
+        let bounded = store.get().map(|store| store.set_bounds(retention, max_disk_bytes));
+        if bounded.is_some_and(|bounded| bounded.is_err()) {
+            // The store gets the new bounds when it is opened again.
+            store.drop_open();
         }
+        self.next_retention = Duration::ZERO;
     }
 
     /// Prints a line, and adds an event with the same text.

@@ -29,4 +29,5 @@ pub(crate) use parse::parse_bytes;
 pub use parse::{duration, format_bytes, parse_duration};
 pub use settings::{CaptureMode, Settings};
 pub use surroundings::{Surroundings, process_executable, process_variable};
+pub(crate) use table::Change;
 pub(crate) use watch::{Changed, FileChange, Watch};

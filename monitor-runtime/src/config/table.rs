@@ -3,8 +3,8 @@
 //!
 //! `resolve`, `file`, `builder` and `watch` read this table. A new setting is one row here and one field of
 //! [`Settings`] with its default. If programs may set it, it is also a method of `Config` here and in the facade's
-//! inert twin. If a running process applies its changes, `collect::maintenance` names the part of the recorder that
-//! gets the new value.
+//! inert twin. If a running process applies its changes in a way that no other setting has, [`Change`] gets a variant,
+//! for which the compiler demands an arm in `collect::maintenance`.
 
 #![allow(
     clippy::float_cmp,
@@ -46,11 +46,16 @@ pub(super) struct Setting {
     pub(super) show: fn(&Settings) -> String,
 }
 
-/// The way in which a running process applies a change of one setting.
+/// The way in which a running process applies a change of a setting. Settings that change together have one way.
+/// `collect::maintenance` has an arm for each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Change {
-    /// The rates and bounds of sampling change at once.
-    Sampling,
+pub(crate) enum Change {
+    /// The rates of functions change at once.
+    Rates,
+    /// The bounds within which the ladder keeps rows and costs change at once.
+    Load,
+    /// The number of like calls that have a row each changes at once.
+    Folds,
     /// Drains and transactions change at once.
     Batches,
     /// The bounds of the store change at once.
@@ -58,6 +63,12 @@ pub(super) enum Change {
     /// The value holds from the next start on, because threads and memory are laid out by it, or because it
     /// names the process or the store.
     NextStart,
+}
+
+impl Change {
+    /// All ways, in the order in which they are applied.
+    pub(super) const ALL: [Self; 6] =
+        [Self::Rates, Self::Load, Self::Folds, Self::Batches, Self::Store, Self::NextStart];
 }
 
 /// Builds a row over the field of [`Settings`] with this name.
@@ -100,7 +111,7 @@ pub(super) const TABLE: [Setting; 15] = [
         default: "the default store",
     },
     row! {
-        sample, parse: parse_rules, check: accept_any, show: Rules::to_string, change: Sampling,
+        sample, parse: parse_rules, check: accept_any, show: Rules::to_string, change: Rates,
         key: "sample", variable: "MONITOR_SAMPLE",
         allowed: "a rate from 0 to 1, or `pattern=rate` pairs by comma such as `1,shop::hot::*=0.001`",
         default: "1",
@@ -127,17 +138,17 @@ pub(super) const TABLE: [Setting; 15] = [
         allowed: "a size of at least `1MiB`, such as `64MiB`", default: "64MiB",
     },
     row! {
-        max_rate, parse: parse_whole, check: accept_any, show: debug, change: Sampling,
+        max_rate, parse: parse_whole, check: accept_any, show: debug, change: Load,
         key: "max_rate", variable: "MONITOR_MAX_RATE",
         allowed: "a whole number of rows per second and function, 0 for no bound", default: "10000",
     },
     row! {
-        max_overhead, parse: parse_percent, check: is_share, show: show_share, change: Sampling,
+        max_overhead, parse: parse_percent, check: is_share, show: show_share, change: Load,
         key: "max_overhead", variable: "MONITOR_MAX_OVERHEAD",
         allowed: "a percentage above `0%` and up to `100%` (no bound), such as `1%`", default: "1%",
     },
     row! {
-        fold_after, parse: parse_whole, check: accept_any, show: debug, change: Sampling,
+        fold_after, parse: parse_whole, check: accept_any, show: debug, change: Folds,
         key: "fold_after", variable: "MONITOR_FOLD_AFTER",
         allowed: "a whole number of calls of one function below one caller that have a row each, 0 for all of them",
         default: "64",
@@ -286,6 +297,13 @@ mod tests {
                 _ => settings == defaults(),
             };
             assert!(is_default, "{}", setting.key);
+        }
+    }
+
+    #[test]
+    fn each_way_to_apply_a_change_has_its_place_in_the_order() {
+        for setting in &TABLE {
+            assert!(Change::ALL.contains(&setting.change), "{}: {:?}", setting.key, setting.change);
         }
     }
 

@@ -4,7 +4,7 @@
 //! Gives the new settings at the first look that finds the changed file in the same state as the look before, so that
 //! no file is read while it is being written. A file that cannot be used changes nothing, and its first warning is
 //! returned once. The environment is that of the start, because reading it later would race with a host that changes
-//! it. The table says which settings apply at once.
+//! it. The table says how each setting is applied.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -15,7 +15,7 @@ use super::errors::Warning;
 use super::file::READING;
 use super::settings::Settings;
 use super::surroundings::{Surroundings, process_executable};
-use super::table::{Change, Setting, TABLE};
+use super::table::{Change, TABLE};
 use crate::limits;
 use crate::platform::file_system::{FileSystem, System, file_number};
 
@@ -110,32 +110,24 @@ impl Watch {
 }
 
 impl Changed {
-    /// Returns the settings of drains and transactions in words, if one of them differs.
-    pub(crate) fn describe_batches(&self) -> Option<String> {
-        self.describe(Change::Batches)
+    /// Returns the ways in which the settings that differ are applied, in their order, with these settings in words.
+    pub(crate) fn ways(&self) -> impl Iterator<Item = (Change, String)> {
+        Change::ALL.into_iter().filter_map(|change| Some((change, self.describe(change)?)))
     }
 
-    /// Returns the bounds of the store in words, if one of them differs.
-    pub(crate) fn describe_store(&self) -> Option<String> {
-        self.describe(Change::Store)
-    }
-
-    /// Returns the keys of the settings that differ and apply only from the next start on.
-    pub(crate) fn for_next_start(&self) -> Vec<&'static str> {
-        self.differing(Change::NextStart).map(|setting| setting.key).collect()
-    }
-
+    /// Describes the settings that are applied together, if one of them differs: all of them with their values, or the
+    /// keys alone of those that differ and wait for the next start.
     fn describe(&self, change: Change) -> Option<String> {
-        self.differing(change).next()?;
-        let all = TABLE.iter().filter(|setting| setting.change == change);
-        let all = all.map(|setting| format!("{} = {}", setting.key, (setting.show)(&self.after)));
-        Some(all.collect::<Vec<_>>().join(", "))
-    }
-
-    fn differing(&self, change: Change) -> impl Iterator<Item = &'static Setting> {
-        const ROWS: &[Setting] = &TABLE;
-        let differs = |setting: &&Setting| (setting.differs)(&self.before, &self.after);
-        ROWS.iter().filter(move |setting| setting.change == change).filter(differs)
+        let together = || TABLE.iter().filter(|setting| setting.change == change);
+        let differing = || together().filter(|setting| (setting.differs)(&self.before, &self.after));
+        differing().next()?;
+        let words: Vec<String> = match change {
+            Change::NextStart => differing().map(|setting| setting.key.to_owned()).collect(),
+            _ => together()
+                .map(|setting| format!("{} = {}", setting.key, (setting.show)(&self.after)))
+                .collect(),
+        };
+        Some(words.join(", "))
     }
 }
 
@@ -198,18 +190,23 @@ mod tests {
         let change = changed(&mut watch);
         assert_eq!((change.before.max_rate, change.after.max_rate), (10_000, 5));
         assert_eq!(change.after.sample.rate("any"), Some(0.25));
-        assert_eq!(change.for_next_start(), [""; 0]);
-        assert_eq!(change.describe_batches().as_deref(), Some("drain_interval = 100ms, batch = 9"));
-        assert_eq!(change.describe_store(), None);
+        let expected = [
+            (Change::Rates, "sample = 0.25"),
+            (Change::Load, "max_rate = 5, max_overhead = 1%"),
+            (Change::Batches, "drain_interval = 100ms, batch = 9"),
+        ];
+        assert_eq!(change.ways().collect::<Vec<_>>(), expected.map(|(way, text)| (way, text.to_owned())));
         assert!(watch.poll().is_none());
         write(
             &path,
             "sample = 0.25\nmax_rate = 5\nbatch = 9\nretention = '1h'\ncapture = 'none'\nservice = 's'\ndb = 'x.db'",
         );
+        let expected = [
+            (Change::Store, "retention = 3600s, max_disk = 536870912 bytes"),
+            (Change::NextStart, "db, capture"),
+        ];
         let change = changed(&mut watch);
-        assert_eq!(change.describe_batches(), None);
-        assert_eq!(change.describe_store().as_deref(), Some("retention = 3600s, max_disk = 536870912 bytes"));
-        assert_eq!(change.for_next_start(), ["db", "capture"]);
+        assert_eq!(change.ways().collect::<Vec<_>>(), expected.map(|(way, text)| (way, text.to_owned())));
     }
 
     #[test]
