@@ -86,6 +86,13 @@ struct OpenStore {
     rules_version: Option<i64>,
 }
 
+impl OpenStore {
+    /// Returns true if the log may be read: it is the open one, or there is none.
+    fn has_intact_log(&mut self) -> bool {
+        self.file.as_mut().is_none_or(OpenFile::has_intact_log)
+    }
+}
+
 impl SqliteStore {
     /// Opens the store, or makes it, and enters the process. The path may be another than the requested one: see
     /// [`SqliteStore::path`] for the path, and [`Store::notices`] for the reason.
@@ -310,7 +317,7 @@ impl Store for SqliteStore {
 
     fn rates(&mut self) -> Result<Option<Vec<SetRate>>, StoreError> {
         let Some(open) = &mut self.open else { return Ok(None) };
-        if open.file.as_mut().is_some_and(|file| !file.has_intact_log()) {
+        if !open.has_intact_log() {
             // The next write opens the file again.
             return Ok(None);
         }
@@ -328,7 +335,7 @@ impl Store for SqliteStore {
 
     fn alert_rules(&mut self) -> Result<Option<Vec<Rule>>, StoreError> {
         let Some(open) = &mut self.open else { return Ok(None) };
-        if open.file.as_mut().is_some_and(|file| !file.has_intact_log()) {
+        if !open.has_intact_log() {
             return Ok(None);
         }
         match alerts::read_changed_rules(&open.connection, &mut open.rules_version) {
@@ -360,7 +367,7 @@ impl Store for SqliteStore {
     fn hold(&mut self) -> Result<Option<SetHold>, StoreError> {
         let run_uuid = &self.process.run_uuid;
         if let Some(open) = &mut self.open {
-            if open.file.as_mut().is_some_and(|file| !file.has_intact_log()) {
+            if !open.has_intact_log() {
                 return Err(StoreError::Transient("its log was removed".to_owned()));
             }
             return control::read_hold(&open.connection, run_uuid)
@@ -378,7 +385,7 @@ impl Store for SqliteStore {
         let Some(open) = &mut self.open else {
             return Err(StoreError::Transient("it is not open".to_owned()));
         };
-        if open.file.as_mut().is_some_and(|file| !file.has_intact_log()) {
+        if !open.has_intact_log() {
             return Err(StoreError::Transient("its log was removed".to_owned()));
         }
         control::read_guard_holds(&open.connection, &self.process.run_uuid)
@@ -410,11 +417,10 @@ impl Store for SqliteStore {
     fn recover(&mut self, now_ns: i64) -> Result<bool, StoreError> {
         let Some(path) = self.path().map(Path::to_path_buf) else { return Ok(false) };
         self.mark_all_crashed(now_ns)?;
-        let wal_bytes = self.shares().wal_bytes;
         let mut more = false;
         if let Some(mut recovery) = self.recovery.take() {
             let folders = self.options.ring_folders.clone();
-            let recovered = self.copy_log_for(wal_bytes / 2, wal_bytes).and_then(|()| {
+            let recovered = self.copy_long_log().and_then(|()| {
                 self.run(now_ns, |connection| (recovery.0)(connection, (&folders, &path), now_ns))
             });
             self.recovery = Some(recovery);

@@ -1,7 +1,8 @@
 //! The file of an open database, its log and the log's index, as they were last seen.
 //!
-//! Takes paths; gives the sizes of the files, and whether they are still the open ones and uncut. Files are looked at
-//! by name and none is opened, because closing a descriptor would drop the locks that SQLite holds.
+//! Takes paths; gives the sizes of the files, and what has become of them since: this is the only place that finds out
+//! whether the files are still ours. Files are looked at by name and none is opened, because closing a descriptor would
+//! drop the locks that SQLite holds. `repair` decides what follows from a look.
 
 use std::path::PathBuf;
 
@@ -18,10 +19,39 @@ pub(super) struct OpenFile {
     log: Option<(Identity, FileState)>,
 }
 
+/// The state of the files on the disk, compared with the look before.
+#[derive(Debug)]
+pub(super) enum Look {
+    /// All of them are the open ones, and the database has not changed.
+    Same,
+    /// Others changed the content of the database: a process copied the log, or somebody wrote to the file.
+    Changed { has_shrunk: bool },
+    /// The log was removed or replaced, or its index was removed, replaced or cut.
+    LostLog,
+    /// The database is not at its path any more.
+    Lost,
+}
+
 impl OpenFile {
     pub(super) fn new(path: PathBuf, state: FileState) -> Self {
         let (wal, shm) = (file::with_suffix(&path, "-wal"), file::with_suffix(&path, "-shm"));
         Self { path, wal, shm, state, log: None }
+    }
+
+    /// Looks at the files, and notes the state of the database.
+    pub(super) fn look(&mut self) -> Look {
+        if !self.has_intact_log() {
+            return Look::LostLog;
+        }
+        match file::read_state(&self.path) {
+            Some(state) if state == self.state => Look::Same,
+            Some(state) if state.identity == self.state.identity => {
+                let has_shrunk = state.bytes < self.state.bytes;
+                self.state = state;
+                Look::Changed { has_shrunk }
+            }
+            _ => Look::Lost,
+        }
     }
 
     /// Returns the size of the database when it was last seen.

@@ -5,6 +5,7 @@
 
 use std::path::Path;
 
+use super::open_file::Look;
 use super::{OpenStore, SqliteStore};
 use crate::store::Notice;
 use crate::store::connection;
@@ -25,38 +26,24 @@ impl SqliteStore {
         }
         let Some(open) = &mut self.open else { return Ok(self.reopen(now_ns)?) };
         let Some(file) = &mut open.file else { return Ok(()) };
-        if !file.has_intact_log() {
-            self.leave_lost_log();
-            return Ok(self.reopen(now_ns)?);
+        match file.look() {
+            Look::Same => return Ok(()),
+            Look::Changed { has_shrunk } => match examine::check_file(&file.path, has_shrunk) {
+                Verdict::Sound => return Ok(()),
+                Verdict::Damaged(why) => return Err(self.quarantine(&why, now_ns)),
+                Verdict::Another => self.leave_another_file(),
+            },
+            Look::LostLog => self.leave_lost_log(),
+            Look::Lost => self.leave_lost_file(),
         }
-        let Some(OpenStore { file: Some(file), .. }) = &mut self.open else { return Ok(()) };
-        match file::read_state(&file.path) {
-            Some(state) if state == file.state => Ok(()),
-            Some(state) if state.identity == file.state.identity => {
-                let has_shrunk = state.bytes < file.state.bytes;
-                file.state = state;
-                // The content changed on disk: another process copied the log, or somebody wrote to the file.
-                match examine::check_file(&file.path, has_shrunk) {
-                    Verdict::Sound => Ok(()),
-                    Verdict::Damaged(why) => Err(self.quarantine(&why, now_ns)),
-                    Verdict::Another => {
-                        // Nothing of ours may be written to the other file, including the log.
-                        if let Some(open) = self.open.take() {
-                            abandon(open.connection);
-                        }
-                        Ok(self.reopen(now_ns)?)
-                    }
-                }
-            }
-            _ => {
-                let path = file.path.display().to_string();
-                self.leave_lost_file();
-                self.notices.push(Notice {
-                    kind: "store",
-                    detail: format!("{path} was removed or replaced: opened again"),
-                });
-                Ok(self.reopen(now_ns)?)
-            }
+        Ok(self.reopen(now_ns)?)
+    }
+
+    /// Closes a connection whose file is another database now. Nothing of ours may be written to it, including the
+    /// log.
+    fn leave_another_file(&mut self) {
+        if let Some(open) = self.open.take() {
+            abandon(open.connection);
         }
     }
 
@@ -77,9 +64,11 @@ impl SqliteStore {
     /// Closes the connection to a file that is not at its path any more. Its log is copied into it first, because the
     /// file may have been moved, and a log that stays behind would be applied to the file that has the name now.
     fn leave_lost_file(&mut self) {
-        let Some(open) = self.open.take() else { return };
-        let _ = open.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
-        abandon(open.connection);
+        let Some(OpenStore { connection, file: Some(file), .. }) = self.open.take() else { return };
+        let _ = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+        abandon(connection);
+        let detail = format!("{} was removed or replaced: opened again", file.path.display());
+        self.notices.push(Notice { kind: "store", detail });
     }
 
     /// Closes a file that a fresh connection has found damaged, and moves it away. The next use opens a new file.

@@ -1,8 +1,8 @@
 //! Makes room in the store: copies the log into the database, and evicts the oldest rows.
 //!
-//! Takes what is about to be written; gives room for it, or an error that says why there is none. Database and log stay
-//! within the size bound and within what the disk allows. Eviction stops if it makes no room, because then the disk is
-//! filled by something else.
+//! Takes what is about to be written; gives room for it, or an error that says why there is none. This is the only
+//! place that finds out whether an open store has room. Database and log stay within the size bound and within what the
+//! disk allows. Eviction stops if it makes no room, because then the disk is filled by something else.
 
 use super::{OpenStore, SqliteStore};
 use crate::batch::Batch;
@@ -35,8 +35,14 @@ impl SqliteStore {
         self.copy_log_for(coming, bound)
     }
 
+    /// Copies the log into the database if it is more than half full.
+    pub(super) fn copy_long_log(&self) -> Result<(), StoreError> {
+        let bound = self.shares().wal_bytes;
+        self.copy_log_for(bound / 2, bound)
+    }
+
     /// Copies the log into the database if it would exceed its bound with the coming bytes.
-    pub(super) fn copy_log_for(&self, coming: u64, bound: u64) -> Result<(), StoreError> {
+    fn copy_log_for(&self, coming: u64, bound: u64) -> Result<(), StoreError> {
         let Some(OpenStore { connection, file: Some(file), .. }) = &self.open else { return Ok(()) };
         let length = file.wal_bytes();
         if length + coming <= bound {
@@ -91,8 +97,7 @@ impl SqliteStore {
         let is_pressed = self.retention.is_pressed;
         let bounds = self.bounds();
         // A reader may prevent the copy, but the step frees room all the same.
-        let wal_bytes = self.shares().wal_bytes;
-        let _ = self.copy_log_for(wal_bytes / 2, wal_bytes);
+        let _ = self.copy_long_log();
         let Some(open) = &self.open else { return Err(rusqlite::Error::InvalidQuery) };
         let step = self.retention.step(&open.connection, &mut self.ids, bounds, now_ns)?;
         self.evicted_in_vain += if is_pressed { step.rows } else { 0 };
@@ -100,7 +105,7 @@ impl SqliteStore {
     }
 
     /// Returns the shares of the size bound, or of what the disk allows if that is less.
-    pub(super) fn shares(&self) -> Shares {
+    fn shares(&self) -> Shares {
         let file = self.open.as_ref().and_then(|open| open.file.as_ref());
         let Some((file, folder)) = file.and_then(|file| Some((file, file.path.parent()?))) else {
             return self.options.shares();
