@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use super::mode::Mode;
+use super::step::Mode;
 use crate::limits::{BATCH_INTERVAL, SETTLED_AGE};
 
 /// The timer of batches.

@@ -5,8 +5,7 @@
 //! else: each part is in the file of its name, and is handed what it needs of the others. The thread that repeats the
 //! step is `runtime::collector_thread`; tests call the step themselves.
 
-mod mode;
-mod remaining;
+mod step;
 pub mod breaker;
 mod retry;
 mod rows;
@@ -78,14 +77,13 @@ use health::Level;
 use known_threads::KnownThreads;
 use ladder::Ladder;
 use maintenance::{Maintained, Maintenance};
-pub(crate) use mode::Mode;
 use pace::StepStats;
 use parts::Parts;
-pub(crate) use remaining::Remaining;
 use report::Report;
 use shared::Shared;
 use slow_calls::SlowCalls;
 use sources::{AskSources, Sources};
+pub(crate) use step::{Mode, Remaining};
 use trees::Trees;
 use writer::Writer;
 

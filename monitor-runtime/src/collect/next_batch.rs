@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::crash_safety::CrashSafety;
-use super::mode::Mode;
 use super::parts::Parts;
 use super::rows::Rows;
+use super::step::Mode;
 use super::trees::FailureOrigin;
 use crate::accountant::{Accountant, Part};
 use crate::batch::decode::Pending;

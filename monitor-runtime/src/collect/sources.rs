@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::events::Events;
-use super::mode::Mode;
+use super::step::Mode;
 use crate::accountant::{Accountant, Part};
 use crate::alert::{Measure, Rule};
 use crate::batch::function_stats::WINDOW_NS;
