@@ -98,7 +98,7 @@ pub fn default_location(surroundings: &Surroundings<'_>) -> Option<PathBuf> {
     let folder =
         surroundings.executable.and_then(|path| target_folder(path)).map(|target| target.join("monitor"));
     let folder = folder.or_else(|| default_folder(surroundings))?;
-    let mut file = shorten(executable_name(surroundings.executable.map(PathBuf::as_path)));
+    let mut file = shorten(surroundings.executable_name());
     file.push(".db");
     Some(folder.join(file))
 }
@@ -127,38 +127,6 @@ pub fn process_default_location(secure: bool) -> Option<PathBuf> {
         executable: process_executable().as_ref(),
     })
 }
-
-/// Returns the executable's name without `.exe`, or `unknown` if the system does not report its path.
-pub(super) fn executable_name(executable: Option<&Path>) -> OsString {
-    let Some(name) = executable.and_then(Path::file_name) else { return "unknown".into() };
-    let Some(text) = name.to_str() else { return name.to_os_string() };
-    // Linux appends this suffix if the file was replaced while the program runs.
-    let text = text.strip_suffix(" (deleted)").unwrap_or(text);
-    text.strip_suffix(std::env::consts::EXE_SUFFIX).unwrap_or(text).into()
-}
-
-/// Returns whether the executable is a doctest. Rustdoc gives all doctests the same name, in a folder that it deletes
-/// afterwards, from which the target folder cannot be found; a store of all doctests that ever ran would be of no use.
-pub(super) fn is_doctest(executable: &Path) -> bool {
-    let folder = executable.parent().and_then(Path::file_name).and_then(OsStr::to_str);
-    executable_name(Some(executable)) == "rust_out"
-        && folder.is_some_and(|folder| folder.starts_with("rustdoctest"))
-}
-
-/// Returns whether this process is a part of a build: a build script, or a compiler that runs procedural macros. A
-/// build records nothing unless `MONITOR` says so, because nobody looks for stores of builds.
-pub(super) fn is_build(surroundings: &Surroundings<'_>) -> bool {
-    let Some(executable) = surroundings.executable else { return false };
-    let name = executable_name(Some(executable));
-    // Cargo gives build scripts names with this prefix, and sets `OUT_DIR` when it runs them.
-    let is_script = name.to_str().is_some_and(|name| name.starts_with("build-script-"));
-    is_script && surroundings.filled("OUT_DIR").is_some()
-        || COMPILERS.iter().any(|compiler| name == *compiler)
-}
-
-/// Programs that load procedural macros.
-const COMPILERS: [&str; 5] =
-    ["rustc", "rustdoc", "clippy-driver", "rust-analyzer", "rust-analyzer-proc-macro-srv"];
 
 /// Returns the target folder of the Cargo build if the executable is in a `deps` folder, as tests are; `None`
 /// otherwise.
@@ -210,24 +178,6 @@ mod tests {
     }
 
     #[test]
-    fn build_scripts_and_compilers_are_parts_of_a_build() {
-        let is_build_with = |path: &str, out_dir: Option<&str>| {
-            let variable = |name: &str| out_dir.filter(|_| name == "OUT_DIR").map(OsString::from);
-            is_build(&Surroundings { variable: &variable, executable: Some(&PathBuf::from(path)) })
-        };
-        let script = "/shop/target/debug/build/shop-0123/build-script-build";
-        assert!(is_build_with(script, Some("/shop/target/debug/build/shop-4567/out")));
-        assert!(is_build_with("/shop/target/debug/build/shop-0123/build-script-main", Some("/out")));
-        assert!(!is_build_with(script, None) && !is_build_with(script, Some("")));
-        assert!(!is_build_with("/shop/target/debug/shop", Some("/out")));
-        for compiler in ["rustc", "rustdoc", "clippy-driver", "rust-analyzer-proc-macro-srv"] {
-            assert!(is_build_with(&format!("/usr/bin/{compiler}"), None), "{compiler}");
-        }
-        assert!(!is_build_with("/usr/bin/rustc-watch", None));
-        assert!(!is_build(&Surroundings { variable: &|_| None, executable: None }));
-    }
-
-    #[test]
     fn without_a_home_there_is_no_default_file() {
         assert_eq!(default_for(Path::new("/usr/bin/shop"), &[]), None);
         assert_eq!(default_for(Path::new("/usr/bin/shop"), &[("HOME", "")]), None);
@@ -243,27 +193,6 @@ mod tests {
         std::fs::write(target.join("CACHEDIR.TAG"), "").unwrap();
         let triple = target.join("x86_64-unknown-linux-gnu/debug/deps/it-0123");
         assert_eq!(default_for(&triple, &home).unwrap(), target.join("monitor/it-0123.db"));
-    }
-
-    #[test]
-    fn a_doctest_is_told_by_its_name_and_its_folder() {
-        for (path, is_one) in [
-            ("/tmp/rustdoctestZDsB0W/rust_out", true),
-            ("/tmp/rustdoctestZDsB0W/rust_out (deleted)", true),
-            ("/tmp/rustdoctestZDsB0W/shop", false),
-            ("/home/ada/shop/rust_out", false),
-            ("rust_out", false),
-        ] {
-            assert_eq!(is_doctest(Path::new(path)), is_one, "{path}");
-        }
-    }
-
-    #[test]
-    fn an_executable_replaced_while_running_keeps_its_name() {
-        let name = executable_name(Some(Path::new("/usr/bin/shop (deleted)")));
-        assert_eq!(name, "shop");
-        assert_eq!(executable_name(None), "unknown");
-        assert_eq!(executable_name(Some(Path::new("/opt/my.app"))), "my.app");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use super::builder::Config;
 use super::errors::Warning;
 use super::file::{self, Texts};
-use super::location::{Location, is_doctest};
+use super::location::Location;
 use super::parse::{parse_switch, quote_value};
 use super::settings::Settings;
 use super::surroundings::{Surroundings, process_executable, variables};
@@ -132,8 +132,7 @@ impl Settings {
                 warnings.push(warning);
                 false
             });
-            let is_doctest = surroundings.executable.is_some_and(|path| is_doctest(path));
-            if is_db && !is_read && !is_doctest && settings.db == Location::Memory {
+            if is_db && !is_read && !surroundings.is_doctest() && settings.db == Location::Memory {
                 let detail = "neither it nor XDG_STATE_HOME nor HOME is set; keeping the store in memory";
                 warnings.push(Warning::new(setting.variable, detail));
             }

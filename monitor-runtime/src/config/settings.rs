@@ -3,9 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::location::{
-    Location, default_location, executable_name, is_build, is_doctest, usual_ring_folders,
-};
+use super::location::{Location, default_location, usual_ring_folders};
 use super::surroundings::Surroundings;
 use crate::limits;
 use crate::sampling::Rules;
@@ -51,11 +49,10 @@ impl Settings {
     /// Returns the defaults in these surroundings. A build records nothing. The store is in memory in a doctest, and
     /// where no folder for it is known.
     pub(super) fn defaults(surroundings: &Surroundings<'_>) -> Self {
-        let executable = surroundings.executable.map(PathBuf::as_path);
         let default_file = || default_location(surroundings).map_or(Location::Memory, Location::File);
         Self {
-            enabled: !is_build(surroundings),
-            db: if executable.is_some_and(is_doctest) { Location::Memory } else { default_file() },
+            enabled: !surroundings.is_build(),
+            db: if surroundings.is_doctest() { Location::Memory } else { default_file() },
             sample: Rules::default(),
             retention: limits::RETENTION,
             max_disk_bytes: limits::MAX_DISK_BYTES,
@@ -66,7 +63,7 @@ impl Settings {
             capture: CaptureMode::default(),
             drain_interval: limits::DRAIN_INTERVAL,
             batch_rows: limits::BATCH_ROWS,
-            service: executable_name(executable).to_string_lossy().into_owned(),
+            service: surroundings.executable_name().to_string_lossy().into_owned(),
             version: None,
             ring_folders: usual_ring_folders(surroundings),
             config_file: None,
