@@ -9,7 +9,7 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
-use super::hooks::remove_hooks;
+use super::handle::remove_hooks;
 use super::vfs;
 
 /// The time for which SQLite waits for another's lock while a store is opened, which takes several locks.
