@@ -2,6 +2,10 @@
 //!
 //! Takes words from rings, failures that found their ring full, and tallies; gives counted records to the backlog, with
 //! copies in the journal, and records to subscribers. Each record is counted exactly once. It does not know the store.
+//!
+//! The records of a drain are passed over three times. `trees` needs all calls in the order of their ends, whatever
+//! rings they came from. Tail sampling needs the rows that each function would get, without those that `trees` joined.
+//! Only then is it known which records become rows, and each record is counted and moved to the backlog.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
