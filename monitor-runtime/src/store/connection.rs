@@ -106,7 +106,7 @@ pub(crate) fn open(options: &StoreOptions, now_ns: i64) -> Result<Opened, OpenEr
             FileKind::Damaged(why) => {
                 abandon(connection);
                 if let Some(aside) = file::quarantine(&path, state.identity, now_ns)? {
-                    notices.push(("quarantine", describe_quarantine(&path, &why, &aside)));
+                    notices.push(("quarantine", file::describe_quarantine(&path, &why, &aside)));
                 }
                 path.clone()
             }
@@ -140,11 +140,6 @@ pub(crate) fn with_connection(
     let path = opened.path.unwrap_or_default();
     let waiting = opened.connection.busy_timeout(BUSY_MAX);
     waiting.and_then(|()| run(&opened.connection, &path)).map_err(|error| open_error(&path, &error))
-}
-
-/// Returns the sentence that reports a file that was set aside.
-pub(crate) fn describe_quarantine(path: &Path, why: &str, aside: &Path) -> String {
-    format!("{} was damaged ({why}): set aside as {}", path.display(), aside.display())
 }
 
 fn open_in_memory(options: &StoreOptions) -> Result<Opened, OpenError> {

@@ -156,6 +156,11 @@ pub(crate) fn quarantine(path: &Path, damaged: Identity, now_ns: i64) -> Result<
     Ok(Some(aside))
 }
 
+/// Returns the sentence that reports a file that was set aside.
+pub(crate) fn describe_quarantine(path: &Path, why: &str, aside: &Path) -> String {
+    format!("{} was damaged ({why}): set aside as {}", path.display(), aside.display())
+}
+
 /// Returns true if no file can be made in the folder. It is called only after SQLite could not make its own files.
 pub(crate) fn refuses_files(folder: &Path) -> bool {
     let probe = folder.join(format!(".monitor-probe-{}", std::process::id()));

@@ -3,7 +3,7 @@
 //! Takes errors and the state of the file; gives an open store, or an error that says what the caller can do. A bad file
 //! is moved away and never deleted. Damaged pages count only after a fresh connection has found them too.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::open_file::Look;
 use super::{OpenStore, SqliteStore};
@@ -79,15 +79,27 @@ impl SqliteStore {
             return StoreError::Transient(why.to_owned());
         };
         abandon(connection);
-        match file::quarantine(&file.path, file.state.identity, now_ns) {
-            Ok(Some(aside)) => {
-                let detail = connection::describe_quarantine(&file.path, why, &aside);
-                self.notices.push(Notice { kind: "quarantine", detail });
-                StoreError::SetAside(aside)
-            }
+        match self.set_aside(&file.path, file.state.identity, why, now_ns) {
+            Ok(Some(aside)) => StoreError::SetAside(aside),
             Ok(None) => StoreError::Transient(format!("{why}, and replaced by another process")),
             Err(error) => error.into(),
         }
+    }
+
+    /// Moves a damaged file away, with a notice. Returns the new path, or `None` if the file is not there any more.
+    fn set_aside(
+        &mut self,
+        path: &Path,
+        damaged: Identity,
+        why: &str,
+        now_ns: i64,
+    ) -> Result<Option<PathBuf>, OpenError> {
+        let aside = file::quarantine(path, damaged, now_ns)?;
+        if let Some(aside) = &aside {
+            let detail = file::describe_quarantine(path, why, aside);
+            self.notices.push(Notice { kind: "quarantine", detail });
+        }
+        Ok(aside)
     }
 
     /// Decides what becomes of the connection after an error, and returns the error for the caller.
@@ -168,13 +180,8 @@ impl SqliteStore {
             _ => true,
         };
         let Some((path, identity)) = file.filter(|_| is_content) else { return failed };
-        match file::quarantine(path, identity, now_ns) {
-            Ok(Some(aside)) => {
-                let detail = connection::describe_quarantine(path, &error.to_string(), &aside);
-                self.notices.push(Notice { kind: "quarantine", detail });
-                failed
-            }
-            Ok(None) => failed,
+        match self.set_aside(path, identity, &error.to_string(), now_ns) {
+            Ok(_) => failed,
             Err(error) => error,
         }
     }
