@@ -43,7 +43,8 @@ pub const MAX_OVERHEAD: f64 = 0.01;
 /// the function runs and what its calls look like.
 pub const FIRST_CALLS: u32 = 5;
 /// The number of tail sampling's decisions that are remembered, for calls in flight and for ended calls each.
-/// Between one and two times as many are kept, which takes 2 MiB.
+/// Between one and two times as many are kept, which takes 2 MiB. A tree that was removed with its root takes one
+/// decision, so the memory holds the trees of the full rings of four threads if they have nine calls each.
 pub const DECISIONS_MAX: usize = 16_384;
 /// The time for which decisions about ended calls are remembered, for callees on other threads that outlive
 /// them; at most twice as long.

@@ -10,12 +10,15 @@ mod account;
 mod random;
 mod clock;
 
+use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Barrier, Mutex, mpsc};
 use std::time::Duration;
 
 use proptest::prelude::*;
 
+use crate::Context;
 use crate::accountant::{Accountant, Part};
 use crate::batch::CallRow;
 use crate::collect::breaker::{Event, State};
@@ -269,6 +272,65 @@ fn a_collector_that_drains_more_slowly_than_a_thread_records_counts_and_writes_t
         }
         drop(drained);
     });
+}
+
+#[test]
+fn a_tree_on_two_threads_is_whole_although_their_rings_are_drained_one_after_the_other() {
+    // More calls than tail sampling remembers decisions, and fewer on each thread than its ring holds.
+    const THREADS: usize = 16;
+    const TREES: usize = 280;
+    let mut program = random::idle_program(Vec::new());
+    program.max_rate = 1000;
+    let (mut recorder, functions) = (Recorder::new(&program), Functions::new());
+    let [trunk, leaf, twig] = [0, 1, 2].map(|function| functions.site(function));
+    let call = |site, body: &dyn Fn()| program::call(site, 0, Ending::Ok, body);
+    let rings = recorder.rings;
+    // Callers do not throttle their functions, so that the whole burst is recorded.
+    rings.home.throttles.store(false, Ordering::Relaxed);
+    std::thread::scope(|scope| {
+        let (order, orders) = mpsc::channel();
+        let have_grown = Arc::new(Barrier::new(THREADS + 1));
+        for _ in 0..THREADS {
+            let (order, have_grown) = (order.clone(), Arc::clone(&have_grown));
+            scope.spawn(move || {
+                rings.acquire().expect("memory for a thread's state");
+                for tree in 0..TREES {
+                    call(trunk, &|| {
+                        if tree % 2 == 0 {
+                            order.send(Context::current()).expect("the other thread waits");
+                        }
+                        (0..8).for_each(|_| call(leaf, &|| ()));
+                    });
+                }
+                drop(order);
+                // No other thread takes over this thread's ring.
+                have_grown.wait();
+            });
+        }
+        drop(order);
+        scope.spawn(move || {
+            let contexts: Vec<Context> = orders.iter().collect();
+            // The ring of this thread is the last one that is drained. It has room for a twig of every second tree.
+            rings.acquire().expect("memory for a thread's state");
+            for context in contexts {
+                context.scope(|| call(twig, &|| ()));
+            }
+            have_grown.wait();
+        });
+    });
+    recorder.settle();
+    let (entries, health) = (recorder.ledger.entries(), lock(&recorder.shared.health).clone());
+    assert_eq!(health.dropped.total(), 0, "{health:?}");
+    let [trunks, leaves, twigs] = [0, 1, 2].map(|function| {
+        let of_function = entries.calls.iter().filter(|row| row.function == functions.id(function));
+        of_function.collect::<Vec<_>>()
+    });
+    let spans: HashSet<u64> = trunks.iter().map(|row| row.span_id).collect();
+    let orphans =
+        leaves.iter().chain(&twigs).filter(|row| row.parent_id != 0 && !spans.contains(&row.parent_id));
+    assert_eq!(orphans.count(), 0, "of {} twigs, with {} trunks", twigs.len(), trunks.len());
+    // The more time the drains take, the more rows are allowed.
+    assert!((5..THREADS * TREES).contains(&trunks.len()), "{} trees have rows", trunks.len());
 }
 
 /// The records that a thread's usual ring holds.

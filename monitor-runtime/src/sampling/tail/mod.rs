@@ -9,7 +9,8 @@
 //! A caller ends after its callees, often in a later drain. Therefore a caller is decided when its first
 //! callee arrives, by the probabilities of that moment, and the decision is remembered until the caller's own
 //! record arrives. The decision about a removed call is remembered for a while longer, because callees on
-//! other threads may outlive the call.
+//! other threads may outlive the call, or their rings may be drained later. Of a tree that is removed with its root,
+//! the decision about the root is remembered, and stands for all calls below it.
 
 mod roots;
 mod decisions;
@@ -72,7 +73,7 @@ pub(crate) struct InFlight {
 #[derive(Debug, Default)]
 pub(crate) struct Decisions {
     /// The probability of each call by span; 0 for a removed call.
-    probabilities: HashMap<u64, f64>,
+    probabilities: NumberMap<u64, f64>,
     /// The calls that are kept because they are among the first calls of their functions.
     first: HashSet<u64>,
     /// The new roots of calls whose callers were removed.
@@ -156,9 +157,8 @@ impl TailSampling {
 
     /// Returns whether the call or its caller is subject to a decision other than to be kept for certain.
     pub(crate) fn concerns(&self, call: &SampledCall) -> bool {
-        [call.span, call.parent]
-            .iter()
-            .any(|span| self.probability(*span).is_some_and(|probability| probability < 1.0))
+        let above = self.probability(call.parent).or_else(|| self.probability(call.trace));
+        [self.probability(call.span), above].into_iter().flatten().any(|probability| probability < 1.0)
     }
 
     /// Returns whether callees of the call arrived before it.
@@ -232,23 +232,32 @@ impl TailSampling {
                 decisions.roots.insert(call.span, *root);
             }
         }
-        self.remember(&decisions);
+        self.remember(&calls, &decisions);
         decisions
     }
 
     /// Remembers the decisions, at most `decisions_max` of them. Those about kept calls come first, because few of the
-    /// removed calls have callees that outlive them.
-    fn remember(&mut self, decisions: &Decisions) {
-        let decided = || decisions.probabilities.iter().map(|(span, probability)| (*span, *probability));
-        if !self.in_flight.is_empty() {
-            for (span, _) in decided() {
-                self.in_flight.remove(span);
+    /// removed calls have callees that outlive them. Then come the calls at which trees were cut: the decision about a
+    /// removed root is found by every call below it, so the calls below it need none of their own.
+    fn remember(&mut self, calls: &[SampledCall], decisions: &Decisions) {
+        let Self { decisions_max, in_flight, ended, .. } = self;
+        if !in_flight.is_empty() {
+            for call in calls {
+                in_flight.remove(call.span);
             }
         }
+        let probability = |span: u64| {
+            let probability = decisions.probabilities.get(&span).copied();
+            probability.or_else(|| in_flight.get(span)).unwrap_or(1.0)
+        };
+        let decided = || calls.iter().map(|call| (call, probability(call.span)));
         let stay = decided().filter(|(_, probability)| *probability > 0.0 && *probability < 1.0);
-        let gone = decided().filter(|(_, probability)| *probability <= 0.0);
-        for (span, probability) in stay.chain(gone).take(self.decisions_max) {
-            self.ended.insert(span, probability);
+        let gone = || decided().filter(|(_, probability)| *probability <= 0.0);
+        let cut = gone().filter(|(call, _)| probability(call.parent) > 0.0);
+        let below =
+            gone().filter(|(call, _)| probability(call.parent) <= 0.0 && probability(call.trace) > 0.0);
+        for (call, probability) in stay.chain(cut).chain(below).take(*decisions_max) {
+            ended.insert(call.span, probability);
         }
     }
 
@@ -270,6 +279,8 @@ impl TailSampling {
                 let above = self.decide_caller(*parent, root, round);
                 round.decide(span, *site, above)
             }
+            // The decision about a removed root, which is remembered, stands for the caller.
+            None if root <= 0.0 => return root,
             // The caller ended since the drain, or before any row was removed.
             None => root,
         };
@@ -348,7 +359,7 @@ mod tests {
         sampling.decide(calls.to_vec(), Round { shares: &shares, in_flight, take_first: |_| false, seed })
     }
 
-    fn thin(calls: &[SampledCall], shares: [f64; 3], seed: u64) -> HashMap<u64, f64> {
+    fn thin(calls: &[SampledCall], shares: [f64; 3], seed: u64) -> NumberMap<u64, f64> {
         drain(&mut TailSampling::new(limits::DECISIONS_MAX), calls, &HashMap::new(), shares, seed)
             .probabilities
     }
@@ -502,6 +513,41 @@ mod tests {
             sampling.age(limits::DECISIONS_AGE * moment);
         }
         assert!(!late.iter().any(|call| sampling.concerns(call)));
+    }
+
+    /// Asserts that callees of trees that are drained after them share their fate, although more calls were removed
+    /// than decisions are remembered.
+    fn check_late_callees(trees: &[SampledCall], in_flight: &HashMap<u64, InFlight>) {
+        let mut sampling = TailSampling::new(1000);
+        let (late, on_time): (Vec<SampledCall>, Vec<SampledCall>) =
+            trees.iter().partition(|call| call.span % 4 == 3);
+        let first = drain(&mut sampling, &on_time, in_flight, [0.05, 1.0, 1.0], 7);
+        let gone = on_time.iter().filter(|call| first.decision(call.span).probability == 0.0).count();
+        assert!(gone > 2000, "{gone}");
+        assert!(late.iter().all(|call| sampling.concerns(call)));
+        let second = drain(&mut sampling, &late, in_flight, [1.0; 3], 7);
+        for call in &late {
+            let above = first.decision(call.parent).probability;
+            assert_eq!(second.decision(call.span).probability, above, "{call:?}");
+        }
+    }
+
+    #[test]
+    fn a_late_callee_shares_the_fate_of_its_tree_after_a_burst_that_is_larger_than_the_memory() {
+        check_late_callees(&trees(800, 8), &HashMap::new());
+        // Trees that begin below a call under way.
+        let below = |call: SampledCall| SampledCall {
+            parent: match call.span % 4 {
+                0 => 4,
+                // A tree is known by the call that it begins with, whose callee comes late.
+                3 => call.span - 3,
+                _ => call.parent,
+            },
+            trace: 4,
+            ..call
+        };
+        let trees: Vec<SampledCall> = trees(800, 8).into_iter().map(below).collect();
+        check_late_callees(&trees, &[(4, InFlight { site: 4, parent: 0 })].into());
     }
 
     #[test]
