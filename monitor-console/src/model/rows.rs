@@ -13,7 +13,6 @@ use foldhash::{HashMap, HashSet};
 use rusqlite::{Params, Row as SqlRow, params_from_iter};
 
 use super::basis::Basis;
-use super::forest::Forest;
 use super::names::{Name, Names};
 use super::period::Period;
 use crate::store::Store;
@@ -474,6 +473,7 @@ fn read_name(row: &SqlRow<'_>, at: usize, names: &mut Names) -> Result<Name> {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
     use super::*;
+    use crate::model::forest::Forest;
     use crate::store::tests::store_of;
 
     /// The columns of `call`: id, function, thread, start, duration, busy, span, parent, trace, kind, weight.

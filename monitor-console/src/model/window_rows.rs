@@ -304,30 +304,28 @@ mod tests {
         while writer.retain(now_ns).unwrap().more {}
     }
 
-    /// Returns a statement that inserts random windows of four functions.
+    /// Returns statements that insert random windows of four functions.
     fn make_windows(random: &mut fastrand::Rng) -> String {
-        let mut sql = String::new();
-        for function in 1..=4 {
-            sql += &format!("INSERT INTO function VALUES ({function}, 'f{function}', 'a.rs', 1, NULL, 1.0);");
-        }
+        let functions =
+            (1..=4).map(|id| format!("INSERT INTO function VALUES ({id}, 'f{id}', 'a.rs', 1, NULL, 1.0);"));
+        let mut statements: Vec<String> = functions.collect();
         let share = random.f64();
-        for (window, function) in
-            (FIRST..FIRST + 150).flat_map(|window| (1..=4).map(move |function| (window, function)))
-        {
+        for (window, function) in (0..150 * 4).map(|n| (FIRST + n / 4, n % 4 + 1)) {
             if random.f64() > share {
                 continue;
             }
             let (calls, bucket) = (random.u64(1..1000), random.i32(0..700));
             let bytes = Histogram::from_buckets(&[(bucket, calls), (bucket / 2, 3)]).to_bytes();
-            let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-            sql += &format!(
+            let hex: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+            statements.push(format!(
                 "INSERT INTO latency_window VALUES ({window}, {function}, 1, 1, {calls}, 1, 2, 3, 4, {}, 6, 7, 8, 9,
-                 {bucket}, 0, 0, 0, {}, x'{hex}');",
+                 {bucket}, 0, 0, 0, {}, x'{}');",
                 calls * 1000,
-                random.bool()
-            );
+                random.bool(),
+                hex.concat()
+            ));
         }
-        sql
+        statements.concat()
     }
 
     #[test]

@@ -6,7 +6,6 @@ use monitor_runtime::histogram::Histogram;
 use monitor_runtime::store::chunks::{self, Entry, WINDOWS, entries};
 use monitor_runtime::store::{SqliteStore, Store as _};
 use rusqlite::Connection;
-use std::path::Path;
 
 /// The start of a chunk.
 const START: i64 = T0 - T0 % (300 * SECOND);
@@ -19,7 +18,11 @@ fn write(store: &mut SqliteStore, sequence: u64, windows: Vec<WindowRow>) {
 
 /// Lets retention do all that is due, and returns the number of its steps.
 fn tidy(store: &mut SqliteStore, now_ns: i64) -> u64 {
-    (1..).find(|_| !store.retain(now_ns).unwrap().more).unwrap()
+    let mut steps = 1;
+    while store.retain(now_ns).unwrap().more {
+        steps += 1;
+    }
+    steps
 }
 
 /// The complete chunks, oldest first.
@@ -73,15 +76,11 @@ fn assert_repeats(tool: &Connection, function: &str, chunk: i64) -> u64 {
     all[0].stats.calls
 }
 
-fn open_at(path: &Path, run: u32) -> SqliteStore {
-    open(path, run)
-}
-
 #[test]
 fn a_chunk_repeats_the_windows_of_all_processes_and_is_built_anew_after_a_late_one() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("shop.db");
-    let mut stores = [1, 2].map(|run| open_at(&path, run));
+    let mut stores = [1, 2].map(|run| open(&path, run));
     let at = |number: i64| START + number * 10 * SECOND;
     let estimated = |mut row: WindowRow| {
         row.stats.is_estimated = true;
@@ -127,7 +126,7 @@ fn a_chunk_repeats_the_windows_of_all_processes_and_is_built_anew_after_a_late_o
 fn a_window_that_comes_while_its_chunk_is_built_is_in_the_chunk() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("shop.db");
-    let mut stores = [1, 2].map(|run| open_at(&path, run));
+    let mut stores = [1, 2].map(|run| open(&path, run));
     let functions: Vec<FunctionRow> = (1..=500).map(function).collect();
     let all: Vec<WindowRow> = (1..=500).map(|number| window(number, START, vec![(80, 3)])).collect();
     stores[0].write(&Batch { functions, windows: all, ..batch(1, vec![]) }).unwrap();
@@ -150,7 +149,7 @@ fn a_window_that_comes_while_its_chunk_is_built_is_in_the_chunk() {
 fn chunks_of_clocks_that_are_far_apart_are_built_without_counting_through_the_time_between() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("shop.db");
-    let mut store = open_at(&path, 1);
+    let mut store = open(&path, 1);
     let years = 40 * 365 * 24 * HOUR;
     let moments = [START - HOUR, START, START + years];
     let rows = moments.iter().map(|at| window(1, *at, vec![(80, 3)])).collect();
@@ -171,7 +170,7 @@ fn chunks_of_clocks_that_are_far_apart_are_built_without_counting_through_the_ti
 fn the_entries_of_a_damaged_chunk_end_at_the_damage() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("shop.db");
-    let mut store = open_at(&path, 1);
+    let mut store = open(&path, 1);
     let rows = (0..3).map(|number| window(1, START + number * 10 * SECOND, vec![(80, 3), (95, 2)])).collect();
     write(&mut store, 1, rows);
     tidy(&mut store, OVER);
