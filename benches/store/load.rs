@@ -288,6 +288,8 @@ impl Interval {
         stats.recorded += 1;
         stats.errors += u64::from(outcome == Outcome::Error);
         stats.total_ns += duration_ns;
+        stats.self_ns += duration_ns;
+        stats.busy_ns += duration_ns;
         stats.max_ns = stats.max_ns.max(duration_ns);
         let bucket = histogram::bucket(duration_ns);
         *self.buckets.entry(bucket).or_default() += 1;

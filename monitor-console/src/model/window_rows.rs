@@ -60,9 +60,9 @@ pub(super) fn visit(store: &Store, wanted: Wanted<'_>, mut found: impl FnMut(Win
     store.read_together(|| {
         let mut next = first;
         for (from, upto) in list_chunks(store, chunks::find(first), chunks::find(last))? {
-            reader.read_windows(next, (from * chunks::WINDOWS - 1).min(last), &mut found)?;
+            reader.read_windows(next, (from.saturating_mul(chunks::WINDOWS) - 1).min(last), &mut found)?;
             reader.read_chunks((from, upto), (first, last), &mut found)?;
-            next = (upto + 1) * chunks::WINDOWS;
+            next = upto.saturating_add(1).saturating_mul(chunks::WINDOWS);
         }
         reader.read_windows(next, last, &mut found)
     })
@@ -82,9 +82,9 @@ fn list_chunks(store: &Store, first: i64, last: i64) -> Result<Vec<(i64, i64)>> 
                WHERE chunk BETWEEN ?1 AND ?2 AND functions_upto IS NULL ORDER BY chunk";
     let mut ranges: Vec<(i64, i64)> = Vec::new();
     store.read_rows(sql, [first, last], |row| {
-        let chunk = row.get(0)?;
+        let chunk: i64 = row.get(0)?;
         match ranges.last_mut() {
-            Some((_, upto)) if *upto + 1 == chunk => *upto = chunk,
+            Some((_, upto)) if chunk.checked_sub(1) == Some(*upto) => *upto = chunk,
             _ => ranges.push((chunk, chunk)),
         }
         Ok(())
@@ -144,8 +144,9 @@ impl<'a> Reader<'a> {
     ) -> Result<()> {
         let sql = select_chunks(self.functions.is_some());
         self.store.read_rows(&sql, (range.0, range.1, &self.functions), |row| {
-            let (start, function) = (row.get::<_, i64>(0)? * chunks::WINDOWS, row.get(1)?);
-            let mut entries = chunks::entries(row.get_ref(2)?.as_blob().unwrap_or_default());
+            let (chunk, function) = chunks::split_id(row.get(0)?);
+            let start = chunk * chunks::WINDOWS;
+            let mut entries = chunks::entries(row.get_ref(1)?.as_blob().unwrap_or_default());
             let Some(sum) = entries.next() else { return Ok(()) };
             if self.grain == Grain::Sum && first <= start && start + chunks::WINDOWS - 1 <= last {
                 found(WindowRow { at: start, function, stats: sum.stats, histogram: sum.histogram });
@@ -216,13 +217,17 @@ fn select_by_scan(columns: &str) -> String {
     )
 }
 
-/// Returns the statement that reads the chunks from `?1` to `?2`, of the functions `?3` or of all.
+/// Returns the statement that reads the chunks from `?1` to `?2`, of the functions `?3`, a JSON array, or of all.
 fn select_chunks(are_some: bool) -> String {
-    let functions =
-        if are_some { "AND c.function_id IN (SELECT value FROM json_each(?3))" } else { "AND ?3 IS NULL" };
+    let first = format!("(d.chunk << {})", chunks::FUNCTION_BITS);
+    let rows = if are_some {
+        format!("c.id IN (SELECT {first} + value FROM json_each(?3))")
+    } else {
+        format!("c.id BETWEEN {first} AND {first} + {} AND ?3 IS NULL", (1_i64 << chunks::FUNCTION_BITS) - 1)
+    };
     format!(
-        "SELECT c.chunk, c.function_id, c.windows FROM latency_chunked d CROSS JOIN latency_chunk c ON c.chunk = d.chunk
-         WHERE d.chunk BETWEEN ?1 AND ?2 {functions} ORDER BY d.chunk"
+        "SELECT c.id, c.windows FROM latency_chunked d CROSS JOIN latency_chunk c
+         WHERE d.chunk BETWEEN ?1 AND ?2 AND {rows} ORDER BY d.chunk"
     )
 }
 
@@ -244,6 +249,24 @@ mod tests {
 
     /// The first window of a chunk, some days after the start of the epoch.
     const FIRST: i64 = 100_020;
+
+    #[test]
+    fn chunks_are_found_by_the_ids_of_their_rows() {
+        let (_folder, store) = store_of("");
+        for (are_some, wanted) in [(false, "(rowid>? AND rowid<?)"), (true, "(rowid=?)")] {
+            let mut plan = String::new();
+            let sql = format!("EXPLAIN QUERY PLAN {}", select_chunks(are_some));
+            store
+                .read_rows(&sql, (1, 9, "[3]"), |row| {
+                    plan += &row.get::<_, String>(3)?;
+                    plan += "\n";
+                    Ok(())
+                })
+                .unwrap();
+            assert!(plan.contains(&format!("SEARCH c USING INTEGER PRIMARY KEY {wanted}")), "{plan}");
+            assert!(!plan.contains("ORDER BY"), "{plan}");
+        }
+    }
 
     #[test]
     fn a_lookup_uses_the_key_for_window_and_function() {
@@ -365,7 +388,7 @@ mod tests {
             // A chunk that a window was written to since is not read.
             let writer = rusqlite::Connection::open(store.path()).unwrap();
             let chunk = [chunks::find(FIRST + random.i64(0..150))];
-            writer.execute("UPDATE latency_chunk SET windows = x'00' WHERE chunk = ?1", chunk).unwrap();
+            writer.execute("UPDATE latency_chunk SET windows = x'00' WHERE id >> 32 = ?1", chunk).unwrap();
             writer.execute("DELETE FROM latency_chunked WHERE chunk = ?1", chunk).unwrap();
             assert_eq!(ask_all(), single, "seed {seed}");
         }

@@ -125,6 +125,21 @@ pub fn find(window: i64) -> i64 {
     window.div_euclid(WINDOWS)
 }
 
+/// The bits of a row's id below the chunk: the id of the function. Rows of a table without such ids would be an index, whose
+/// pages hold long rows badly.
+pub const FUNCTION_BITS: u32 = 32;
+
+/// Returns the lowest id that a row of the chunk can have.
+fn first_row(chunk: i64) -> i64 {
+    chunk.saturating_mul(1 << FUNCTION_BITS)
+}
+
+/// Returns the chunk and the function of the row with this id.
+#[must_use]
+pub fn split_id(id: i64) -> (i64, i64) {
+    (id >> FUNCTION_BITS, id & ((1 << FUNCTION_BITS) - 1))
+}
+
 /// Notes that a window of this chunk was written, so that the chunk is built anew.
 pub(super) fn mark_changed(connection: &Connection, chunk: i64) -> rusqlite::Result<()> {
     connection.execute("DELETE FROM latency_chunked WHERE chunk = ?1", [chunk])?;
@@ -133,9 +148,9 @@ pub(super) fn mark_changed(connection: &Connection, chunk: i64) -> rusqlite::Res
 
 /// Deletes the chunks all of whose windows are before this one. Returns the rows that were deleted.
 pub(super) fn delete_before(connection: &Connection, window: i64) -> rusqlite::Result<usize> {
-    let chunk = [find(window)];
-    connection.execute("DELETE FROM latency_chunked WHERE chunk < ?1", chunk)?;
-    connection.execute("DELETE FROM latency_chunk WHERE chunk < ?1", chunk)
+    let chunk = find(window);
+    connection.execute("DELETE FROM latency_chunked WHERE chunk < ?1", [chunk])?;
+    connection.execute("DELETE FROM latency_chunk WHERE id < ?1", [first_row(chunk)])
 }
 
 /// Builds a part of the newest chunk that is over and not built yet. Returns true if there is more to build.
@@ -156,13 +171,13 @@ fn build_functions(connection: &Connection, chunk: i64, upto: i64) -> rusqlite::
          SELECT w.window - ?1, {COLUMNS} FROM n CROSS JOIN latency_window w
          WHERE w.window = n.at AND w.function_id = ?2 AND w.shown = 1"
     ))?;
-    let mut insert = connection.prepare("INSERT OR REPLACE INTO latency_chunk VALUES (?1, ?2, ?3)")?;
+    let mut insert = connection.prepare("INSERT OR REPLACE INTO latency_chunk VALUES (?1, ?2)")?;
     let (mut last, mut number) = (None, 0);
     let mut found = functions.query([upto, STEP_FUNCTIONS])?;
     while let Some(row) = found.next()? {
         let function: i64 = row.get(0)?;
         if let Some(bytes) = encode(&mut select.query([chunk * WINDOWS, function])?)? {
-            insert.execute((chunk, function, bytes))?;
+            insert.execute((first_row(chunk).saturating_add(function), bytes))?;
         }
         last = Some(function);
         number += 1;

@@ -62,7 +62,8 @@ fn describe(entry: &Entry<'_>, chunk: i64) -> String {
 
 /// Asserts that a chunk repeats the windows of a function behind their sum, and returns the calls of the sum.
 fn assert_repeats(tool: &Connection, function: &str, chunk: i64) -> u64 {
-    let sql = "SELECT c.windows FROM latency_chunk c JOIN function f ON f.id = c.function_id WHERE f.name = ?1 AND chunk = ?2";
+    let sql =
+        "SELECT c.windows FROM latency_chunk c JOIN function f ON c.id = (?2 << 32) + f.id WHERE f.name = ?1";
     let bytes: Vec<u8> = tool.query_row(sql, (function, chunk), |row| row.get(0)).unwrap();
     let all: Vec<Entry<'_>> = entries(&bytes).collect();
     let repeated: Vec<String> = all[1..].iter().map(|entry| describe(entry, chunk)).collect();

@@ -11,11 +11,9 @@ CREATE INDEX call_failed ON call (id, function_id, thread_id, start, kind, span,
 /// Adds chunks of windows. The recorder fills them from the windows that are there.
 pub(super) const CHUNKS: &str = "
 CREATE TABLE latency_chunk (
-  chunk INTEGER NOT NULL,
-  function_id INTEGER NOT NULL,
-  windows BLOB NOT NULL,
-  PRIMARY KEY (chunk, function_id)
-) STRICT, WITHOUT ROWID;
+  id INTEGER PRIMARY KEY,
+  windows BLOB NOT NULL
+) STRICT;
 CREATE TABLE latency_chunked (
   chunk INTEGER PRIMARY KEY,
   functions_upto INTEGER

@@ -225,11 +225,9 @@ const TABLES: &[(&str, &str)] = &[
     (
         "latency_chunk",
         "CREATE TABLE latency_chunk (
-  chunk INTEGER NOT NULL,
-  function_id INTEGER NOT NULL,
-  windows BLOB NOT NULL,
-  PRIMARY KEY (chunk, function_id)
-) STRICT, WITHOUT ROWID",
+  id INTEGER PRIMARY KEY,
+  windows BLOB NOT NULL
+) STRICT",
     ),
     (
         "latency_chunked",
