@@ -16,13 +16,23 @@ use crate::histogram::{pull, push};
 
 /// The windows of a chunk: five minutes.
 pub const WINDOWS: i64 = 30;
+/// The bits of a row's id below the chunk: the id of the function. Rows of a table without such ids would be an index, whose
+/// pages hold long rows badly.
+pub const FUNCTION_BITS: u32 = 32;
 /// The time after the end of a chunk before it is built. Windows are written within some seconds of their end.
 const DELAY_NS: i64 = 60 * 1_000_000_000;
 /// The functions whose windows are read in one transaction, which takes some milliseconds.
 const STEP_FUNCTIONS: i64 = 200;
-/// The numbers of an entry before its histogram: the position, and [`FIGURES`] figures.
-const NUMBERS: usize = 13;
-const FIGURES: usize = 11;
+/// The numbers with which each entry begins: position, calls, roots, total, total − maximum, and the length of the
+/// histogram with two flags below it.
+const NUMBERS: usize = 6;
+/// The numbers that follow in an entry with [`HAS_RARE`]: errors, panics, cancelled, total − self, total − busy, nested, and
+/// the time of cancelled calls. They are all 0 if no call failed, called another function, or was async.
+const RARE: usize = 7;
+/// The flags of the length.
+const IS_ESTIMATED: u64 = 1;
+const HAS_RARE: u64 = 2;
+const FLAG_BITS: u32 = 2;
 
 /// An entry of a chunk: a window, or the sum of all its windows.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -39,59 +49,62 @@ pub struct Entry<'a> {
 /// bytes that this module cannot have written, because a store may have been tampered with.
 pub fn entries(mut bytes: &[u8]) -> impl Iterator<Item = Entry<'_>> {
     std::iter::from_fn(move || {
-        let mut numbers = [0; NUMBERS];
-        for number in &mut numbers {
-            *number = pull(&mut bytes)?;
-        }
-        let [position, figures @ .., length] = numbers;
-        let (histogram, rest) = bytes.split_at_checked(usize::try_from(length >> 1).ok()?)?;
+        let [position, calls, roots, total_ns, less_max, flags] = pull_all::<NUMBERS>(&mut bytes)?;
+        let rare = if flags & HAS_RARE == 0 { [0; RARE] } else { pull_all(&mut bytes)? };
+        let [errors, panics, cancelled, less_self, less_busy, nested_ns, cancelled_ns] = rare;
+        let length = usize::try_from(flags >> FLAG_BITS).ok()?;
+        let (histogram, rest) = bytes.split_at_checked(length)?;
         bytes = rest;
         let position = i64::try_from(position).ok().filter(|position| *position < WINDOWS)?;
-        Some(Entry { position, stats: from_figures(figures, length & 1 != 0), histogram })
+        let [self_ns, busy_ns, max_ns] =
+            [less_self, less_busy, less_max].map(|less| total_ns.wrapping_sub(from_zigzag(less)));
+        let stats = CallStats {
+            calls,
+            errors,
+            panics,
+            cancelled,
+            roots,
+            total_ns,
+            self_ns,
+            busy_ns,
+            nested_ns,
+            cancelled_ns,
+            max_ns,
+            is_estimated: flags & IS_ESTIMATED != 0,
+            ..CallStats::default()
+        };
+        Some(Entry { position, stats, histogram })
     })
 }
 
-fn from_figures(figures: [u64; FIGURES], is_estimated: bool) -> CallStats {
-    let [calls, errors, panics, cancelled, roots, durations @ ..] = figures;
-    let [total_ns, less_self, less_busy, nested_ns, cancelled_ns, less_max] = durations;
-    let [self_ns, busy_ns, max_ns] =
-        [less_self, less_busy, less_max].map(|less| total_ns.wrapping_sub(from_zigzag(less)));
-    CallStats {
-        calls,
-        errors,
-        panics,
-        cancelled,
-        roots,
-        total_ns,
-        self_ns,
-        busy_ns,
-        nested_ns,
-        cancelled_ns,
-        max_ns,
-        is_estimated,
-        ..CallStats::default()
+fn pull_all<const N: usize>(bytes: &mut &[u8]) -> Option<[u64; N]> {
+    let mut numbers = [0; N];
+    for number in &mut numbers {
+        *number = pull(bytes)?;
     }
+    Some(numbers)
 }
 
-fn to_figures(stats: &CallStats) -> [u64; FIGURES] {
-    let CallStats { calls, errors, panics, cancelled, roots, total_ns, self_ns, busy_ns, .. } = *stats;
-    let CallStats { nested_ns, cancelled_ns, max_ns, .. } = *stats;
-    // Most functions call no others, poll nothing, or were called once, so that these times are the total.
+/// Appends an entry. Returns `None` if there is no memory for it.
+fn append(bytes: &mut Vec<u8>, position: i64, window: &WindowStats) -> Option<()> {
+    let CallStats { calls, errors, panics, cancelled, roots, total_ns, .. } = window.stats;
+    let CallStats { self_ns, busy_ns, nested_ns, cancelled_ns, max_ns, .. } = window.stats;
+    let histogram = window.histogram.to_bytes();
+    // A number takes up to ten bytes.
+    if !bytes.make_room((NUMBERS + RARE) * 10 + histogram.len()) {
+        return None;
+    }
     let [less_self, less_busy, less_max] =
         [self_ns, busy_ns, max_ns].map(|ns| to_zigzag(total_ns.wrapping_sub(ns)));
-    [
-        calls,
-        errors,
-        panics,
-        cancelled,
-        roots,
-        total_ns,
-        less_self,
-        less_busy,
-        nested_ns,
-        cancelled_ns,
-        less_max,
-    ]
+    let rare = [errors, panics, cancelled, less_self, less_busy, nested_ns, cancelled_ns];
+    let has_rare = rare.iter().any(|number| *number > 0);
+    let flags = if has_rare { HAS_RARE } else { 0 } | u64::from(window.stats.is_estimated);
+    let length = (histogram.len() as u64) << FLAG_BITS | flags;
+    let common = [position.unsigned_abs(), calls, roots, total_ns, less_max, length];
+    let rare = if has_rare { rare.as_slice() } else { &[] };
+    common.iter().chain(rare).for_each(|number| push(bytes, *number));
+    bytes.extend_from_slice(&histogram);
+    Some(())
 }
 
 /// Makes a difference a small number if it is near 0, whatever its sign: 0, −1, 1, −2 become 0, 1, 2, 3.
@@ -103,31 +116,11 @@ fn from_zigzag(number: u64) -> u64 {
     (number >> 1) ^ (number & 1).wrapping_neg()
 }
 
-/// Appends an entry. Returns `None` if there is no memory for it.
-fn append(bytes: &mut Vec<u8>, position: i64, window: &WindowStats) -> Option<()> {
-    let histogram = window.histogram.to_bytes();
-    // A number takes up to ten bytes.
-    if !bytes.make_room(NUMBERS * 10 + histogram.len()) {
-        return None;
-    }
-    push(bytes, position.unsigned_abs());
-    for figure in to_figures(&window.stats) {
-        push(bytes, figure);
-    }
-    push(bytes, (histogram.len() as u64) << 1 | u64::from(window.stats.is_estimated));
-    bytes.extend_from_slice(&histogram);
-    Some(())
-}
-
 /// Returns the chunk of a window.
 #[must_use]
 pub fn find(window: i64) -> i64 {
     window.div_euclid(WINDOWS)
 }
-
-/// The bits of a row's id below the chunk: the id of the function. Rows of a table without such ids would be an index, whose
-/// pages hold long rows badly.
-pub const FUNCTION_BITS: u32 = 32;
 
 /// Returns the lowest id that a row of the chunk can have.
 fn first_row(chunk: i64) -> i64 {

@@ -739,7 +739,7 @@ const BASE_TABLES: &[(&str, &str)] = &[
     ("latency_start", "The windows that `latency_window` has, and the start of each."),
     (
         "latency_chunk",
-        "The windows of a function that `latency` shows, five minutes in a row, so that readers of long spans read few rows. It repeats `latency_window` and is built from it. `id` is 2^32 × the chunk, which counts 300 s since the Unix epoch, plus the id of the function. `windows` holds entries, in the order of time behind a first one that is their sum. An entry is 13 numbers, written as those of `histogram`: the position of the window within the chunk, calls, errors, panics, cancelled, roots, total_ns, total_ns − self_ns, total_ns − busy_ns, nested_ns, cancelled_ns, total_ns − max_ns, and twice the length of the histogram plus `estimated`; then the histogram. A difference is written as twice its size, minus 1 if it is negative.",
+        "The windows of a function that `latency` shows, five minutes in a row, so that readers of long spans read few rows. It repeats `latency_window` and is built from it. `id` is 2^32 × the chunk, which counts 300 s since the Unix epoch, plus the id of the function. `windows` holds entries, in the order of time behind a first one that is their sum. An entry begins with six numbers, written as those of `histogram`: the position of the window within the chunk, calls, roots, total_ns, total_ns − max_ns, and 4 × the length of the histogram, + 1 if `estimated`, + 2 if seven more numbers follow: errors, panics, cancelled, total_ns − self_ns, total_ns − busy_ns, nested_ns, cancelled_ns; else these are 0. Then comes the histogram. A difference is written as twice its size, minus 1 if it is negative.",
     ),
     (
         "latency_chunked",
