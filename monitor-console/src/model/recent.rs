@@ -11,6 +11,7 @@ use anyhow::Result;
 use monitor_runtime::batch::CallStats;
 use monitor_runtime::store::schema::WINDOW_NS;
 
+use super::number::to_f64;
 use super::window_rows::{self, Grain, Wanted};
 use crate::store::Store;
 
@@ -85,11 +86,6 @@ pub(crate) fn read(stores: &[&Store], now_ns: i64) -> Result<HashMap<String, Rec
         })?;
     }
     Ok(found)
-}
-
-#[expect(clippy::cast_precision_loss, reason = "figures are shown with three digits")]
-fn to_f64(number: u64) -> f64 {
-    number as f64
 }
 
 /// Returns false for a store of the first version, whose windows lack what the figures rest on.

@@ -35,16 +35,16 @@ pub(super) struct Wanted<'a> {
     pub(super) functions: Option<&'a [i64]>,
     /// The processes, each in a row of its own; `None` for the sum over all processes.
     pub(super) processes: Option<&'a [i64]>,
-    /// What one row holds.
+    /// The amount of time that each row covers.
     pub(super) grain: Grain,
 }
 
-/// What one row holds.
+/// The amount of time that a row covers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Grain {
-    /// One window.
+    /// Each row covers one window.
     Window,
-    /// As many windows as the store has summed up: fewer rows, for those who add them up anyway.
+    /// A row covers all the windows whose sum the store has, so a caller that adds windows up reads fewer rows.
     Sum,
 }
 
@@ -60,7 +60,11 @@ pub(super) fn visit(store: &Store, wanted: Wanted<'_>, mut found: impl FnMut(Win
     store.read_together(|| {
         let mut next = first;
         for (from, upto) in list_chunks(store, chunks::find(first), chunks::find(last))? {
-            reader.read_windows(next, (from.saturating_mul(chunks::WINDOWS) - 1).min(last), &mut found)?;
+            reader.read_windows(
+                next,
+                from.saturating_mul(chunks::WINDOWS).saturating_sub(1).min(last),
+                &mut found,
+            )?;
             reader.read_chunks((from, upto), (first, last), &mut found)?;
             next = upto.saturating_add(1).saturating_mul(chunks::WINDOWS);
         }

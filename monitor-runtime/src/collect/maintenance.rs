@@ -173,8 +173,8 @@ impl Maintenance {
         for (change, words) in changed.ways() {
             match change {
                 Change::Rates => self.shared.set_base_rates(after.sample.clone()),
-                Change::Load => _ = parts.ladder.set_bounds(after.max_rate, after.max_overhead),
-                Change::Folds => _ = parts.trees.set_fold_after(after.fold_after),
+                Change::Load => parts.ladder.set_bounds(after.max_rate, after.max_overhead),
+                Change::Folds => parts.trees.set_fold_after(after.fold_after),
                 Change::Batches => {
                     *parts.drain_interval = after.drain_interval;
                     parts.writer.set_batches(after.batch_rows, after.drain_interval);

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::interval;
-use super::sample::{Pooled, Sample, Series, to_f64};
+use super::sample::{Pooled, Sample, Series};
 use super::side::Side;
+use crate::model::number::to_f64;
 use crate::model::statistics::series::measure_autocorrelation;
 use crate::model::statistics::{multiple, rank};
 

@@ -6,6 +6,8 @@
 use monitor_runtime::batch::CallStats;
 use monitor_runtime::histogram::{self, Histogram};
 
+use crate::model::number::to_f64;
+
 /// The windows of a function on one side, and their sum.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Sample {
@@ -232,9 +234,4 @@ impl Sample {
             buckets.next().map_or(i32::MAX, |(bucket, _)| bucket)
         })
     }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a number of calls")]
-pub(super) fn to_f64(number: u64) -> f64 {
-    number as f64
 }

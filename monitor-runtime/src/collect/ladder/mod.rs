@@ -94,11 +94,10 @@ impl Ladder {
         ladder
     }
 
-    /// Replaces the bounds. Returns true if they differ from those before.
-    pub(super) fn set_bounds(&mut self, max_rate: u32, max_overhead: f64) -> bool {
+    /// Replaces the bounds.
+    pub(super) fn set_bounds(&mut self, max_rate: u32, max_overhead: f64) {
         self.rings.home.throttles.store(max_rate > 0, Ordering::Relaxed);
-        let bounds = Bounds::new(max_rate, max_overhead);
-        std::mem::replace(&mut self.bounds, bounds) != bounds
+        self.bounds = Bounds::new(max_rate, max_overhead);
     }
 
     /// Returns true if calls are only counted, and so rely on the coarse clock.

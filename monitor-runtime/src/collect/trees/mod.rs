@@ -101,11 +101,10 @@ impl Trees {
         }
     }
 
-    /// Replaces the number of calls of one function below one caller that have a row each. Returns true if it has
-    /// changed.
-    pub(super) fn set_fold_after(&mut self, calls: u32) -> bool {
+    /// Replaces the number of calls of one function below one caller that have a row each.
+    pub(super) fn set_fold_after(&mut self, calls: u32) {
         self.rings.home.fold_after.store(calls, Ordering::Relaxed);
-        std::mem::replace(&mut self.fold_after, calls) != calls
+        self.fold_after = calls;
     }
 
     /// Takes in the records of a drain, and marks those that share a row.
