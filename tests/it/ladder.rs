@@ -272,6 +272,27 @@ fn trees_of_a_burst_are_thinned_whole() {
     assert_eq!(store.one::<i64>("SELECT SUM(calls) FROM functions"), 80_000);
 }
 
+#[test]
+fn a_row_that_calls_share_is_kept_where_its_tree_is_and_its_calls_are_counted_exactly() {
+    let stage = Stage::bounded()
+        .with_variable("MONITOR_MAX_OVERHEAD", "100%")
+        .with_variable("MONITOR_MAX_RATE", "100");
+    stage.run("crowds", 400);
+    let store = stage.store();
+    check_trees(&store);
+    let removed: i64 = store.one("SELECT calls - recorded FROM functions WHERE function = 'victim::crowd'");
+    assert!(removed > 200, "{removed} of 400 crowds have no row");
+    let counts: Vec<i64> = store.all("SELECT calls FROM functions ORDER BY function");
+    assert_eq!(counts, [400 * 70, 400, 400 * 140]);
+    let differences: Vec<String> = store.all(
+        "SELECT function || ' ' || recorded || ' recorded, ' || in_rows || ' in rows'
+         FROM functions JOIN (SELECT function, SUM(COALESCE(f.calls, 1)) AS in_rows
+                              FROM calls LEFT JOIN folds f USING (call_id) GROUP BY function) USING (function)
+         WHERE recorded <> in_rows OR dropped > 0",
+    );
+    assert_eq!(differences, Vec::<String>::new());
+}
+
 /// Returns how many callers have a row without all of their callees having one, in the quarter of a second that has
 /// the fewest.
 fn partial_trees(store: &Store, root: &str, (number, below): (u32, &str)) -> rusqlite::Result<Option<i64>> {

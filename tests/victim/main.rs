@@ -56,6 +56,7 @@ fn main() {
         "flood-until-stopped" => flood(until_stdin_ends()),
         "outage" => outage(),
         "tree" => tree(number),
+        "crowds" => crowds(number),
         "list-items" => println!("{}", trees::list_items(number)),
         "poll-for-ever" => trees::poll_for_ever(counter::map_file(&arguments.next().unwrap_or_default())),
         "poll-and-exit" => trees::poll_and_exit(number),
@@ -174,6 +175,19 @@ fn root(number: u64) -> u64 {
 /// Makes this many call trees of depth three.
 fn tree(number: u64) {
     println!("{}", (0..number).map(root).sum::<u64>());
+}
+
+#[monitor]
+fn crowd(number: u64) -> u64 {
+    (0..CROWD).map(|at| branch(number + at)).sum()
+}
+
+/// The number of branches of a crowd: more than have a row each.
+const CROWD: u64 = 70;
+
+/// Makes this many crowds, whose last branches share a row.
+fn crowds(number: u64) {
+    println!("{}", (0..number).map(crowd).sum::<u64>());
 }
 
 /// Runs this many threads at once, each with a hundred calls.

@@ -66,3 +66,19 @@ pub(crate) fn monitor(store: &Path, arguments: &[&str]) -> Ran {
     let home = store.parent().unwrap();
     Ran::from(command(home, arguments).arg("--db").arg(store).output().unwrap())
 }
+
+/// Returns the text with `AGE` for each age, such as `just now` or `12 s ago`, because a busy machine may take seconds to
+/// run a command.
+pub(crate) fn without_ages(text: &str) -> String {
+    let mut rest = text;
+    let mut masked = String::new();
+    while let Some(at) = rest.find(" ago") {
+        // The number and the unit lie before ` ago`.
+        let age = rest[..at].rmatch_indices(' ').nth(1).map_or(0, |(space, _)| space + 1);
+        masked.push_str(&rest[..age]);
+        masked.push_str("AGE");
+        rest = &rest[at + " ago".len()..];
+    }
+    masked.push_str(rest);
+    masked.replace("just now", "AGE")
+}

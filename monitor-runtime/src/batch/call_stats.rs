@@ -42,6 +42,15 @@ pub struct CallStats {
     pub is_estimated: bool,
 }
 
+/// The reason for which calls that were counted as recorded have no row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RowLost {
+    /// The row was lost on its way to the store.
+    Dropped,
+    /// The row belongs to a tree that is not kept.
+    SampledOut,
+}
+
 /// A call that ended.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct EndedCall {
@@ -187,10 +196,14 @@ impl CallStats {
         }
     }
 
-    /// Moves calls from `recorded` to `dropped`, because their row was lost.
-    pub(crate) fn lose_rows(&mut self, calls: u64) {
+    /// Moves calls from `recorded` to the counter of the reason for which they have no row after all.
+    pub(crate) fn lose_rows(&mut self, calls: u64, why: RowLost) {
         self.recorded = self.recorded.saturating_sub(calls);
-        self.dropped = self.dropped.saturating_add(calls);
+        let counter = match why {
+            RowLost::Dropped => &mut self.dropped,
+            RowLost::SampledOut => &mut self.sampled_out,
+        };
+        *counter = counter.saturating_add(calls);
     }
 
     /// Removes up to `calls` calls that were counted as sampled out. Returns the number of calls that were removed.

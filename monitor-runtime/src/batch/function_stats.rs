@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::batch::call_stats::{CallStats, EndedCall};
+use crate::batch::call_stats::{CallStats, EndedCall, RowLost};
 use crate::batch::{SliceRow, TotalRow, Update, WindowRow};
 use crate::growth::{MakeRoom as _, collect_all};
 use crate::histogram::Histogram;
@@ -94,10 +94,10 @@ impl FunctionStats {
         self.window_at(at_ns).merge(&Period { stats, histogram, ..Period::default() });
     }
 
-    /// Counts calls as dropped instead of recorded, because the row that they share was lost before it reached the
+    /// Counts calls as dropped or sampled out instead of recorded, because the row that they share did not reach the
     /// store. The last of them ended at `ended_ns`; the others may have ended in the windows before.
-    pub(crate) fn lose_rows(&mut self, ended_ns: i64, calls: u64) {
-        self.sum.lose_rows(calls);
+    pub(crate) fn lose_rows(&mut self, ended_ns: i64, calls: u64, why: RowLost) {
+        self.sum.lose_rows(calls, why);
         self.sum_changed = true;
         self.changed = true;
         let window = window_start(ended_ns);
@@ -111,14 +111,14 @@ impl FunctionStats {
             };
             if let Some(period) = period.filter(|_| left > 0) {
                 let moved = left.min(period.stats.recorded);
-                period.stats.lose_rows(moved);
+                period.stats.lose_rows(moved, why);
                 period.changed = true;
                 left -= moved;
             }
         }
         if left > 0 {
             let period = self.slices.entry(slice_start(window)).or_default();
-            period.stats.lose_rows(left);
+            period.stats.lose_rows(left, why);
             period.changed = true;
         }
     }
@@ -447,7 +447,7 @@ mod tests {
             stats.count(EndedCall::from_root(Outcome::Ok, 5, at_ns), true);
             stored.take(&mut stats, at_ns);
         }
-        stats.lose_rows(5_000_000_000, 1);
+        stats.lose_rows(5_000_000_000, 1, RowLost::Dropped);
         stored.take(&mut stats, 9_001_000_000_000);
         let CallStats { calls, dropped, .. } = stored.slices[&0];
         assert_eq!((calls, dropped), (1, 1));
@@ -508,13 +508,16 @@ mod tests {
     }
 
     #[test]
-    fn a_lost_row_moves_from_recorded_to_dropped() {
+    fn a_lost_row_moves_from_recorded_to_the_reason() {
         let mut stats = FunctionStats::default();
-        stats.count(EndedCall::from_root(Outcome::Ok, 5, 1), true);
-        stats.lose_rows(1, 1);
+        for _ in 0..6 {
+            stats.count(EndedCall::from_root(Outcome::Ok, 5, 1), true);
+        }
+        stats.lose_rows(1, 1, RowLost::Dropped);
+        stats.lose_rows(1, 3, RowLost::SampledOut);
         let (mut windows, mut slices) = (Vec::new(), Vec::new());
         stats.take_rows(1, 1, &mut windows, &mut slices);
-        let CallStats { calls, recorded, dropped, .. } = windows[0].stats;
-        assert_eq!((calls, recorded, dropped), (1, 0, 1));
+        let CallStats { calls, recorded, dropped, sampled_out, .. } = windows[0].stats;
+        assert_eq!((calls, recorded, dropped, sampled_out), (6, 2, 1, 3));
     }
 }

@@ -15,6 +15,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 pub use call_stats::CallStats;
+pub(crate) use call_stats::RowLost;
 pub use failures::Cause;
 pub use metrics::{MetricKind, MetricRow, MetricStats, MetricWindowRow};
 

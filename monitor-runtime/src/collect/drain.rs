@@ -25,11 +25,10 @@ use super::shared::Shared;
 use super::step::Mode;
 use super::subscribe::{self, Stream};
 use super::tallies::TallyReader;
-use super::trees::{DrainedRings, Moment};
+use super::trees::{DrainedRings, Moment, SharedRow};
 use crate::accountant::Part;
-use crate::batch::CallStats;
-use crate::batch::decode::PendingCall;
-use crate::batch::decode::{self, Times};
+use crate::batch::decode::{self, PendingCall, Times};
+use crate::batch::{CallStats, RowLost};
 use crate::growth::{MakeRoom as _, has_memory};
 use crate::histogram::Histogram;
 use crate::limits;
@@ -545,6 +544,18 @@ fn count_folded(header: &Header, times: &Times, value_bytes: usize, parts: &mut 
     report.health.recorded += 1;
 }
 
+/// Counts calls as sampled out that were counted as recorded, because the tree of the row that they share is not kept.
+fn count_sampled_out(row: &SharedRow, parts: &mut Parts<'_>) {
+    let calls = row.sums.calls;
+    let end_ns = decode::to_times(&row.header, parts.clock).end_ns;
+    if let Some(stats) = parts.functions.stats_mut(row.header.site) {
+        stats.lose_rows(end_ns, calls, RowLost::SampledOut);
+    }
+    let health = &mut parts.report.health;
+    health.recorded = health.recorded.saturating_sub(calls);
+    health.sampled_out += calls;
+}
+
 /// Returns true if the machine has the memory that it takes to look at this many words of records. Most of it is for
 /// tables that cannot handle a failed allocation, so the memory is requested beforehand, and given back at once.
 fn has_memory_for(words: usize) -> bool {
@@ -579,9 +590,14 @@ fn enqueue(segment: Segment, parts: &mut Parts<'_>) {
     }
 }
 
-/// Puts the complete rows that calls share into the backlog.
+/// Puts the complete rows that calls share into the backlog, except those of trees that are not kept.
 pub(super) fn push_shared_rows(parts: &mut Parts<'_>) {
-    while let Some((thread, words)) = parts.trees.take_row() {
+    while let Some(mut row) = parts.trees.take_row() {
+        if !parts.ladder.decide_shared_row(&mut row) {
+            count_sampled_out(&row, parts);
+            continue;
+        }
+        let (thread, words) = (row.thread, row.encode());
         let (position, pieces) = parts.safety.append_overflow(Priority::Row, thread, &words);
         let ends = [position + words.len() as u64].into();
         enqueue(Segment::new(thread, words, OVERFLOW, ends, pieces.held()), parts);

@@ -8,6 +8,7 @@ use super::functions::Functions;
 use super::health::{Drops, Health};
 use super::parts::Parts;
 use super::report::Report;
+use crate::batch::RowLost;
 use crate::batch::decode::{self, Pending};
 use crate::platform::clock::Clock;
 use crate::record::Outcome;
@@ -36,7 +37,7 @@ impl LostCall {
     ) {
         let Self { function, outcome, end_ns, calls } = self;
         if let Some(stats) = functions.stats_mut(function) {
-            stats.lose_rows(end_ns, calls);
+            stats.lose_rows(end_ns, calls, RowLost::Dropped);
         }
         if outcome.is_failure() {
             let (text, error_type) = error();

@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::super::events::Events;
 use super::super::function::Function;
 use super::super::functions::Functions;
+use super::super::trees::SharedRow;
 use super::function_state::FunctionState;
 use super::text::ReasonInputs;
 use super::{Ladder, report_changes};
@@ -203,6 +204,17 @@ impl Ladder {
             self.work.value_bytes += value_bytes as f64;
         }
         decided
+    }
+
+    /// Decides about a row that calls share, which is kept where its caller is, and gives it its final weight. Returns
+    /// false if it is removed.
+    pub(in super::super) fn decide_shared_row(&mut self, row: &mut SharedRow) -> bool {
+        let Header { span, parent, trace, .. } = row.header;
+        let share = self.fates.decide_shared_row(span, parent, trace);
+        if share > 0.0 {
+            row.sums.weight /= share;
+        }
+        share > 0.0
     }
 
     /// Counts a record of a call that shares a row with others.

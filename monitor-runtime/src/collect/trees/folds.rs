@@ -3,6 +3,7 @@
 //! Takes calls; gives the record of each such row when its caller has ended, when it has covered a window, or when
 //! somebody waits. Their number is bounded between drains: the oldest rows are closed, and later calls share new rows.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::by_number::NumberMap;
@@ -72,8 +73,22 @@ impl OpenFold {
     }
 }
 
-/// A row that is complete: its thread and its record.
-pub(super) type ClosedFold = (u32, Vec<u64>);
+/// A row that calls share and that is complete.
+#[derive(Debug)]
+pub(in crate::collect) struct SharedRow {
+    /// The header of the first call, with the row's span. Its parent is the caller's row.
+    pub(in crate::collect) header: Header,
+    pub(in crate::collect) thread: u32,
+    pub(in crate::collect) sums: Fold,
+    args: Vec<Word>,
+}
+
+impl SharedRow {
+    /// Returns the record of the row.
+    pub(in crate::collect) fn encode(&self) -> Vec<u64> {
+        self.sums.encode(&self.header, &self.args)
+    }
+}
 
 /// The rows that are being summed up.
 #[derive(Debug, Default)]
@@ -83,7 +98,8 @@ pub(super) struct Folds {
     below: NumberMap<u64, Vec<u32>>,
     /// The row that was asked for last, and its span. It is open.
     last: Option<(Key, u64)>,
-    closed: Vec<ClosedFold>,
+    /// The rows that are complete and not taken. A row comes before those below it.
+    closed: VecDeque<SharedRow>,
     /// Before this moment, no row will have been open for a window.
     next_close: Duration,
 }
@@ -172,7 +188,7 @@ impl Folds {
                     if spans.make_room(1) {
                         spans.push(fold.header.span);
                     }
-                    self.finish(&fold);
+                    self.finish(fold);
                 }
             }
         }
@@ -181,9 +197,10 @@ impl Folds {
     fn close(&mut self, key: Key) {
         self.last = None;
         if let Some(fold) = self.open.remove(&key) {
+            let span = fold.header.span;
             self.unlink(key);
-            self.close_below(fold.header.span);
-            self.finish(&fold);
+            self.finish(fold);
+            self.close_below(span);
         }
     }
 
@@ -196,9 +213,10 @@ impl Folds {
         }
     }
 
-    fn finish(&mut self, fold: &OpenFold) {
-        if fold.sums.calls > 0 {
-            self.closed.push((fold.thread, fold.sums.encode(&fold.header, &fold.args)));
+    fn finish(&mut self, fold: OpenFold) {
+        let OpenFold { header, thread, sums, args, .. } = fold;
+        if sums.calls > 0 {
+            self.closed.push_back(SharedRow { header, thread, sums, args });
         }
     }
 
@@ -232,17 +250,17 @@ impl Folds {
         self.last = None;
         self.below.clear();
         for (_, fold) in std::mem::take(&mut self.open) {
-            self.finish(&fold);
+            self.finish(fold);
         }
     }
 
-    /// Returns a row that was closed and not taken yet.
-    pub(super) fn take_closed(&mut self) -> Option<ClosedFold> {
-        self.closed.pop()
+    /// Returns the row that was closed first and not taken yet.
+    pub(super) fn take_closed(&mut self) -> Option<SharedRow> {
+        self.closed.pop_front()
     }
 
-    /// Returns the records that the open rows would have if they were closed now.
-    pub(super) fn images(&self) -> impl Iterator<Item = ClosedFold> {
+    /// Returns the threads and the records that the open rows would have if they were closed now.
+    pub(super) fn images(&self) -> impl Iterator<Item = (u32, Vec<u64>)> {
         let open = self.open.values().filter(|fold| fold.sums.calls > 0);
         open.map(|fold| (fold.thread, fold.sums.encode(&fold.header, &fold.args)))
     }

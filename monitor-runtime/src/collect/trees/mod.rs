@@ -40,7 +40,8 @@ use causes::Causes;
 pub(super) use causes::FailureOrigin;
 pub(super) use costs::{Part, TreeCost};
 use drained::{Drained, Row, SpareCalls, in_order};
-use folds::{ClosedFold, Folds};
+use folds::Folds;
+pub(super) use folds::SharedRow;
 use origins::LateFailure;
 use parents::{Fate, Parent, Parents, Slot};
 
@@ -256,8 +257,8 @@ impl Trees {
         costs
     }
 
-    /// Returns a row that calls share and that was completed and not taken yet.
-    pub(super) fn take_row(&mut self) -> Option<ClosedFold> {
+    /// Returns a row that calls share and that was completed and not taken yet, before the rows below it.
+    pub(super) fn take_row(&mut self) -> Option<SharedRow> {
         self.folds.take_closed()
     }
 
@@ -266,8 +267,8 @@ impl Trees {
         self.folds.close_all();
     }
 
-    /// Returns the rows that are not complete, as they would be if they were completed now.
-    pub(super) fn incomplete_rows(&self) -> impl Iterator<Item = ClosedFold> {
+    /// Returns the threads and the records of the rows that are not complete, as they would be if they were completed now.
+    pub(super) fn incomplete_rows(&self) -> impl Iterator<Item = (u32, Vec<u64>)> {
         self.folds.images()
     }
 
@@ -404,12 +405,11 @@ mod tests {
 
         /// Returns the rows that were completed.
         fn rows(&mut self) -> Vec<(Header, Fold)> {
-            let rows: Vec<ClosedFold> = std::iter::from_fn(|| self.trees.take_row()).collect();
-            let read = |(_, words): &ClosedFold| match decode(words) {
+            let read = |row: SharedRow| match decode(&row.encode()) {
                 Some((Record::Fold(header, fold, ..), _)) => (header, fold),
                 other => panic!("{other:?}"),
             };
-            let mut rows: Vec<_> = rows.iter().map(read).collect();
+            let mut rows: Vec<_> = std::iter::from_fn(|| self.trees.take_row()).map(read).collect();
             rows.sort_by_key(|(header, _)| header.site);
             rows
         }

@@ -166,6 +166,19 @@ impl TailSampling {
         self.in_flight.get(span).is_some()
     }
 
+    /// Returns the probability with which a row that calls share is kept, because its caller is; 0 if the caller is
+    /// removed. The decision stands for the rows below it, so it is asked about them afterwards.
+    pub(crate) fn decide_shared_row(&mut self, span: u64, parent: u64, trace: u64) -> f64 {
+        if let Some(probability) = self.probability(span) {
+            return probability;
+        }
+        let above = self.probability(parent).or_else(|| self.probability(trace)).unwrap_or(1.0);
+        if above < 1.0 {
+            self.ended.insert(span, above);
+        }
+        above
+    }
+
     /// Records a drain whose calls are all kept: the calls that arrived, and callers that have not arrived.
     pub(crate) fn keep_all(
         &mut self,
@@ -570,6 +583,26 @@ mod tests {
         assert_eq!(cut.map(|decision| decision.probability), [0.0, 0.0, 1.0, 1.0]);
         assert_eq!(cut.map(|decision| decision.root), [0, 0, 14, 15]);
         assert!(tree(9).iter().all(|decision| decision.probability == 0.0));
+    }
+
+    #[test]
+    fn a_shared_row_and_the_rows_below_it_have_the_fate_of_their_caller() {
+        let mut sampling = TailSampling::new(limits::DECISIONS_MAX);
+        let trees = trees(1000, 8);
+        let decisions = drain(&mut sampling, &trees, &HashMap::new(), [0.2, 1.0, 1.0], 7);
+        let mut kept = 0;
+        for tree in 0..1000 {
+            let root = 8 + tree * 4;
+            let (above, below) = (1 << 40 | tree << 1, 1 << 40 | tree << 1 | 1);
+            let share = sampling.decide_shared_row(above, root + 1, root);
+            assert_eq!(share, decisions.decision(root).probability);
+            // The row below is found by the row above alone.
+            assert_eq!(sampling.decide_shared_row(below, above, 1 << 50), share);
+            kept += u32::from(share > 0.0);
+        }
+        // Five standard deviations, 13 each.
+        assert!((135..265).contains(&kept), "{kept}");
+        assert_eq!(sampling.decide_shared_row(1 << 51, 1 << 52, 1 << 50), 1.0, "nothing was removed there");
     }
 
     #[test]
