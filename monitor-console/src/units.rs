@@ -115,6 +115,11 @@ pub(crate) fn parse_limit(text: &str) -> Result<u32, String> {
     parse_whole_number(text, 0..=u32::MAX).map_err(|allowed| format!("a number of rows is {allowed}"))
 }
 
+/// Parses the number of rows that an answer rests on.
+pub(crate) fn parse_rows(text: &str) -> Result<u32, String> {
+    parse_whole_number(text, 1..=u32::MAX).map_err(|allowed| format!("a number of rows is {allowed}"))
+}
+
 /// Parses the number of a run.
 pub(crate) fn parse_run(text: &str) -> Result<u32, String> {
     parse_whole_number(text, 1..=u32::MAX)
@@ -352,6 +357,7 @@ mod tests {
         }
         assert_eq!(parse_limit("0"), Ok(0));
         assert!(parse_limit("many").unwrap_err().contains("from 0 to 4294967295"));
+        assert!(parse_rows("0").unwrap_err().contains("from 1 to 4294967295"));
         assert!(parse_run("0").unwrap_err().contains("from 1 to"));
         assert!(parse_demo_seconds("3601").unwrap_err().contains("from 1 to 3600"));
     }

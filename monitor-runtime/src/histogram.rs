@@ -219,6 +219,20 @@ impl Histogram {
         }
     }
 
+    /// Returns the counts less those of another histogram, which was added to this one before.
+    #[must_use]
+    pub fn without(&self, part: &Self) -> Self {
+        let mut rest = Self::default();
+        for (place, count) in (self.start..).zip(&self.counts) {
+            let taken = place.checked_sub(part.start).and_then(|at| part.counts.get(at));
+            match count.saturating_sub(taken.copied().unwrap_or(0)) {
+                0 => {}
+                left => rest.add_at(place, left),
+            }
+        }
+        rest
+    }
+
     /// Returns index and count of each bucket that is not empty.
     pub fn iter(&self) -> impl Iterator<Item = (i32, u64)> + '_ {
         let first = FIRST + i32::try_from(self.start).unwrap_or(0);
@@ -335,6 +349,20 @@ mod tests {
             let (low, high) = ((index / 8.0).exp2(), ((index + 1.0) / 8.0).exp2());
             let ns = ns as f64;
             prop_assert!(ns * (1.0 + 1e-12) >= low && ns * (1.0 - 1e-12) <= high, "{ns} in {low} to {high}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_added_last_is_taken_away_again(
+            first in prop::collection::vec((-1..60_i32, 1_u64..1 << 40), 0..9),
+            added in prop::collection::vec((-1..60_i32, 1_u64..1 << 40), 0..9),
+        ) {
+            let [first, added] = [first, added].map(|buckets| Histogram::from_buckets(&buckets));
+            let mut both = first.clone();
+            both.merge(&added);
+            prop_assert_eq!(both.without(&added), first);
+            prop_assert_eq!(added.without(&both), Histogram::default());
         }
     }
 

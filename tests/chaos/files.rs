@@ -103,7 +103,7 @@ pub(crate) const CASES: &[Case] = &[
     case("older schema at the path", "a store of version 1", Need::Nothing, || migrated("1.db", 40)),
     case("older schema at the path", "a store of version 2", Need::Nothing, || migrated("2.db", 701)),
     case("newer schema at the path", "user_version = 99", Need::Nothing, || {
-        left_alone("PRAGMA user_version = 99", ".v4.db")
+        left_alone("PRAGMA user_version = 99", ".v5.db")
     }),
     case("a schema that never was at the path", "user_version = 0", Need::Nothing, || {
         left_alone("PRAGMA user_version = 0", ".monitor.db")

@@ -31,6 +31,21 @@ impl SpanOptions {
     }
 }
 
+/// The number of rows that an answer rests on.
+#[derive(Debug, Clone, Copy, Default, Args)]
+pub(crate) struct RowsOption {
+    /// Read at most this many rows of calls, the newest first: more rows tell more and take longer
+    #[arg(long, value_name = "N", value_parser = units::parse_rows)]
+    rows: Option<u32>,
+}
+
+impl RowsOption {
+    /// Returns the number of rows that the option names, or this one.
+    pub(crate) fn or(self, rows: usize) -> usize {
+        self.rows.map_or(rows, |rows| rows as usize)
+    }
+}
+
 /// The options of `monitor callers` and `monitor callees`.
 #[derive(Debug, Args)]
 pub(crate) struct EdgeOptions {
@@ -40,6 +55,8 @@ pub(crate) struct EdgeOptions {
     pub(crate) pattern: Pattern,
     #[command(flatten)]
     pub(crate) span: SpanOptions,
+    #[command(flatten)]
+    pub(crate) rows: RowsOption,
     /// At most this many lines [default: all]
     #[arg(long, value_name = "N", value_parser = units::parse_limit)]
     pub(crate) limit: Option<u32>,
@@ -57,8 +74,8 @@ the highest number. TIME is the time in the callee's calls, SHARE the caller's p
 again and again, one call after the other, where one call for all would do. `(root)` stands for calls without a caller, \
 `(not recorded)` for callers without a row.
 
-The figures come from the rows of calls, at most 300 000 of them, the newest first; the heading says how many. A figure \
-marked ~ rests on a sample.")]
+The figures come from the newest rows of calls, at most 40 000 of them unless --rows names another number; the heading says \
+how many. A figure marked ~ rests on a sample.")]
 pub(crate) struct Callers {
     #[command(flatten)]
     pub(crate) edges: EdgeOptions,
@@ -76,8 +93,8 @@ highest number. TIME is the time in these calls, SHARE the part of the caller's 
 under way; the rest is its own. N+1 marks a function that is called again and again, one call after the other, where one \
 call for all would do.
 
-The figures come from the rows of calls, at most 300 000 of them, the newest first; the heading says how many. A figure \
-marked ~ rests on a sample.")]
+The figures come from the newest rows of calls, at most 40 000 of them unless --rows names another number; the heading says \
+how many. A figure marked ~ rests on a sample.")]
 pub(crate) struct Callees {
     #[command(flatten)]
     pub(crate) edges: EdgeOptions,
@@ -138,14 +155,17 @@ them by at least 10 %, and if chance would bring about such a difference in fewe
 test, adjusted for the number of values by Benjamini and Hochberg). `like \"L-#\"` stands for texts that differ only in \
 their digits. Slow calls are those beyond a gap in the durations, otherwise the slowest hundredth, or the slowest 20.
 
-At most 20 000 rows of the function are compared, the newest first. Sampled rows count with their weight. With fewer than \
-20 rows on a side the page says `cannot tell`.")]
+At most 4000 rows of the function are compared, the newest first, and 40 000 rows are read around them. --rows names another \
+number in place of 40 000, of which a tenth is compared. Sampled rows count with their weight. With fewer than 20 rows on a \
+side the page says `cannot tell`.")]
 pub(crate) struct Why {
     /// The function: its name, or the last segments of it
     #[arg(value_name = "FUNCTION")]
     pub(crate) pattern: Pattern,
     #[command(flatten)]
     pub(crate) span: SpanOptions,
+    #[command(flatten)]
+    pub(crate) rows: RowsOption,
     /// Only the slow calls
     #[arg(long, conflicts_with = "failed")]
     pub(crate) slow: bool,
@@ -241,6 +261,9 @@ bursts_of_failures, new_failure, hot, cancelled_often, leaks_secret, died, stuck
 breaker_open, degraded, costly, exporter_behind, nearly_full. What could not be looked for is told as `cannot tell`: no \
 finding does not mean that all is well.
 
+What belongs to single calls, such as n_plus_one, is looked for in the newest 40 000 rows of calls unless --rows names another \
+number.
+
 Exit codes: 0 done, 1 failed, or a finding of the level of --fail-on, 2 wrong usage.")]
 pub(crate) struct Findings {
     /// Only about functions with this name, or whose name ends with these segments; with `*`, which stands for any
@@ -249,6 +272,8 @@ pub(crate) struct Findings {
     pub(crate) pattern: Option<Pattern>,
     #[command(flatten)]
     pub(crate) span: SpanOptions,
+    #[command(flatten)]
+    pub(crate) rows: RowsOption,
     /// All findings, not only the most important 7
     #[arg(long)]
     pub(crate) all: bool,

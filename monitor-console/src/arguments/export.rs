@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::answers::SpanOptions;
+use super::answers::{RowsOption, SpanOptions};
 use crate::pattern::Pattern;
 use crate::units;
 
@@ -23,8 +23,8 @@ Examples:
   monitor export report --since 1h -o report.html                one page to keep or to send, without values
   monitor export sqlite copy.db
 
-Pictures are made from the newest rows of the span, at most 300 000 of them, as whole trees; a note says how many were left \
-out. The pages of speedscope and Perfetto read the file in the browser and send it nowhere. A file that exists is \
+Pictures are made from the newest rows of the span, at most 300 000 of them unless --rows names another number, as whole \
+trees; a note says how many were left out. The pages of speedscope and Perfetto read the file in the browser and send it nowhere. A file that exists is \
 replaced only with --force.")]
 pub(crate) struct Export {
     #[command(subcommand)]
@@ -104,6 +104,8 @@ pub(crate) struct TreeOptions {
     pub(crate) pattern: Option<Pattern>,
     #[command(flatten)]
     pub(crate) span: SpanOptions,
+    #[command(flatten)]
+    pub(crate) rows: RowsOption,
     /// Only the tree of this call: a call id, span id or trace id, as for `monitor trace`
     #[arg(long, value_name = "ID", value_parser = units::parse_id, conflicts_with_all = ["until", "at", "since"])]
     pub(crate) trace: Option<i64>,
@@ -199,7 +201,7 @@ pub(crate) struct ReportExport {
 impl ReportExport {
     /// Returns the trees of the span.
     pub(crate) fn as_trees(&self) -> TreeOptions {
-        TreeOptions { pattern: None, span: self.span.clone(), trace: None }
+        TreeOptions { pattern: None, span: self.span.clone(), rows: RowsOption::default(), trace: None }
     }
 }
 
@@ -278,8 +280,8 @@ everything below it. Calls that ran at the same time add up, so the whole is mor
 below a box is time in the function itself. A callee that outlives its caller counts up to the caller's end. The page holds \
 names of functions and figures, but no arguments and results, and loads nothing.
 
-The picture is made from the newest rows of the span, at most 300 000 of them, as whole trees; the heading says how \
-many were left out. A figure marked ~ rests on a sample.")]
+The picture is made from the newest rows of the span, at most 40 000 of them unless --rows names another number, as whole \
+trees; the heading says how many were left out. A figure marked ~ rests on a sample.")]
 pub(crate) struct Flame {
     #[command(flatten)]
     pub(crate) trees: TreeOptions,

@@ -29,10 +29,10 @@ pub(super) enum Side {
 
 /// Prints the edges of a function on this side.
 pub(super) fn run(common: &Common, options: &EdgeOptions, side: Side) -> Result<()> {
-    let EdgeOptions { pattern, span, limit } = options;
+    let EdgeOptions { pattern, span, rows, limit } = options;
     let stores = &open_stores(common)?;
     let all = &stores.list();
-    let rows = &Rows::load_all(all, span.period(common), ROWS_MAX)?;
+    let rows = &Rows::load_all(all, span.period(common), rows.or(ROWS_MAX))?;
     require_known_in(stores, Some(pattern))?;
     let forest = Forest::plant(&rows.rows);
     let functions: HashSet<Name> = rows.select_functions(pattern).into_iter().collect();

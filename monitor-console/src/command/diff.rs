@@ -54,7 +54,8 @@ fn print(
         let is_plain = matches!(common.format, FormatName::Table | FormatName::Markdown);
         arguments.all || !is_plain || !matches!(change.verdict, Verdict::Same | Verdict::TooFew)
     };
-    let shown: Vec<&Change> = changes.iter().filter(is_shown).collect();
+    let mut shown: Vec<Change> = changes.iter().filter(is_shown).cloned().collect();
+    compare::add_intervals(&mut shown, sides);
     if !shown.is_empty() || common.format != FormatName::Markdown {
         let rows = shown.iter().map(|change| {
             let mut cells = build_cells(change, sides);

@@ -12,6 +12,7 @@ use crate::format;
 use crate::model::basis::Basis;
 use crate::model::findings::{self, Finding, Level};
 use crate::model::period::Period;
+use crate::model::rows::ROWS_MAX;
 use crate::pattern::Pattern;
 use crate::report::{Column, Report};
 use crate::store::Store;
@@ -28,7 +29,7 @@ pub(super) fn run(common: &Common, arguments: &Findings) -> Result<()> {
     let mut ignored = arguments.ignore.clone();
     ignored.extend(configuration::read_ignored()?);
     let is_wanted = |finding: &Finding| is_wanted(finding, arguments.pattern.as_ref(), &ignored);
-    let gathered = gather(&stores, arguments.span.period(common), is_wanted)?;
+    let gathered = gather(&stores, arguments.span.period(common), arguments.rows.or(ROWS_MAX), is_wanted)?;
     let verdict = judge(gathered.found.iter().map(|(finding, _)| finding), arguments.fail_on);
     conclude(print(common, arguments, &stores, &gathered), verdict)
 }
@@ -69,10 +70,15 @@ struct Gathered {
 }
 
 /// Gathers the findings of each store, the most important of all stores first.
-fn gather(stores: &Stores, period: Period, is_wanted: impl Fn(&Finding) -> bool) -> Result<Gathered> {
+fn gather(
+    stores: &Stores,
+    period: Period,
+    rows: usize,
+    is_wanted: impl Fn(&Finding) -> bool,
+) -> Result<Gathered> {
     let mut gathered = Gathered { found: Vec::new(), unknown: Vec::new(), basis: Basis::default() };
     for (at, store) in stores.list().into_iter().enumerate() {
-        let facts = findings::gather(store, &find::list_ring_folders(), period, units::now_ns())?;
+        let facts = findings::gather(store, &find::list_ring_folders(), period, units::now_ns(), rows)?;
         let mut found = findings::find(&facts);
         found.findings.retain(|finding| is_wanted(finding));
         gathered.basis = if at == 0 { facts.basis } else { gathered.basis.joined(&facts.basis) };
@@ -105,7 +111,7 @@ fn build_report(stores: &Stores, gathered: &Gathered, shown: usize) -> Report {
 /// Returns the findings of all stores within a span, the most important first, and what could not be looked for.
 pub(super) fn list(stores: &Stores, period: Period) -> Result<(Vec<Finding>, Vec<String>)> {
     let ignored = configuration::read_ignored()?;
-    let gathered = gather(stores, period, |finding| is_wanted(finding, None, &ignored))?;
+    let gathered = gather(stores, period, ROWS_MAX, |finding| is_wanted(finding, None, &ignored))?;
     let found = gathered.found.into_iter().map(|(finding, _)| finding);
     Ok((found.collect(), gathered.unknown.into_iter().map(|(unknown, _)| unknown).collect()))
 }

@@ -15,6 +15,7 @@ use crate::arguments::{Common, FormatName, Why};
 use crate::format;
 use crate::model::findings::quote_shell;
 use crate::model::period::Period;
+use crate::model::rows::ROWS_MAX;
 use crate::model::why::{self, Answer, Condition, Facts, Group, Lift, Part, PartName};
 use crate::model::{functions, last_lines, repetition};
 use crate::report::{Cell, Column, Report};
@@ -32,7 +33,8 @@ pub(super) fn run(common: &Common, arguments: &Why) -> Result<()> {
     require_known_in(&stores, Some(&arguments.pattern))?;
     let function = choose_function(&stores, arguments)?;
     let period = arguments.span.period(common);
-    let facts = why::read_all(&stores.iter().collect::<Vec<_>>(), &function, period, why::Bounds::WIDE)?;
+    let bounds = why::Bounds::from_rows(arguments.rows.or(ROWS_MAX));
+    let facts = why::read_all(&stores.iter().collect::<Vec<_>>(), &function, period, bounds)?;
     let both = arguments.slow == arguments.failed;
     let groups = [(Group::Slow, both || arguments.slow), (Group::Failed, both || arguments.failed)];
     let answers: Vec<Answer> = groups

@@ -9,6 +9,7 @@
 
 #![allow(clippy::similar_names, reason = "callers and callees, cells and calls are the words of the subject")]
 
+pub(crate) mod parallel;
 pub(crate) mod period;
 pub(crate) mod scope;
 pub(crate) mod basis;

@@ -156,12 +156,18 @@ pub(crate) fn find_ranges(store: &Store, globs: &[String; 2]) -> Result<Vec<Rang
     let zoned = find_zoned(store, globs)?;
     let [whole, ending] = globs;
     let mut windows = Vec::new();
+    // The windows that the store has. Since version 4 a table lists them, before they are searched for one after the other.
+    let all = if store.has_chunks()? {
+        "SELECT window FROM latency_start"
+    } else {
+        "WITH RECURSIVE at(window) AS (SELECT MIN(window) FROM latency_window UNION ALL
+           SELECT (SELECT MIN(l.window) FROM latency_window l WHERE l.window > at.window) FROM at WHERE at.window IS NOT NULL)
+         SELECT window FROM at"
+    };
     // The statement looks a function up in each window by the key: a scan of the table would read the histograms too.
     let sql = format!(
-        "WITH RECURSIVE at(\"window\") AS (SELECT MIN(\"window\") FROM latency_window UNION ALL
-           SELECT (SELECT MIN(l.\"window\") FROM latency_window l WHERE l.\"window\" > at.\"window\") FROM at WHERE at.\"window\" IS NOT NULL)
-         SELECT \"window\" FROM at WHERE EXISTS (SELECT 1 FROM latency_window l WHERE l.\"window\" = at.\"window\"
-           AND l.function_id IN ({FUNCTIONS})) ORDER BY \"window\""
+        "SELECT a.window FROM ({all}) a WHERE EXISTS (SELECT 1 FROM latency_window l
+           WHERE l.window = a.window AND l.function_id IN ({FUNCTIONS})) ORDER BY a.window"
     );
     store.read_rows(&sql, &[(":whole", whole), (":ending", ending)], |row| {
         windows.push(row.get(0)?);

@@ -17,11 +17,11 @@ use super::names::{Name, Names};
 use super::period::Period;
 use crate::store::Store;
 
-/// The most rows that an answer rests on. Reading them takes about a second.
-pub(crate) const ROWS_MAX: usize = 300_000;
-/// The most rows that a page of the dashboard rests on. A page is drawn again and again while someone looks at it, so it
-/// reads fewer rows than a command and says how many they are.
-pub(crate) const PAGE_ROWS_MAX: usize = 60_000;
+/// The most rows that an answer rests on, unless more are asked for. Reading them takes about 30 ms, so that nobody waits for
+/// an answer.
+pub(crate) const ROWS_MAX: usize = 40_000;
+/// The most rows that a file is made from. Reading them takes about a third of a second.
+pub(crate) const FILE_ROWS_MAX: usize = 300_000;
 
 /// A row of `calls`.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -178,11 +178,13 @@ impl Rows {
         period: Period,
         limit: usize,
     ) -> Result<Self> {
-        let mut loaded = Self::select(store, &Wanted::Range(first, last), period, limit.saturating_add(1))?;
+        let mut loaded = Self::default();
+        let source = Source::find(store, &mut loaded.names)?;
+        loaded.select(store, &source, &Wanted::Range(first, last), period, limit.saturating_add(1))?;
         if loaded.rows.len() > limit {
             loaded.rows.truncate(limit);
             loaded.is_cut = true;
-            loaded.leave_out_partial_trees(store)?;
+            loaded.leave_out_partial_trees(store, &source)?;
         }
         Ok(loaded)
     }
@@ -190,29 +192,44 @@ impl Rows {
     /// Loads the rows of these calls, the latest first.
     pub(crate) fn load_calls(store: &Store, calls: &[i64]) -> Result<Self> {
         let wanted = Wanted::Calls(serde_json::to_string(calls)?);
-        Self::select(store, &wanted, Period::WHOLE, usize::MAX)
-    }
-
-    /// Loads the wanted rows that started within the span, at most `limit`, the latest first.
-    fn select(store: &Store, wanted: &Wanted, period: Period, limit: usize) -> Result<Self> {
         let mut loaded = Self::default();
         let source = Source::find(store, &mut loaded.names)?;
-        source.read(store, wanted, &mut loaded.names, |row| {
-            if (period.from_ns..=period.until_ns).contains(&row.start_ns) {
-                loaded.rows.push(row);
-            }
-            if loaded.rows.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-        })?;
-        source.read_shared(store, wanted, &mut loaded.rows)?;
+        loaded.select(store, &source, &wanted, Period::WHOLE, usize::MAX)?;
         Ok(loaded)
+    }
+
+    /// Adds the wanted rows that started within the span, at most `limit`, the latest first.
+    fn select(
+        &mut self,
+        store: &Store,
+        source: &Source,
+        wanted: &Wanted,
+        period: Period,
+        limit: usize,
+    ) -> Result<()> {
+        let Self { rows, names, .. } = self;
+        source.read(store, wanted, names, |row| {
+            if (period.from_ns..=period.until_ns).contains(&row.start_ns) {
+                rows.push(row);
+            }
+            if rows.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
+        source.read_shared(store, wanted, rows)
     }
 
     /// Leaves out the trees that may have rows before the first one that was read: those that began at a time at which
     /// earlier rows still began.
-    fn leave_out_partial_trees(&mut self, store: &Store) -> Result<()> {
+    fn leave_out_partial_trees(&mut self, store: &Store, source: &Source) -> Result<()> {
         let Some(first) = self.rows.last().map(|row| row.call_id) else { return Ok(()) };
-        let sql = "SELECT MAX(max_start_ns) FROM call_range WHERE first_call < ?1";
-        if let Some(before_ns) = store.read_integer(sql, [first])? {
+        let sql = "SELECT MAX(max_start_ns) FROM call_range WHERE last_call < ?1";
+        let whole_ranges = store.read_integer(sql, [first])?;
+        // The range in which the first row lies has rows before it. It may be as long as what was read.
+        let sql = "SELECT MIN(first_call) FROM call_range WHERE first_call < ?1 AND last_call >= ?1";
+        let rest = match store.read_integer(sql, [first])? {
+            Some(start) => source.find_latest_start(store, start, first - 1)?,
+            None => None,
+        };
+        if let Some(before_ns) = whole_ranges.max(rest) {
             leave_out_begun_until(&mut self.rows, before_ns);
         }
         Ok(())
@@ -382,6 +399,24 @@ impl Source {
         })
     }
 
+    /// Returns the latest start of the calls with ids from `first` to `last`.
+    fn find_latest_start(&self, store: &Store, first: i64, last: i64) -> Result<Option<i64>> {
+        let Self::Tables { threads, .. } = self else {
+            return store.read_integer(
+                "SELECT MAX(start_ns) FROM calls WHERE call_id BETWEEN ?1 AND ?2",
+                [first, last],
+            );
+        };
+        let mut latest = None;
+        let sql = "SELECT thread_id, MAX(start) FROM call WHERE id BETWEEN ?1 AND ?2 GROUP BY thread_id";
+        store.read_rows(sql, [first, last], |row| {
+            let base = threads.get(&read_number(row, 0)).map(|thread| thread.base_ns);
+            latest = latest.max(base.map(|base| base.saturating_add(read_number(row, 1))));
+            Ok(())
+        })?;
+        Ok(latest)
+    }
+
     /// Reads how many calls share each row, and the end of the last one. These rows are few, so they are read at once and not looked up for each row.
     fn read_shared(&self, store: &Store, wanted: &Wanted, rows: &mut [Row]) -> Result<()> {
         let (Self::Tables { .. }, Some(earliest)) = (self, rows.last().map(|row| row.call_id)) else {
@@ -516,7 +551,12 @@ mod tests {
             assert_eq!((rows.len(), &rows), (number, &read(false, &wanted)), "{}", wanted.condition("id"));
         }
         let period = Period { from_ns: 1_025, until_ns: 2_035 };
-        let within = |limit: usize| Rows::select(&store, &Wanted::Range(1, 9), period, limit).unwrap().rows;
+        let within = |limit: usize| {
+            let mut loaded = Rows::default();
+            let source = Source::find(&store, &mut loaded.names).unwrap();
+            loaded.select(&store, &source, &Wanted::Range(1, 9), period, limit).unwrap();
+            loaded.rows
+        };
         let ids = |rows: Vec<Row>| rows.iter().map(|row| row.call_id).collect::<Vec<_>>();
         assert_eq!((ids(within(9)), ids(within(2))), (vec![4, 3, 2], vec![4, 3]));
         let shared = Rows::load_calls(&store, &[6]).unwrap();
@@ -574,6 +614,36 @@ mod tests {
                     kept.reverse();
                 }
                 assert_eq!(kept, expected, "{until_ns}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_bound_cuts_between_trees_wherever_it_lies_in_a_range() {
+        // Three trees of a child and its parent, one after the other. The ranges end behind the third call and the last.
+        let calls = "
+            INSERT INTO function VALUES (3, 'shop::pay', 'src/pay.rs', 7, NULL, 1.0);
+            INSERT INTO thread VALUES (4, 70, 'main', 1000), (5, 70, 'worker', 1005);
+            INSERT INTO call VALUES
+                (1, 3, 4, 20, 5, NULL, 102, 1, 0, 0, 1.0), (2, 3, 4, 10, 19, NULL, 101, 0, 0, 0, 1.0),
+                (3, 3, 5, 35, 5, NULL, 202, 1, 0, 0, 1.0), (4, 3, 4, 30, 19, NULL, 201, 0, 0, 0, 1.0),
+                (5, 3, 4, 60, 5, NULL, 302, 1, 0, 0, 1.0), (6, 3, 4, 50, 19, NULL, 301, 0, 0, 0, 1.0);
+            INSERT INTO call_range (first_call, last_call, min_start_ns, max_start_ns, at_ns) VALUES
+                (1, 3, 1010, 1040, 1040), (4, 6, 1030, 1060, 1080);";
+        for change in ["", "PRAGMA user_version = 2"] {
+            let (_folder, store) = store_of(&format!("{calls}{change}"));
+            for (limit, kept, is_cut) in [
+                (9, 1, false),
+                (6, 1, false),
+                (5, 3, true),
+                (4, 3, true),
+                (3, 5, true),
+                (2, 5, true),
+                (1, 7, true),
+            ] {
+                let loaded = Rows::load(&store, Period::WHOLE, limit).unwrap();
+                let ids: Vec<i64> = loaded.rows.iter().map(|row| row.call_id).collect();
+                assert_eq!((ids, loaded.is_cut), ((kept..=6).rev().collect(), is_cut), "{limit} {change}");
             }
         }
     }

@@ -5,9 +5,8 @@
 
 #![allow(clippy::single_match_else, reason = "both cases are equal")]
 
-use std::collections::{HashMap, HashSet};
-
 use anyhow::{Result, bail};
+use foldhash::HashMap;
 use monitor_runtime::batch::CallStats;
 use monitor_runtime::histogram::Histogram;
 use monitor_runtime::store::schema::SLICE_NS;
@@ -147,7 +146,8 @@ pub(crate) fn read(store: &Store, pattern: Option<&Pattern>, span: Span) -> Resu
     let newer = store.has_span_blocks()?;
     let mut sums = match span {
         Span::Windows(first, last) => read_windows(store, (first, last), newer)?,
-        Span::Whole => read_slices(store, pattern, newer)?,
+        // A batch that is written in between would change the totals and not the half hours that were read before.
+        Span::Whole => store.read_together(|| read_slices(store, pattern, newer))?,
     };
     let mut found = Vec::new();
     let sql = "SELECT id, name, file, line, group_name, sample_rate FROM function
@@ -212,7 +212,7 @@ fn add_row<'a>(sums: &'a mut HashMap<i64, Sums>, row: &rusqlite::Row<'_>, newer:
 /// function and window.
 fn read_windows(store: &Store, span: (i64, i64), newer: bool) -> Result<HashMap<i64, Sums>> {
     let wanted = Wanted { span, functions: None, processes: None, grain: Grain::Sum };
-    let mut sums: HashMap<i64, (CallStats, Histogram)> = HashMap::new();
+    let mut sums: HashMap<i64, (CallStats, Histogram)> = HashMap::default();
     window_rows::visit(store, wanted, |row| {
         let (stats, histogram) = sums.entry(row.function).or_default();
         stats.merge(&row.stats);
@@ -246,33 +246,157 @@ fn summarize(stats: &CallStats, histogram: Histogram, newer: bool) -> Sums {
     }
 }
 
+/// A function and a process that called it, by their ids.
+type FunctionOfRun = (i64, i64);
+
+/// The figures of half hours that only these have, and the number of their calls.
+#[derive(Debug, Clone, Copy, Default)]
+struct Counted {
+    calls: i64,
+    recorded: i64,
+    max_ns: i64,
+    is_estimated: bool,
+}
+
 /// Reads the figures of half hours by function.
+///
+/// Those of a function in a run are what its total, one row, has more than the half hours that retention has deleted. Only
+/// where the number of calls says that this is not so, because an older version deleted half hours or has no totals, are the
+/// half hours and their buckets read.
 fn read_slices(store: &Store, pattern: Option<&Pattern>, newer: bool) -> Result<HashMap<i64, Sums>> {
-    let (columns, recorded) = list_figures(newer);
-    let sql = format!("SELECT {columns}, recorded, dropped FROM slice");
-    let mut sums = HashMap::new();
+    let mut rest = count_slices(store, pattern)?;
+    let mut sums = HashMap::default();
+    read_totals(store, pattern, &mut rest, &mut sums)?;
+    if rest.is_empty() {
+        return Ok(sums);
+    }
+    let (columns, next) = list_figures(newer);
+    let sql = format!("SELECT {columns}, recorded, dropped, process_id FROM slice");
     store.read_rows(&sql, [], |row| {
         let number = |at: usize| row.get::<_, i64>(at).unwrap_or(0);
-        let own = add_row(&mut sums, row, newer);
-        own.recorded = Some(own.recorded.unwrap_or(0).saturating_add(number(recorded)));
-        own.dropped = Some(own.dropped.unwrap_or(0).saturating_add(number(recorded + 1)));
+        if rest.contains_key(&(number(0), number(next + 2))) {
+            let own = add_row(&mut sums, row, newer);
+            add_rows_of_calls(own, number(next), number(next + 1));
+        }
         Ok(())
     })?;
-    let mut histograms = HashMap::new();
-    let rest = read_histograms_of_runs(store, pattern, &mut histograms)?;
+    let mut histograms = HashMap::default();
     read_histograms_of_slices(store, &rest, &mut histograms)?;
     for (function, histogram) in histograms {
         if let Some(own) = sums.get_mut(&function) {
-            own.histogram = histogram;
+            own.histogram.merge(&histogram);
         }
     }
     Ok(sums)
 }
 
+/// Adds numbers of calls that have a row, and of calls whose row was lost.
+fn add_rows_of_calls(own: &mut Sums, recorded: i64, dropped: i64) {
+    own.recorded = Some(own.recorded.unwrap_or(0).saturating_add(recorded));
+    own.dropped = Some(own.dropped.unwrap_or(0).saturating_add(dropped));
+}
+
+/// Counts the calls in the half hours of each function and run. They are added up here and not by SQLite, which would sort
+/// them.
+fn count_slices(store: &Store, pattern: Option<&Pattern>) -> Result<HashMap<FunctionOfRun, Counted>> {
+    let sql = "SELECT function_id, process_id, calls, recorded, max_ns, estimated FROM slice
+               WHERE ?1 IS NULL OR function_id IN (SELECT id FROM function WHERE name GLOB ?1 OR name GLOB ?2)";
+    let mut counted: HashMap<FunctionOfRun, Counted> = HashMap::default();
+    store.read_rows(sql, pattern::to_optional_globs(pattern), |row| {
+        let number = |at: usize| row.get::<_, i64>(at).unwrap_or(0);
+        let own = counted.entry((number(0), number(1))).or_default();
+        own.calls = own.calls.saturating_add(number(2));
+        own.recorded = own.recorded.saturating_add(number(3));
+        own.max_ns = own.max_ns.max(number(4));
+        own.is_estimated |= number(5) != 0;
+        Ok(())
+    })?;
+    Ok(counted)
+}
+
+/// The columns of totals that are read behind the function's id.
+const TOTALS: [&str; 13] = [
+    "calls",
+    "errors",
+    "panics",
+    "cancelled",
+    "dropped",
+    "roots",
+    "total_ns",
+    "self_ns",
+    "busy_ns",
+    "nested_ns",
+    "cancelled_ns",
+    "histogram",
+    "process_id",
+];
+
+/// Adds the figures of the functions and runs of which the totals tell those of the half hours, and takes them out of
+/// `counted`.
+fn read_totals(
+    store: &Store,
+    pattern: Option<&Pattern>,
+    counted: &mut HashMap<FunctionOfRun, Counted>,
+    sums: &mut HashMap<i64, Sums>,
+) -> Result<()> {
+    if !store.has(&["function_total"])? {
+        return Ok(());
+    }
+    let total = TOTALS.map(|figure| format!("t.{figure}")).join(", ");
+    // What retention has deleted follows as columns of the same order.
+    let (expired, join) = if store.has(&["function_expired"])? {
+        let join =
+            "LEFT JOIN function_expired x ON x.process_id = t.process_id AND x.function_id = t.function_id";
+        (TOTALS.map(|figure| format!("x.{figure}")).join(", "), join)
+    } else {
+        (TOTALS.map(|_| "NULL").join(", "), "")
+    };
+    let sql = format!(
+        "SELECT t.function_id, {total}, {expired} FROM function_total t {join}
+         WHERE ?1 IS NULL OR t.function_id IN (SELECT id FROM function WHERE name GLOB ?1 OR name GLOB ?2)"
+    );
+    store.read_rows(&sql, pattern::to_optional_globs(pattern), |row| {
+        let number = |at: usize| row.get_ref(at).ok().and_then(|value| value.as_i64().ok()).unwrap_or(0);
+        let left = |at: usize| number(1 + at).saturating_sub(number(1 + TOTALS.len() + at)).max(0);
+        let histogram = |at: usize| -> Result<Histogram> {
+            Ok(Histogram::from_bytes(row.get_ref(at)?.as_blob_or_null()?.unwrap_or_default()))
+        };
+        let key = (number(0), number(13));
+        let Some(of_slices) = counted.get(&key).copied().filter(|counted| counted.calls == left(0)) else {
+            return Ok(());
+        };
+        counted.remove(&key);
+        let durations = histogram(12)?;
+        let expired = histogram(12 + TOTALS.len())?;
+        let durations = if expired.total() > 0 { durations.without(&expired) } else { durations };
+        let own = sums.entry(key.0).or_default();
+        let part = Sums {
+            calls: left(0),
+            errors: left(1),
+            panics: left(2),
+            cancelled: left(3),
+            recorded: Some(of_slices.recorded),
+            dropped: Some(left(4)),
+            roots: Some(left(5)),
+            total_ns: left(6),
+            self_ns: Some(left(7)),
+            busy_ns: Some(left(8)),
+            nested_ns: left(9),
+            cancelled_ns: Some(left(10)),
+            max_ns: of_slices.max_ns,
+            is_estimated: of_slices.is_estimated,
+            histogram: durations,
+            ..Sums::default()
+        };
+        own.merge(&part);
+        Ok(())
+    })
+}
+
 /// Adds the figures of functions of several stores. Functions of equal name and place are one function. Each comes with
 /// the positions of the stores that have it.
 pub(crate) fn merge(parts: Vec<Vec<Sums>>) -> Vec<(Sums, Vec<usize>)> {
-    let mut places: HashMap<(String, String, i64), usize> = HashMap::new();
+    let mut places: HashMap<(String, String, i64), usize> = HashMap::default();
     let mut merged: Vec<(Sums, Vec<usize>)> = Vec::new();
     for (position, part) in parts.into_iter().enumerate() {
         for sums in part {
@@ -292,50 +416,15 @@ pub(crate) fn merge(parts: Vec<Vec<Sums>>) -> Vec<(Sums, Vec<usize>)> {
     merged
 }
 
-/// A function and a process that called it, by their ids.
-type FunctionOfRun = (i64, i64);
-
-/// Reads the durations of functions in runs of which the half hours hold every call: these are in the totals, in one
-/// row for each function and run. Returns the other functions and runs: retention has deleted some of their half
-/// hours, or the store is of a version without totals.
-fn read_histograms_of_runs(
-    store: &Store,
-    pattern: Option<&Pattern>,
-    histograms: &mut HashMap<i64, Histogram>,
-) -> Result<HashSet<FunctionOfRun>> {
-    let totals = if store.has(&["function_total"])? {
-        "(SELECT t.histogram FROM function_total t
-          WHERE t.process_id = s.process_id AND t.function_id = s.function_id AND t.calls = s.calls)"
-    } else {
-        "NULL"
-    };
-    let sql = format!(
-        "SELECT s.function_id, s.process_id, {totals} FROM (
-           SELECT function_id, process_id, SUM(calls) AS calls FROM slice
-           WHERE ?1 IS NULL OR function_id IN (SELECT id FROM function WHERE name GLOB ?1 OR name GLOB ?2)
-           GROUP BY function_id, process_id) s"
-    );
-    let mut rest = HashSet::new();
-    store.read_rows(&sql, pattern::to_optional_globs(pattern), |row| {
-        let (function, process) = (row.get(0)?, row.get(1)?);
-        match row.get_ref(2)?.as_blob_or_null()? {
-            Some(bytes) => histograms.entry(function).or_default().merge_bytes(bytes),
-            None => drop(rest.insert((function, process))),
-        }
-        Ok(())
-    })?;
-    Ok(rest)
-}
-
 /// Reads the histograms of half hours, of these functions and runs. The buckets are added up here and not by SQLite,
 /// which would sort them: a thousand functions have millions of them within six hours. They are found by half hour
 /// and function, which the table's key begins with, and those of a function come together.
 fn read_histograms_of_slices(
     store: &Store,
-    wanted: &HashSet<FunctionOfRun>,
+    wanted: &HashMap<FunctionOfRun, Counted>,
     histograms: &mut HashMap<i64, Histogram>,
 ) -> Result<()> {
-    let mut functions: Vec<i64> = wanted.iter().map(|(function, _)| *function).collect();
+    let mut functions: Vec<i64> = wanted.keys().map(|(function, _)| *function).collect();
     functions.sort_unstable();
     functions.dedup();
     let (mut function, mut buckets): (i64, Vec<(i32, u64)>) = (0, Vec::new());
@@ -348,7 +437,7 @@ fn read_histograms_of_slices(
                CROSS JOIN slice_bucket b ON b.slice = s.slice AND b.function_id = f.value";
     store.read_rows(sql, [serde_json::to_string(&functions)?], |row| {
         let next: i64 = row.get(0)?;
-        if !wanted.contains(&(next, row.get(3)?)) {
+        if !wanted.contains_key(&(next, row.get(3)?)) {
             return Ok(());
         }
         if next != function {
@@ -377,38 +466,57 @@ mod tests {
             (101, 3, 2, 5, 0, 0, 0, 5, 0, 0, 5, 70, 70, 70, 0, 0, 9, 0);
         INSERT INTO slice_bucket VALUES (100, 3, 80, 1, 10), (101, 3, 96, 1, 20), (101, 3, 96, 2, 3), (101, 3, 40, 2, 2);";
 
-    /// Writes the totals of a run.
-    fn total(process: i64, calls: i64, buckets: &[(i32, u64)]) -> String {
+    /// Writes a row of totals of run 1 or 2, with this time of all calls.
+    fn total(table: &str, process: i64, calls: i64, ns: i64, buckets: &[(i32, u64)]) -> String {
         let bytes = Histogram::from_buckets(buckets).to_bytes();
         let hex: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         let hex = hex.concat();
         format!(
-            "INSERT INTO function_total VALUES ({process}, 3, {calls}, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, x'{hex}');"
+            "INSERT INTO {table} VALUES
+             ({process}, 3, {calls}, 0, 0, 0, 0, {calls}, {ns}, {ns}, {ns}, 0, 0, 99, 1, x'{hex}');"
         )
     }
 
     #[test]
-    fn durations_are_those_of_the_half_hours_whichever_table_has_them() {
-        let whole = Histogram::from_buckets(&[(40, 2), (80, 10), (96, 23)]);
-        let run_1 = total(1, 30, &[(80, 10), (96, 20)]);
-        let run_2 = total(2, 5, &[(40, 2), (96, 3)]);
-        let longer = total(1, 31, &[(80, 10), (96, 20), (120, 1)]);
+    fn figures_are_those_of_the_half_hours_whichever_table_has_them() {
+        let whole = (35, 180, [(40, 2), (80, 10), (96, 23)].to_vec());
+        let run_1 = total("function_total", 1, 30, 110, &[(80, 10), (96, 20)]);
+        let run_2 = total("function_total", 2, 5, 70, &[(40, 2), (96, 3)]);
+        let longer = total("function_total", 1, 31, 210, &[(80, 10), (96, 20), (120, 1)]);
+        // Retention has deleted a half hour of run 1 before the others.
+        let expired = total("function_expired", 1, 1, 100, &[(120, 1)]);
+        // Retention has deleted the first half hour that is listed.
+        let first = total("function_expired", 1, 10, 50, &[(80, 10)]);
+        let without_first = (25, 130, [(40, 2), (96, 23)].to_vec());
+        let delete_first = "DELETE FROM slice WHERE slice = 100; DELETE FROM slice_bucket WHERE slice = 100;";
         let table = [
             (String::new(), "", &whole),
             (format!("{run_1}{run_2}"), "", &whole),
             // Whole runs need no buckets of half hours.
             (format!("{run_1}{run_2}"), "DELETE FROM slice_bucket;", &whole),
-            (run_1, "DELETE FROM slice_bucket WHERE process_id = 1;", &whole),
-            // Retention has deleted a half hour of run 1, or a process has yet to write what its total holds.
+            (run_1.clone(), "DELETE FROM slice_bucket WHERE process_id = 1;", &whole),
+            // An older version has deleted a half hour of run 1, or a process has yet to write what its total holds.
             (format!("{longer}{run_2}"), "DELETE FROM slice_bucket WHERE process_id = 2;", &whole),
-            (run_2, "DROP TABLE function_total;", &whole),
+            (run_2.clone(), "DROP TABLE function_total;", &whole),
+            (format!("{longer}{run_2}{expired}"), "DELETE FROM slice_bucket;", &whole),
+            (format!("{run_1}{run_2}{first}{delete_first}"), "DELETE FROM slice_bucket;", &without_first),
+            (format!("{run_1}{run_2}{delete_first}"), "", &without_first),
+            (format!("{run_1}{run_2}{first}{delete_first}"), "DROP TABLE function_expired;", &without_first),
         ];
-        for (totals, change, expected) in table {
+        for (totals, change, (calls, ns, durations)) in table {
             let (_folder, store) = store_of(&format!("{SLICES}{totals}{change}"));
             for pattern in [None, Some("pay".parse().unwrap())] {
                 let sums = read(&store, pattern.as_ref(), Span::Whole).unwrap();
                 let [pay] = sums.as_slice() else { panic!("{sums:?}") };
-                assert_eq!((pay.calls, &pay.histogram), (35, expected), "{totals}{change}");
+                let times = (pay.total_ns, pay.self_ns, pay.busy_ns);
+                assert_eq!((pay.calls, times), (*calls, (*ns, Some(*ns), Some(*ns))), "{totals}{change}");
+                assert_eq!((pay.recorded, pay.roots), (Some(*calls), Some(*calls)), "{totals}{change}");
+                assert_eq!(
+                    (pay.dropped, pay.max_ns, pay.is_estimated),
+                    (Some(0), 9, false),
+                    "{totals}{change}"
+                );
+                assert_eq!(pay.histogram, Histogram::from_buckets(durations), "{totals}{change}");
             }
             assert_eq!(read(&store, Some(&"ship".parse().unwrap()), Span::Whole).unwrap(), []);
         }

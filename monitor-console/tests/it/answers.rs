@@ -50,6 +50,16 @@ fn callees_show_calls_per_parent_share_of_time_and_repetitions() {
     assert_eq!(column(&rows, "n_plus_one"), [1, 0]);
     assert!((rows[0]["share_pct"].as_f64().unwrap() - 83.3).abs() < 0.1, "{rows:?}");
     assert_eq!((&rows[0]["basis_rows"], &rows[0]["most_call_id"]), (&json!(66), &json!(66)));
+    let ran = monitor(&fixture.path, &["callees", "place", "--rows", "66"]);
+    assert!(ran.err.contains("rests on 66 rows") && !ran.err.contains("left out"), "{}", ran.err);
+    let ran = monitor(&fixture.path, &["callees", "place", "--rows", "50"]);
+    assert!(
+        ran.err.contains("rests on 44 rows") && ran.err.contains("older rows are left out"),
+        "{}",
+        ran.err
+    );
+    let refused = monitor(&fixture.path, &["callees", "place", "--rows", "0"]).failed(2);
+    assert!(refused.contains("a number of rows is a whole number from 1 to"), "{refused}");
     let ran = monitor(&fixture.path, &["callees", "place"]);
     assert!(
         ran.err.contains("2 callees · rests on 66 rows") && without_ages(&ran.err).contains("last write AGE"),

@@ -10,7 +10,7 @@ use fastrand::Rng;
 use monitor_runtime::batch::CallStats;
 use monitor_runtime::histogram::{self, Histogram};
 
-use super::{Measure, Sample, Side, Verdict, compare};
+use super::{Measure, Sample, Side, Verdict, add_intervals, compare};
 
 /// The cases of each kind.
 const CASES: u64 = 100;
@@ -149,9 +149,14 @@ fn the_interval_mostly_holds_the_true_ratio_and_is_the_same_at_each_reading() {
     let kind = Kind { body: 1.5, windows: [LONG, LONG], ..WANDERING };
     let held = (0..60).filter(|seed| {
         let [before, after] = simulate(kind, 500 + seed);
-        let change = &compare(&before, &after, 0.1)[0];
-        assert_eq!(change.interval, compare(&before, &after, 0.1)[0].interval);
-        (change.interval.0..=change.interval.1).contains(&1.5)
+        let interval = || {
+            let mut changes = compare(&before, &after, 0.1);
+            add_intervals(&mut changes, [&before, &after]);
+            changes[0].interval
+        };
+        let (low, high) = interval();
+        assert_eq!((low, high), interval());
+        (low..=high).contains(&1.5)
     });
     let held = held.count();
     println!("the interval held the ratio in {held} of 60 cases");

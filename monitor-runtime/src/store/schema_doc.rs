@@ -718,6 +718,10 @@ const BASE_TABLES: &[(&str, &str)] = &[
     ),
     ("function_total", "Behind `totals`, by process. `histogram` is written as that of `latency_window`."),
     (
+        "function_expired",
+        "The sums of the half hours that retention has deleted, by process. `function_total` less these is the sum of the half hours in `slice`, except for runs of which an older version deleted half hours, whose `calls` tell.",
+    ),
+    (
         "past_total",
         "Behind `totals`: the sums over the runs that retention has deleted, by service and name of the function. `until_ns` is the end of the last of them. Of more than 10 000 rows the ones that ended first are deleted.",
     ),

@@ -1,5 +1,6 @@
 //! Writes the totals of functions since their process began into `function_total`, and keeps those of processes that
-//! retention deletes in `past_total`, with their counters in `past_report`.
+//! retention deletes in `past_total`, with their counters in `past_report`. The sums of half hours that retention deletes
+//! go into `function_expired`, so that a reader knows the sum of those that are left without reading them.
 //!
 //! Takes rows that hold everything since the process began, which replace the stored ones, and rows that hold what a
 //! recovery adds; gives one row for each process and function. A stored total never falls: readers take it for a counter.
@@ -15,7 +16,7 @@ use crate::histogram::Histogram;
 /// The rows of `past_total` that are kept at most: those whose processes ended last.
 const PAST_MAX: i64 = 10_000;
 
-/// The columns of both tables behind their keys.
+/// The columns of these tables behind their keys.
 const COLUMNS: &str = "calls, errors, panics, cancelled, dropped, roots, total_ns, self_ns, busy_ns, nested_ns, \
                        cancelled_ns, max_ns, estimated, histogram";
 
@@ -138,6 +139,46 @@ pub(crate) fn write(
         upsert.raw_bind_parameter(1, process_id)?;
         upsert.raw_bind_parameter(2, function_id)?;
         total.write(&mut upsert, 3)?;
+    }
+    Ok(())
+}
+
+/// Adds the figures of half hours that are about to be deleted to those that were deleted before: of the half hour `slice`,
+/// and of the functions from `first` to `last`.
+pub(super) fn expire(
+    transaction: &Connection,
+    slice: i64,
+    (first, last): (i64, i64),
+) -> rusqlite::Result<()> {
+    let figures = COLUMNS.trim_end_matches(", histogram");
+    let mut of_slice = transaction.prepare(&format!(
+        "SELECT process_id, function_id, {figures}, NULL FROM slice WHERE slice = ?1 AND function_id BETWEEN ?2 AND ?3"
+    ))?;
+    let mut buckets = transaction.prepare(
+        "SELECT bucket, count FROM slice_bucket WHERE slice = ?1 AND function_id = ?2 AND process_id = ?3",
+    )?;
+    let mut before = transaction.prepare(&format!(
+        "SELECT {COLUMNS} FROM function_expired WHERE process_id = ?1 AND function_id = ?2"
+    ))?;
+    let mut replace = transaction.prepare(
+        "INSERT OR REPLACE INTO function_expired
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
+    )?;
+    let mut rows = of_slice.query([slice, first, last])?;
+    while let Some(row) = rows.next()? {
+        let (process_id, function_id): (i64, i64) = (row.get(0)?, row.get(1)?);
+        let mut total = Total::read(row, 2)?;
+        let mut counts = buckets.query([slice, function_id, process_id])?;
+        while let Some(count) = counts.next()? {
+            total.histogram.add_to(count.get(0)?, u64::try_from(count.get::<_, i64>(1)?).unwrap_or(0));
+        }
+        let key = [process_id, function_id];
+        if let Some(stored) = before.query_row(key, |row| Total::read(row, 0)).optional()? {
+            total.merge(&stored);
+        }
+        replace.raw_bind_parameter(1, process_id)?;
+        replace.raw_bind_parameter(2, function_id)?;
+        total.write(&mut replace, 3)?;
     }
     Ok(())
 }

@@ -101,7 +101,7 @@ fn a_store_that_a_newer_program_migrates_while_open_is_left_to_it() {
     store.write(&batch(1, vec![call(1)])).unwrap();
     tool(&path).execute_batch("PRAGMA user_version = 99; PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
     store.write(&batch(2, vec![call(2)])).unwrap();
-    assert_eq!(store.path().unwrap().file_name().unwrap(), "shop.v4.db");
+    assert_eq!(store.path().unwrap().file_name().unwrap(), "shop.v5.db");
     assert_eq!((count(&path, "calls"), count(store.path().unwrap(), "calls")), (1, 1));
     assert!(store.notices()[0].detail.contains("newer"));
 }
@@ -120,7 +120,7 @@ fn a_migration_that_still_lies_in_the_log_is_noticed_too() {
         assert!(matches!(error, StoreError::Transient(_)), "{error}");
         store.write(&second).unwrap();
     }
-    assert_eq!(store.path().unwrap().file_name().unwrap(), "shop.v4.db");
+    assert_eq!(store.path().unwrap().file_name().unwrap(), "shop.v5.db");
     assert_eq!(query_value::<i64>(&newer, "SELECT count(*) FROM calls"), 1);
 }
 

@@ -112,7 +112,7 @@ fn a_store_whose_tables_were_altered_is_taken_for_another_programs() {
 #[test]
 fn an_older_store_is_migrated_beside_the_users_own_views_and_not_into_the_users_own_table() {
     let versions = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/versions");
-    for version in ["1", "2", "3"] {
+    for version in ["1", "2", "3", "4"] {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("shop.db");
         std::fs::copy(versions.join(version).with_extension("db"), &path).unwrap();
@@ -121,7 +121,11 @@ fn an_older_store_is_migrated_beside_the_users_own_views_and_not_into_the_users_
         tool(&path).execute_batch(mine).unwrap();
         let before: i64 = query_value(&tool(&path), "SELECT calls FROM base");
         drop(open(&path, 1));
-        assert_eq!(query_value::<i32>(&tool(&path), "PRAGMA user_version"), 4, "from version {version}");
+        assert_eq!(
+            query_value::<i32>(&tool(&path), "PRAGMA user_version"),
+            VERSION,
+            "from version {version}"
+        );
         assert_eq!(query_value::<i64>(&tool(&path), "SELECT calls FROM base"), before);
         assert!(query_value::<i64>(&tool(&path), "SELECT sum(calls) FROM mine") > 0);
         // A table of the user's has the name of a view that a migration would make.

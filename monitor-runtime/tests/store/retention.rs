@@ -2,8 +2,10 @@
 
 use crate::rows::*;
 use monitor_runtime::batch::{
-    Batch, CallRow, Cause, Ending, EventRow, ProcessRow, ResourcesRow, SharedRow, ThreadRow,
+    Batch, CallRow, Cause, Ending, EventRow, ProcessRow, ResourcesRow, SharedRow, SliceRow, ThreadRow,
+    TotalRow,
 };
+use monitor_runtime::histogram::Histogram;
 use monitor_runtime::limits::{MAX_MEMORY_BYTES, SPAN_BLOCKS_KNOWN_MAX};
 use monitor_runtime::store::{SqliteStore, Store as _, StoreError, StoreOptions};
 use std::path::Path;
@@ -67,6 +69,70 @@ fn what_is_older_than_the_age_bound_goes_from_every_table_and_the_rest_stays() {
         assert_eq!(count(&path, object), left, "{object}");
     }
     assert_eq!(query_value::<i64>(&tool(&path), "SELECT calls FROM functions"), 10);
+}
+
+#[test]
+fn totals_less_what_has_expired_are_the_half_hours_that_are_left() {
+    const FUNCTIONS: u32 = 250;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("shop.db");
+    let mut store = open(&path, 1);
+    for (sequence, hours) in [(1, 0), (2, 1), (3, 2), (4, 5)] {
+        let buckets = |function: u32| vec![(40 + sequence, u64::from(function)), (100, 1)];
+        let calls = |function: u32| u64::from(function) + 1;
+        let half_hour = |function| SliceRow {
+            start_ns: T0 - T0 % (HOUR / 2) + hours * HOUR,
+            ..slice(function, calls(function), buckets(function))
+        };
+        let so_far = |function| {
+            let all: Vec<_> = (1..=sequence).map(|at| (40 + at, u64::from(function))).collect();
+            let mut histogram = Histogram::from_buckets(&all);
+            histogram.add_to(100, u64::try_from(sequence).unwrap());
+            TotalRow { histogram, ..total(function, calls(function) * u64::try_from(sequence).unwrap()) }
+        };
+        let functions = if sequence == 1 { (1..=FUNCTIONS).map(function).collect() } else { Vec::new() };
+        let batch = Batch {
+            functions,
+            slices: (1..=FUNCTIONS).map(half_hour).collect(),
+            totals: (1..=FUNCTIONS).map(so_far).collect(),
+            ..batch(u64::try_from(sequence).unwrap(), Vec::new())
+        };
+        store.write(&batch).unwrap();
+    }
+    let differences = "SELECT count(*) FROM function_total t
+        LEFT JOIN function_expired x USING (process_id, function_id)
+        JOIN (SELECT function_id, process_id, SUM(calls) AS calls, SUM(total_ns) AS total_ns FROM slice GROUP BY 1, 2) s
+        USING (process_id, function_id)
+        WHERE t.calls - coalesce(x.calls, 0) <> s.calls OR t.total_ns - coalesce(x.total_ns, 0) <> s.total_ns";
+    for (hours, slices) in [(5, 4), (7, 3), (8, 2), (10, 1)] {
+        retain_all(&mut store, T0 + hours * HOUR);
+        let of_all: i64 = query_value(&tool(&path), "SELECT count(*) FROM slice");
+        assert_eq!(of_all, slices * i64::from(FUNCTIONS), "{hours} h");
+        assert_eq!(query_value::<i64>(&tool(&path), differences), 0, "{hours} h");
+        for function in [1, 100, 101, 250] {
+            let read = |table: &str| -> Histogram {
+                let sql = format!(
+                    "SELECT histogram FROM {table} WHERE function_id = (SELECT id FROM function WHERE name = 'shop::f{function}')"
+                );
+                let blobs: Vec<Vec<u8>> = query_column(&tool(&path), &sql);
+                blobs.first().map(|blob| Histogram::from_bytes(blob)).unwrap_or_default()
+            };
+            let left = read("function_total").without(&read("function_expired"));
+            let expected: Vec<_> =
+                (5 - i32::try_from(slices).unwrap()..=4).map(|at| (40 + at, function)).collect();
+            let mut expected = Histogram::from_buckets(&expected);
+            expected.add_to(100, u64::try_from(slices).unwrap());
+            assert_eq!(left, expected, "{hours} h, function {function}");
+        }
+    }
+    store.close(T0 + 10 * HOUR, Ending::Exit).unwrap();
+    let mut store = open(&path, 2);
+    retain_all(&mut store, T0 + 30 * HOUR);
+    assert_eq!(
+        (count(&path, "function_expired"), count(&path, "slice_bucket")),
+        (0, 0),
+        "its run was deleted"
+    );
 }
 
 #[test]

@@ -12,6 +12,7 @@ use rusqlite::types::Value;
 
 use super::{export, open_stores, print_heading_of, require_known_in};
 use crate::arguments::{Common, Flame, FormatName};
+use crate::model::rows::ROWS_MAX;
 use crate::model::trees::Trees;
 use crate::model::trees::stacks::Stacks;
 use crate::report::{Cell, Column, Report};
@@ -24,7 +25,7 @@ const COLUMNS_DEFAULT: usize = 100;
 pub(super) fn run(common: &Common, arguments: &Flame) -> Result<()> {
     let stores = open_stores(common)?;
     require_known_in(&stores, arguments.trees.pattern.as_ref())?;
-    let trees = export::load(common, &stores, &arguments.trees)?;
+    let trees = export::load(common, &stores, &arguments.trees, ROWS_MAX)?;
     let stacks = Stacks::collect(&trees);
     if arguments.open || arguments.html.is_some() {
         return write_page(&stores, arguments, &trees, &stacks);

@@ -30,6 +30,7 @@ use super::{assets, change, layout, live, pages, probes};
 use crate::arguments::ServeOptions;
 use crate::model::basis::Basis;
 use crate::model::findings::{self, Findings};
+use crate::model::rows::ROWS_MAX;
 use crate::model::scope::{self, Scope};
 use crate::pattern::Pattern;
 use crate::store::{Stopped, Store};
@@ -170,7 +171,8 @@ impl App {
             return Ok(kept);
         }
         let period = Scope::WHOLE.period;
-        let facts = findings::gather(&context.store, &find::list_ring_folders(), period, context.now_ns)?;
+        let facts =
+            findings::gather(&context.store, &find::list_ring_folders(), period, context.now_ns, ROWS_MAX)?;
         let found = Arc::new((findings::find(&facts), facts.basis));
         let mut all = self.findings.lock().unwrap_or_else(PoisonError::into_inner);
         all.insert(path.to_owned(), (Instant::now(), mark, Arc::clone(&found)));

@@ -27,6 +27,7 @@ use crate::model::findings::{self, Evidence};
 use crate::model::heat::Grid;
 use crate::model::names::Names;
 use crate::model::period::Period;
+use crate::model::rows::ROWS_MAX;
 use crate::model::scope::Scope;
 use crate::model::windows::{self, Selection};
 use crate::model::{activity, call_tree, edges, latest_calls, overview};
@@ -271,7 +272,7 @@ fn read_page(store: &Store, question: &Question, now_ns: i64) -> Result<Page> {
             Page::Live(live::build_report(&living, &usual, &all, now_ns), living.len())
         }
         Wanted::Findings => {
-            let facts = findings::gather(store, &find::list_ring_folders(), period, now_ns)?;
+            let facts = findings::gather(store, &find::list_ring_folders(), period, now_ns, ROWS_MAX)?;
             Page::Findings(findings::find(&facts))
         }
         Wanted::Evidence(sql) => Page::Evidence(read_evidence(store, sql)?),
@@ -287,6 +288,7 @@ fn compare_with_past(store: &Store, shown: Period) -> Result<Changes> {
     let (before, after) = (read(past)?, read(shown)?);
     let mut changes = compare::compare(&before, &after, CHANGE_MIN);
     compare::trace_causes(&mut changes, [&before, &after], &edges::read_pairs(store)?);
+    compare::add_intervals(&mut changes, [&before, &after]);
     changes.sort_by_key(|change| (change.verdict, change.is_passed_on));
     let sentence = diff::describe(&changes, [&before, &after]);
     Ok(Changes { changes, sentence })

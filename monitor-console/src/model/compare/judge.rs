@@ -6,6 +6,7 @@ use super::interval;
 use super::sample::{Pooled, Sample, Series};
 use super::side::Side;
 use crate::model::number::to_f64;
+use crate::model::parallel::map_in_threads;
 use crate::model::statistics::series::measure_autocorrelation;
 use crate::model::statistics::{multiple, rank};
 
@@ -83,8 +84,9 @@ pub(crate) struct Change {
     pub(crate) measure: Option<Measure>,
     /// True if a function that it calls got slower, and its own time did not grow by as much.
     pub(crate) is_passed_on: bool,
-    /// The ratio of the typical durations (geometric means), after to before, and its 95 % interval.
+    /// The ratio of the typical durations (geometric means), after to before.
     pub(crate) ratio: f64,
+    /// The 95 % interval of the ratio; not a number before [`add_intervals`], and for a function that has too few calls.
     pub(crate) interval: (f64, f64),
     /// The ratio of the shares of calls above the 95th percentile of the side before.
     pub(crate) tail_ratio: f64,
@@ -139,7 +141,7 @@ pub(crate) fn compare(before: &Side, after: &Side, min_change: f64) -> Vec<Chang
         .into_iter()
         .map(|name| (name, [before, after].map(|side| side.samples.get(name).unwrap_or(&empty))))
         .collect();
-    let tested: Vec<Tested> = pairs.iter().map(|(_, samples)| test(*samples, min_change)).collect();
+    let tested: Vec<Tested> = map_in_threads(&pairs, |(_, samples)| test(*samples, min_change));
     // Each function is one test in each direction: its smallest p-value, adjusted for the three measures.
     let adjust = |p: &dyn Fn(&Tested) -> f64| multiple::adjust(&tested.iter().map(p).collect::<Vec<_>>());
     let smallest = |direction: usize| {
@@ -172,6 +174,25 @@ pub(crate) fn compare(before: &Side, after: &Side, min_change: f64) -> Vec<Chang
             .then_with(|| a.function.cmp(&b.function))
     });
     changes
+}
+
+/// Adds the intervals of the ratios, which takes about as long as the comparison: for those that are shown.
+pub(crate) fn add_intervals(changes: &mut [Change], sides: [&Side; 2]) {
+    let intervals = map_in_threads(changes, |change| {
+        let samples = sides.map(|side| side.samples.get(&change.function));
+        match samples {
+            [Some(before), Some(after)]
+                if change.verdict != Verdict::TooFew
+                    && [before, after].iter().all(|sample| sample.histogram().total() > 0) =>
+            {
+                interval::estimate([before, after], before.find_bounds())
+            }
+            _ => (f64::NAN, f64::NAN),
+        }
+    });
+    for (change, interval) in changes.iter_mut().zip(intervals) {
+        change.interval = interval;
+    }
 }
 
 fn test(samples: [&Sample; 2], min_change: f64) -> Tested {
@@ -261,11 +282,7 @@ fn describe(
         measure,
         is_passed_on: false,
         ratio: if has_both { (pooled[1].body - pooled[0].body).exp2() } else { 1.0 },
-        interval: if has_both && tested.excuse != Some(Verdict::TooFew) {
-            interval::estimate(samples, bounds)
-        } else {
-            (f64::NAN, f64::NAN)
-        },
+        interval: (f64::NAN, f64::NAN),
         tail_ratio: pooled[1].shares[0].max(floor(1)) / pooled[0].shares[0].max(floor(0)),
         p,
         windows: samples.map(Sample::number),

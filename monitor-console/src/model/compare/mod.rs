@@ -12,7 +12,7 @@ mod sample;
 mod judge;
 mod interval;
 
-pub(crate) use judge::{Change, Measure, Verdict, compare, trace_causes};
+pub(crate) use judge::{Change, Measure, Verdict, add_intervals, compare, trace_causes};
 pub(crate) use sample::Sample;
 pub(crate) use side::{Side, SideName};
 

@@ -19,7 +19,7 @@ use crate::model::processes::{self, Process};
 use crate::model::rates::{self, Rate};
 use crate::model::repetition::{self, Repetition};
 use crate::model::resources::{self, Usage};
-use crate::model::rows::{ROWS_MAX, Rows};
+use crate::model::rows::Rows;
 use crate::model::scope::Scope;
 use crate::model::sums::{self, Span, Sums};
 use crate::report::{self, Cell};
@@ -99,14 +99,16 @@ pub(crate) struct FunctionSum {
     pub(crate) recorded: u64,
 }
 
-/// Gathers the facts of a store within a span. `ring_folders` are those in which running processes keep their rings.
+/// Gathers the facts of a store within a span, those about single calls from at most `rows_max` rows. `ring_folders` are those
+/// in which running processes keep their rings.
 pub(crate) fn gather(
     store: &Store,
     ring_folders: &[std::path::PathBuf],
     period: Period,
     now_ns: i64,
+    rows_max: usize,
 ) -> Result<Facts> {
-    let rows = Rows::load(store, period, ROWS_MAX)?;
+    let rows = Rows::load(store, period, rows_max)?;
     let forest = Forest::plant(&rows.rows);
     let mut repetitions = Vec::new();
     for repetition in repetition::find(store, &rows, &forest)? {

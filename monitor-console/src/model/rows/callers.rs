@@ -6,7 +6,7 @@
 
 use anyhow::Result;
 
-use super::{Rows, Wanted, find_ids};
+use super::{Rows, Source, Wanted, find_ids};
 use crate::model::cover::Stretch;
 use crate::model::forest::Forest;
 use crate::model::period::Period;
@@ -26,7 +26,9 @@ pub(super) fn add(loaded: &mut Rows, store: &Store, period: Period, limit: usize
     // A caller's row is written after the rows of its callees, so its id is above `first`. The caller began before the
     // span ended, so its id is at most `last`.
     let before = Period { from_ns: i64::MIN, until_ns: from_ns.saturating_sub(1) };
-    let mut earlier = Rows::select(store, &Wanted::Range(first, last), before, limit)?;
+    let mut earlier = Rows::default();
+    let source = Source::find(store, &mut earlier.names)?;
+    earlier.select(store, &source, &Wanted::Range(first, last), before, limit)?;
     earlier.rows.retain(|row| Stretch::new(row).end_ns > from_ns);
     let of_span = loaded.rows.len();
     loaded.append(earlier, 0);

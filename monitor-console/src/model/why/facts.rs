@@ -11,7 +11,7 @@ use crate::model::forest::Forest;
 use crate::model::names::Names;
 use crate::model::period::Period;
 use crate::model::ranges;
-use crate::model::rows::{self, PAGE_ROWS_MAX, ROWS_MAX, Rows};
+use crate::model::rows::{self, FILE_ROWS_MAX, ROWS_MAX, Rows};
 use crate::model::windows::{self, Selection, Sum};
 use crate::pattern;
 use crate::report::{self, Cell};
@@ -27,10 +27,15 @@ pub(crate) struct Bounds {
 }
 
 impl Bounds {
-    /// Those of a command, and of a page that explains calls which a person chose.
-    pub(crate) const WIDE: Self = Self { calls: 20_000, rows: ROWS_MAX };
+    /// Those of a page that explains calls which a person chose.
+    pub(crate) const WIDE: Self = Self::from_rows(FILE_ROWS_MAX);
     /// Those of a page that is drawn again and again.
-    pub(crate) const PAGE: Self = Self { calls: 2_000, rows: PAGE_ROWS_MAX };
+    pub(crate) const PAGE: Self = Self::from_rows(ROWS_MAX);
+
+    /// Returns the bounds that go with this number of rows of all functions.
+    pub(crate) const fn from_rows(rows: usize) -> Self {
+        Self { calls: rows.div_ceil(10), rows }
+    }
 }
 
 /// The ids after the newest row of the function in which its callers' rows are looked for.

@@ -7,6 +7,7 @@
 mod from_1;
 mod from_2;
 mod from_3;
+mod from_4;
 
 use rusqlite::Connection;
 
@@ -18,6 +19,7 @@ use from_2::{
     STARTS_OF_WINDOWS, THREADS_2, TOTALS, TREES, WINDOWS_2, ZONES,
 };
 use from_3::{CHUNKS, FAILED_3, FAILED_CALLS, WINDOW_STARTS};
+use from_4::EXPIRED;
 
 /// A step: the version that it starts from, and the texts of statements that lead to the next version.
 type Step = (i32, &'static [&'static str]);
@@ -45,6 +47,7 @@ const STEPS: &[Step] = &[
         ],
     ),
     (3, &[FAILED_CALLS, CHUNKS, WINDOW_STARTS]),
+    (4, &[EXPIRED]),
 ];
 
 /// Tables and indexes that had another text in older versions: the last version with that text, name, text.
@@ -90,6 +93,7 @@ const ADDED_IN: &[(&str, i32)] = &[
     ("latency_start", 4),
     ("latency_chunk", 4),
     ("latency_chunked", 4),
+    ("function_expired", 5),
 ];
 
 /// Returns true if steps lead from a version to this one.
@@ -277,9 +281,10 @@ mod tests {
     }
 
     #[test]
-    fn a_store_of_version_2_or_3_becomes_one_as_it_is_made_now_and_keeps_its_sums() {
+    fn a_store_of_each_version_since_2_becomes_one_as_it_is_made_now_and_keeps_its_sums() {
         assert_migrates(2, 761);
         assert_migrates(3, 10_701);
+        assert_migrates(4, 21_403);
     }
 
     #[test]

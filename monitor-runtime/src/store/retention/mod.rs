@@ -101,7 +101,7 @@ impl Retention {
                 return Ok(Step { rows, more: true });
             }
         }
-        let rows = small_tables::expire_slices(connection, cutoff.div_euclid(SLICE_NS))?;
+        let rows = small_tables::expire_slices(begin(connection)?, cutoff.div_euclid(SLICE_NS))?;
         if rows > 0 {
             return Ok(Step { rows, more: true });
         }

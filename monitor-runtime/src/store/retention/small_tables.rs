@@ -16,9 +16,8 @@ use crate::store::{alerts, chunks, logs, totals};
 /// Windows of 10 s that are deleted in one transaction. Each is a row for each function and process.
 const STEP_WINDOWS: i64 = 30;
 
-/// Numbers of functions whose slices, and whose histogram buckets, are deleted in one transaction.
-const STEP_SLICES: i64 = 2000;
-const STEP_BUCKETS: i64 = 100;
+/// Numbers of functions whose slices and histogram buckets are deleted in one transaction.
+const STEP_SLICES: i64 = 100;
 
 /// Segments of threads, and blocks of span ids, that are deleted in one transaction.
 const STEP_SEGMENTS: usize = 2000;
@@ -94,20 +93,25 @@ fn delete_metrics(transaction: &Connection, expired: i64) -> rusqlite::Result<(u
     Ok((windows + series, windows > 0 && until < expired))
 }
 
-/// Deletes slices before this one and their histogram buckets, those of some functions at a time. A slice expires when
-/// its end does. Returns the rows that were deleted.
-pub(super) fn expire_slices(connection: &Connection, before: i64) -> rusqlite::Result<u64> {
+/// Deletes slices before this one and their histogram buckets, those of some functions at a time, and adds their figures to
+/// those of the slices that were deleted before. A slice expires when its end does. Returns the rows that were deleted.
+pub(super) fn expire_slices(transaction: Transaction<'_>, before: i64) -> rusqlite::Result<u64> {
     let mut rows = 0;
-    for (table, step) in [("slice", STEP_SLICES), ("slice_bucket", STEP_BUCKETS)] {
-        rows += connection.execute(
-            &format!(
-                "DELETE FROM {table} WHERE slice = (SELECT min(slice) FROM {table}) AND slice < ?1
-                 AND function_id < ?2 + (SELECT min(function_id) FROM {table}
-                   WHERE slice = (SELECT min(slice) FROM {table}))"
-            ),
-            [before, step],
-        )?;
+    // Buckets without their slice are those of a damaged store.
+    for table in ["slice", "slice_bucket"] {
+        let sql = format!(
+            "SELECT slice, function_id FROM {table} WHERE slice < ?1 ORDER BY slice, function_id LIMIT 1"
+        );
+        let oldest = transaction.query_row(&sql, [before], |row| row.try_into()).optional()?;
+        let Some((slice, first)) = oldest else { continue };
+        let last = i64::saturating_add(first, STEP_SLICES - 1);
+        totals::expire(&transaction, slice, (first, last))?;
+        for table in ["slice", "slice_bucket"] {
+            let sql = format!("DELETE FROM {table} WHERE slice = ?1 AND function_id BETWEEN ?2 AND ?3");
+            rows += transaction.execute(&sql, [slice, first, last])?;
+        }
     }
+    transaction.commit()?;
     Ok(rows as u64)
 }
 
@@ -267,6 +271,7 @@ fn delete_process(transaction: &Connection, cutoff: i64) -> rusqlite::Result<(us
         "progress",
         "process_function",
         "function_total",
+        "function_expired",
         "function_rate",
         "thread",
         "folded",

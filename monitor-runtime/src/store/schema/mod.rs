@@ -1,4 +1,4 @@
-//! The store's schema, version 4: base tables (`tables`), which may change with the version, and views (`views`), which
+//! The store's schema, version 5: base tables (`tables`), which may change with the version, and views (`views`), which
 //! are the interface.
 //!
 //! Takes an empty database; gives a database with every table and view, marked with our `application_id` and the schema
@@ -22,7 +22,7 @@ pub use views::views;
 pub const APPLICATION_ID: i32 = 0x4D4E_5452;
 
 /// The `user_version` of stores that this crate writes: the schema version.
-pub const VERSION: i32 = 4;
+pub const VERSION: i32 = 5;
 
 /// The buckets of the duration histogram that have a bound. Bucket 504 ends at 2^63 ns. Buckets below 0 hold durations of
 /// a nanosecond and less.

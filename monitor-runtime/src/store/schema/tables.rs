@@ -294,6 +294,28 @@ const TABLES: &[(&str, &str)] = &[
 ) STRICT, WITHOUT ROWID",
     ),
     (
+        "function_expired",
+        "CREATE TABLE function_expired (
+  process_id INTEGER NOT NULL,
+  function_id INTEGER NOT NULL,
+  calls INTEGER NOT NULL,
+  errors INTEGER NOT NULL,
+  panics INTEGER NOT NULL,
+  cancelled INTEGER NOT NULL,
+  dropped INTEGER NOT NULL,
+  roots INTEGER NOT NULL,
+  total_ns INTEGER NOT NULL,
+  self_ns INTEGER NOT NULL,
+  busy_ns INTEGER NOT NULL,
+  nested_ns INTEGER NOT NULL,
+  cancelled_ns INTEGER NOT NULL,
+  max_ns INTEGER NOT NULL,
+  estimated INTEGER NOT NULL,
+  histogram BLOB NOT NULL,
+  PRIMARY KEY (process_id, function_id)
+) STRICT, WITHOUT ROWID",
+    ),
+    (
         "past_total",
         "CREATE TABLE past_total (
   service TEXT NOT NULL,

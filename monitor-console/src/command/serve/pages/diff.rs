@@ -47,6 +47,7 @@ pub(super) fn page(context: &Context<'_>) -> Result<Page> {
     };
     let mut changes = compare::compare(&first, &second, CHANGE_MIN);
     compare::trace_causes(&mut changes, [&first, &second], &edges::read_pairs(&context.store)?);
+    compare::add_intervals(&mut changes, [&first, &second]);
     changes.sort_by_key(|change| (change.verdict, change.is_passed_on));
     let sentence = diff::describe(&changes, [&first, &second]);
     let report = build_report(&changes, [&first, &second]);

@@ -9,7 +9,7 @@ use super::super::chart;
 use super::super::command::CommandLine;
 use super::{cut, panel};
 use crate::command::export;
-use crate::model::rows::PAGE_ROWS_MAX;
+use crate::model::rows::ROWS_MAX;
 use crate::model::schema;
 use crate::model::trees::Trees;
 use crate::model::trees::stacks::Stacks;
@@ -22,7 +22,7 @@ const FRAMES_MAX: usize = 20_000;
 
 pub(super) fn page(context: &Context<'_>) -> Result<Page> {
     let load =
-        || Trees::load_all(&[&context.store], context.scope.period, context.pattern.as_ref(), PAGE_ROWS_MAX);
+        || Trees::load_all(&[&context.store], context.scope.period, context.pattern.as_ref(), ROWS_MAX);
     let chosen = context.parameters.text("weight").unwrap_or("time");
     let (weight, _) = WEIGHTS.iter().find(|(name, _)| *name == chosen).copied().unwrap_or(WEIGHTS[0]);
     let mut page = Page {

@@ -21,7 +21,7 @@ use crate::model::heat::Grid;
 use crate::model::names::Names;
 use crate::model::period::Period;
 use crate::model::processes;
-use crate::model::rows::{PAGE_ROWS_MAX, Rows};
+use crate::model::rows::{ROWS_MAX, Rows};
 use crate::model::schema;
 use crate::model::scope::Scope;
 use crate::model::why::{self, Answer, Bounds, Group};
@@ -313,7 +313,7 @@ fn show_answer(context: &Context<'_>, answer: &Answer) -> Markup {
 }
 
 fn show_neighbours(context: &Context<'_>, name: &str, scope: &Scope, page: &mut Page) -> Result<Markup> {
-    let rows = context.read_within(PAGE_TIME, || Rows::load(&context.store, scope.period, PAGE_ROWS_MAX))?;
+    let rows = context.read_within(PAGE_TIME, || Rows::load(&context.store, scope.period, ROWS_MAX))?;
     let Some(rows) = rows else { return Ok(cut()) };
     let all = edges::collect(&rows, &Forest::plant(&rows.rows));
     let is_callee = |edge: &&Edge| rows.names.text(edge.callee) == name;

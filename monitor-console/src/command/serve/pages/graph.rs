@@ -13,7 +13,7 @@ use super::function::describe_caller;
 use super::{cut, panel};
 use crate::model::edges::{self, Caller, Edge};
 use crate::model::forest::Forest;
-use crate::model::rows::{PAGE_ROWS_MAX, Rows};
+use crate::model::rows::{ROWS_MAX, Rows};
 use crate::model::schema;
 use crate::report::{Cell, Column, Report, Unit};
 use crate::units;
@@ -42,7 +42,7 @@ pub(super) fn page(context: &Context<'_>) -> Result<Page> {
         ..Page::default()
     };
     let Some(rows) =
-        context.read_within(PAGE_TIME, || Rows::load(&context.store, context.scope.period, PAGE_ROWS_MAX))?
+        context.read_within(PAGE_TIME, || Rows::load(&context.store, context.scope.period, ROWS_MAX))?
     else {
         page.main = html! { h1 { "Graph" } (panel("graph", "Who calls whom", &cut())) };
         return Ok(page);
