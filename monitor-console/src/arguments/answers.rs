@@ -74,8 +74,8 @@ the highest number. TIME is the time in the callee's calls, SHARE the caller's p
 again and again, one call after the other, where one call for all would do. `(root)` stands for calls without a caller, \
 `(not recorded)` for callers without a row.
 
-The figures come from the newest rows of calls, at most 40 000 of them unless --rows names another number; the heading says \
-how many. A figure marked ~ rests on a sample.")]
+The figures come from the newest rows of calls, at most 40 000 of them unless --rows names another number, or from those around \
+the newest call of the function if it has none among them; the heading says how many. A figure marked ~ rests on a sample.")]
 pub(crate) struct Callers {
     #[command(flatten)]
     pub(crate) edges: EdgeOptions,
@@ -93,8 +93,8 @@ highest number. TIME is the time in these calls, SHARE the part of the caller's 
 under way; the rest is its own. N+1 marks a function that is called again and again, one call after the other, where one \
 call for all would do.
 
-The figures come from the newest rows of calls, at most 40 000 of them unless --rows names another number; the heading says \
-how many. A figure marked ~ rests on a sample.")]
+The figures come from the newest rows of calls, at most 40 000 of them unless --rows names another number, or from those around \
+the newest call of the function if it has none among them; the heading says how many. A figure marked ~ rests on a sample.")]
 pub(crate) struct Callees {
     #[command(flatten)]
     pub(crate) edges: EdgeOptions,

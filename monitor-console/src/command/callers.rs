@@ -32,7 +32,7 @@ pub(super) fn run(common: &Common, options: &EdgeOptions, side: Side) -> Result<
     let EdgeOptions { pattern, span, rows, limit } = options;
     let stores = &open_stores(common)?;
     let all = &stores.list();
-    let rows = &Rows::load_all(all, span.period(common), rows.or(ROWS_MAX))?;
+    let rows = &Rows::load_all_of(all, pattern, span.period(common), rows.or(ROWS_MAX))?;
     require_known_in(stores, Some(pattern))?;
     let forest = Forest::plant(&rows.rows);
     let functions: HashSet<Name> = rows.select_functions(pattern).into_iter().collect();

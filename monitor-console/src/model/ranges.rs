@@ -189,6 +189,33 @@ pub(crate) fn find_ranges(store: &Store, globs: &[String; 2]) -> Result<Vec<Rang
     Ok(select_ranges(&written, &windows, oldest, &zoned))
 }
 
+/// Returns the ids of the newest calls with ids from `first` to `last` of the functions that either GLOB selects, at most `limit`.
+/// Only the ranges that can hold such calls are searched.
+pub(crate) fn find_newest_calls(
+    store: &Store,
+    globs: &[String; 2],
+    (first, last): (i64, i64),
+    limit: usize,
+) -> Result<Vec<i64>> {
+    let sql = "SELECT id FROM call WHERE id BETWEEN ?1 AND ?2
+                 AND function_id IN (SELECT id FROM function WHERE name GLOB ?3 OR name GLOB ?4)
+               ORDER BY id DESC LIMIT ?5";
+    let [whole, ending] = globs;
+    let mut ids = Vec::new();
+    for range in find_ranges(store, globs)? {
+        let wanted = limit - ids.len();
+        let (first, last) = (range.first.max(first), range.last.min(last));
+        if wanted == 0 || first > last {
+            continue;
+        }
+        store.read_rows(sql, (first, last, whole, ending, i64::try_from(wanted)?), |row| {
+            ids.push(row.get(0)?);
+            Ok(())
+        })?;
+    }
+    Ok(ids)
+}
+
 /// Returns the ranges whose zones are complete, by their first id, each with true if it has calls of these functions.
 fn find_zoned(store: &Store, [whole, ending]: &[String; 2]) -> Result<HashMap<i64, bool>> {
     let mut zoned = HashMap::new();

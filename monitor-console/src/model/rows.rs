@@ -15,6 +15,8 @@ use rusqlite::{Params, Row as SqlRow, params_from_iter};
 use super::basis::Basis;
 use super::names::{Name, Names};
 use super::period::Period;
+use super::ranges;
+use crate::pattern::Pattern;
 use crate::store::Store;
 
 /// The most rows that an answer rests on, unless more are asked for. Reading them takes about 30 ms, so that nobody waits for
@@ -22,6 +24,9 @@ use crate::store::Store;
 pub(crate) const ROWS_MAX: usize = 40_000;
 /// The most rows that a file is made from. Reading them takes about a third of a second.
 pub(crate) const FILE_ROWS_MAX: usize = 300_000;
+
+/// The most ids behind a call in which its callers' rows are looked for.
+const IDS_BEHIND: i64 = 20_000;
 
 /// A row of `calls`.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -130,19 +135,77 @@ impl Rows {
         Self::load_ids(store, first, last, period, limit)
     }
 
-    /// Loads the newest rows of a span from several stores, together at most `limit`, each store an equal part of them.
-    pub(crate) fn load_all(stores: &[&Store], period: Period, limit: usize) -> Result<Self> {
-        Self::load_each(stores, |store| Self::load(store, period, limit / stores.len()))
+    /// Loads the newest rows of a span from several stores, together at most `limit`, each store an equal part of them. If the
+    /// functions that the pattern selects have none among them, although they have older ones, the rows around the newest of
+    /// those are loaded.
+    pub(crate) fn load_all_of(
+        stores: &[&Store],
+        pattern: &Pattern,
+        period: Period,
+        limit: usize,
+    ) -> Result<Self> {
+        Self::load_with(stores, Some(pattern), period, limit, |_, _| Ok(()))
     }
 
-    /// Loads rows as [`Self::load_all`] does, and the calls that were under way when the span began, if calls of the
+    /// Loads rows as [`Self::load_all_of`] does, and the calls that were under way when the span began, if calls of the
     /// span are below them.
-    pub(crate) fn load_all_with_callers(stores: &[&Store], period: Period, limit: usize) -> Result<Self> {
-        Self::load_each(stores, |store| {
-            let mut part = Self::load(store, period, limit / stores.len())?;
-            callers::add(&mut part, store, period, limit / stores.len())?;
-            Ok(part)
+    pub(crate) fn load_all_with_callers(
+        stores: &[&Store],
+        pattern: Option<&Pattern>,
+        period: Period,
+        limit: usize,
+    ) -> Result<Self> {
+        let limit_of_one = limit / stores.len();
+        Self::load_with(stores, pattern, period, limit, |part, store| {
+            callers::add(part, store, period, limit_of_one)
         })
+    }
+
+    fn load_with(
+        stores: &[&Store],
+        pattern: Option<&Pattern>,
+        period: Period,
+        limit: usize,
+        complete: impl Fn(&mut Self, &Store) -> Result<()>,
+    ) -> Result<Self> {
+        let limit = limit / stores.len();
+        let load = |load_part: &dyn Fn(&Store) -> Result<Self>| {
+            Self::load_each(stores, |store| {
+                let mut part = load_part(store)?;
+                complete(&mut part, store)?;
+                Ok(part)
+            })
+        };
+        let newest = load(&|store| Self::load(store, period, limit))?;
+        let Some(pattern) = pattern.filter(|_| newest.is_cut) else { return Ok(newest) };
+        if !newest.select_functions(pattern).is_empty() {
+            return Ok(newest);
+        }
+        load(&|store| {
+            let within = find_ids(store, period)?;
+            let found = ranges::find_newest_calls(store, &pattern.to_globs(), within, 1)?;
+            let Some(newest) = found.first() else { return Ok(Self::default()) };
+            let around = Self::load_around(store, *newest, (period, period), limit)?;
+            // The ids of a span have calls of the time around it as well.
+            let has_calls = !around.select_functions(pattern).is_empty();
+            Ok(if has_calls { around } else { Self::default() })
+        })
+    }
+
+    /// Loads the rows around a call of a span: those before it, and those behind it in which its callers' rows are looked for,
+    /// together at most `limit`, of calls that started within the second span.
+    pub(crate) fn load_around(
+        store: &Store,
+        call: i64,
+        (period, started): (Period, Period),
+        limit: usize,
+    ) -> Result<Self> {
+        // A caller's row is written after those of its callees.
+        let (first, last) = find_ids(store, Period { until_ns: i64::MAX, ..period })?;
+        let behind = i64::try_from(limit / 2).unwrap_or(IDS_BEHIND).min(IDS_BEHIND);
+        let mut loaded = Self::load_ids(store, first, last.min(call.saturating_add(behind)), started, limit)?;
+        loaded.is_cut |= call.saturating_add(behind) < last;
+        Ok(loaded)
     }
 
     fn load_each(stores: &[&Store], load: impl Fn(&Store) -> Result<Self>) -> Result<Self> {
@@ -248,7 +311,7 @@ impl Rows {
     }
 
     /// Returns the numbers of the functions that a pattern selects.
-    pub(crate) fn select_functions(&self, pattern: &crate::pattern::Pattern) -> Vec<Name> {
+    pub(crate) fn select_functions(&self, pattern: &Pattern) -> Vec<Name> {
         let mut functions: Vec<Name> = self.rows.iter().map(|row| row.function).collect();
         functions.sort_unstable();
         functions.dedup();
@@ -646,6 +709,35 @@ mod tests {
                 assert_eq!((ids, loaded.is_cut), ((kept..=6).rev().collect(), is_cut), "{limit} {change}");
             }
         }
+    }
+
+    #[test]
+    fn of_a_function_without_new_calls_the_rows_around_its_newest_one_are_read() {
+        // A hundred trees of a child and its parent, one after the other. The child of the fourth is the only `ship`.
+        let calls = "
+            INSERT INTO function VALUES (3, 'shop::pay', 'src/pay.rs', 7, NULL, 1.0), (9, 'shop::ship', 'src/ship.rs', 8, NULL, 1.0);
+            INSERT INTO thread VALUES (4, 70, 'main', 0);
+            WITH RECURSIVE n(y) AS (SELECT 0 UNION ALL SELECT y + 1 FROM n WHERE y < 99)
+            INSERT INTO call SELECT 2 * y + 1, CASE y WHEN 3 THEN 9 ELSE 3 END, 4, 10 * y + 5, 1, NULL, 1002 + 2 * y, 1, 0, 0, 1.0
+              FROM n UNION ALL SELECT 2 * y + 2, 3, 4, 10 * y, 9, NULL, 1001 + 2 * y, 0, 0, 0, 1.0 FROM n;
+            INSERT INTO call_range (first_call, last_call, min_start_ns, max_start_ns, at_ns) VALUES (1, 200, 0, 995, 999);";
+        let (_folder, store) = store_of(calls);
+        let load = |pattern: &str, period: Period| {
+            let rows = Rows::load_all_of(&[&store], &pattern.parse().unwrap(), period, 10).unwrap();
+            let ids: Vec<i64> = rows.rows.iter().map(|row| row.call_id).collect();
+            (ids, rows.is_cut)
+        };
+        assert_eq!(load("pay", Period::WHOLE), ((191..=200).rev().collect(), true));
+        assert_eq!(load("ship", Period::WHOLE), ((3..=12).rev().collect(), true), "its caller is behind it");
+        assert_eq!(
+            load("ship", Period { from_ns: 30, until_ns: i64::MAX }),
+            ((7..=12).rev().collect(), true)
+        );
+        assert_eq!(
+            load("ship", Period { from_ns: 40, until_ns: i64::MAX }),
+            (Vec::new(), false),
+            "it has no such call"
+        );
     }
 
     #[test]

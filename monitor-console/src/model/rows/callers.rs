@@ -74,7 +74,7 @@ mod tests {
     fn load(from_ns: i64, until_ns: i64, limit: usize) -> (Vec<(i64, i64, i64)>, usize) {
         let (_folder, store) = store_of(CALLS);
         let period = Period { from_ns, until_ns };
-        let loaded = Rows::load_all_with_callers(&[&store], period, limit).unwrap();
+        let loaded = Rows::load_all_with_callers(&[&store], None, period, limit).unwrap();
         let mut rows: Vec<_> =
             loaded.rows.iter().map(|row| (row.span, row.start_ns, row.duration_ns)).collect();
         rows.sort_unstable();

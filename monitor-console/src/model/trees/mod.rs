@@ -69,7 +69,7 @@ impl Trees {
         pattern: Option<&Pattern>,
         limit: usize,
     ) -> Result<Self> {
-        let rows = Rows::load_all_with_callers(stores, period, limit)?;
+        let rows = Rows::load_all_with_callers(stores, pattern, period, limit)?;
         let mut trees = Self::arrange(rows, pattern);
         if trees.rows.is_cut {
             let mut all = 0_u64;

@@ -38,9 +38,6 @@ impl Bounds {
     }
 }
 
-/// The ids after the newest row of the function in which its callers' rows are looked for.
-const IDS_AFTER: i64 = 20_000;
-
 /// A call of the function.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct CallFacts {
@@ -82,9 +79,7 @@ pub(crate) fn read(store: &Store, function: &str, period: Period, bounds: Bounds
     let sum = Sum::from_windows(&windows::read(store, selection, &mut names)?);
     let found = read_calls(store, function, period, bounds.calls)?;
     let newest = found.iter().map(|call| call.call_id).max().unwrap_or(0);
-    let (first, last) = rows::find_ids(store, Period { until_ns: i64::MAX, ..period })?;
-    let last = last.min(newest.saturating_add(IDS_AFTER));
-    let around = Rows::load_ids(store, first, last, Period::WHOLE, bounds.rows)?;
+    let around = Rows::load_around(store, newest, (period, Period::WHOLE), bounds.rows)?;
     let forest = Forest::plant(&around.rows);
     let positions: HashMap<i64, usize> =
         around.rows.iter().enumerate().map(|(at, row)| (row.call_id, at)).collect();
@@ -168,30 +163,10 @@ pub(super) struct StoredCall {
     pub(super) fields: Option<String>,
 }
 
-/// Finds the ids of the newest calls of a function, at most `limit`. Only the ranges that can hold such calls are searched.
-fn find_calls(store: &Store, function: &str, period: Period, limit: usize) -> Result<Vec<i64>> {
-    let (first, last) = rows::find_ids(store, period)?;
-    let sql = "SELECT id FROM call WHERE id BETWEEN ?1 AND ?2
-                 AND function_id IN (SELECT id FROM function WHERE name = ?3)
-               ORDER BY id DESC LIMIT ?4";
-    let mut ids = Vec::new();
-    for range in ranges::find_ranges(store, &pattern::to_exact_globs(function))? {
-        let wanted = limit - ids.len();
-        let (first, last) = (range.first.max(first), range.last.min(last));
-        if wanted == 0 || first > last {
-            continue;
-        }
-        store.read_rows(sql, (first, last, function, i64::try_from(wanted)?), |row| {
-            ids.push(row.get(0)?);
-            Ok(())
-        })?;
-    }
-    Ok(ids)
-}
-
 /// Reads the newest rows of a function, at most `limit`.
 fn read_calls(store: &Store, function: &str, period: Period, limit: usize) -> Result<Vec<StoredCall>> {
-    let ids: Vec<i64> = find_calls(store, function, period, limit)?;
+    let within = rows::find_ids(store, period)?;
+    let ids = ranges::find_newest_calls(store, &pattern::to_exact_globs(function), within, limit)?;
     let sql =
         "SELECT call_id, start_ns, duration_ns, weight, failed, thread, process_id, args, fields FROM calls
                WHERE call_id IN (SELECT value FROM json_each(?1)) AND start_ns BETWEEN ?2 AND ?3";

@@ -313,7 +313,8 @@ fn show_answer(context: &Context<'_>, answer: &Answer) -> Markup {
 }
 
 fn show_neighbours(context: &Context<'_>, name: &str, scope: &Scope, page: &mut Page) -> Result<Markup> {
-    let rows = context.read_within(PAGE_TIME, || Rows::load(&context.store, scope.period, ROWS_MAX))?;
+    let load = || Rows::load_all_of(&[&context.store], &Pattern::exact(name), scope.period, ROWS_MAX);
+    let rows = context.read_within(PAGE_TIME, load)?;
     let Some(rows) = rows else { return Ok(cut()) };
     let all = edges::collect(&rows, &Forest::plant(&rows.rows));
     let is_callee = |edge: &&Edge| rows.names.text(edge.callee) == name;
