@@ -179,13 +179,13 @@ fn tree(number: u64) {
 
 #[monitor]
 fn crowd(number: u64) -> u64 {
-    (0..CROWD).map(|at| branch(number + at)).sum()
+    (0..CROWD).map(|at| leaf(number + at)).sum()
 }
 
-/// The number of branches of a crowd: more than have a row each.
+/// The number of leaves of a crowd: more than have a row each.
 const CROWD: u64 = 70;
 
-/// Makes this many crowds, whose last branches share a row.
+/// Makes this many crowds, whose last leaves share a row.
 fn crowds(number: u64) {
     println!("{}", (0..number).map(crowd).sum::<u64>());
 }

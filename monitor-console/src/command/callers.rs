@@ -74,6 +74,9 @@ pub(super) fn run(common: &Common, options: &EdgeOptions, side: Side) -> Result<
     }
     let report = Report { columns, rows: edges.iter().map(build_row).collect() };
     let title = match (functions.is_empty(), side) {
+        (true, _) if rows.is_cut => {
+            format!("no call of `{}` is among the rows that were read: --rows reads more", pattern.as_str())
+        }
         (true, _) => format!("no call of `{}` has a row in this span", pattern.as_str()),
         (false, Side::Callers) => format_quantity(found, "caller", "callers"),
         (false, Side::Callees) => format_quantity(found, "callee", "callees"),

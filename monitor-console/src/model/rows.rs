@@ -188,7 +188,7 @@ impl Rows {
             let around = Self::load_around(store, *newest, (period, period), limit)?;
             // The ids of a span have calls of the time around it as well.
             let has_calls = !around.select_functions(pattern).is_empty();
-            Ok(if has_calls { around } else { Self::default() })
+            Ok(if has_calls { around } else { Self { is_cut: true, ..Self::default() } })
         })
     }
 
@@ -735,8 +735,8 @@ mod tests {
         );
         assert_eq!(
             load("ship", Period { from_ns: 40, until_ns: i64::MAX }),
-            (Vec::new(), false),
-            "it has no such call"
+            (Vec::new(), true),
+            "it has no such call that was read"
         );
     }
 
