@@ -291,6 +291,14 @@ fn a_row_that_calls_share_is_kept_where_its_tree_is_and_its_calls_are_counted_ex
          WHERE recorded <> in_rows OR dropped > 0",
     );
     assert_eq!(differences, Vec::<String>::new());
+    let weights: Vec<String> = store.all(
+        "SELECT f.calls || ' calls of the weight ' || c.weight || ' below a call of the weight ' || p.weight
+         FROM folds f JOIN calls c USING (call_id) JOIN calls p ON p.span_id = c.parent_id
+         WHERE p.kept = 'sampled' AND abs(c.weight / (f.calls * p.weight) - 1) > 1e-3",
+    );
+    assert_eq!(weights, Vec::<String>::new());
+    let thinned = "SELECT COUNT(*) FROM folds JOIN calls USING (call_id) WHERE weight > 1.01 * calls";
+    assert!(store.one::<i64>(thinned) > 0, "no shared row stands for more calls than its own");
 }
 
 /// Returns how many callers have a row without all of their callees having one, in the quarter of a second that has

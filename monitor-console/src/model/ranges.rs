@@ -156,7 +156,7 @@ pub(crate) fn find_ranges(store: &Store, globs: &[String; 2]) -> Result<Vec<Rang
     let zoned = find_zoned(store, globs)?;
     let [whole, ending] = globs;
     let mut windows = Vec::new();
-    // The windows that the store has. Since version 4 a table lists them, before they are searched for one after the other.
+    // Since version 4 a table lists the windows of a store. In an older store each is looked up behind the one before.
     let all = if store.has_chunks()? {
         "SELECT window FROM latency_start"
     } else {

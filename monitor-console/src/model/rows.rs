@@ -22,8 +22,9 @@ use crate::store::Store;
 /// The most rows that an answer rests on, unless more are asked for. Reading them takes about 30 ms, so that nobody waits for
 /// an answer.
 pub(crate) const ROWS_MAX: usize = 40_000;
-/// The most rows that a file is made from. Reading them takes about a third of a second.
-pub(crate) const FILE_ROWS_MAX: usize = 300_000;
+/// The most rows of a file, of one trace, and of a page that a person asked for once. Reading them takes about a third of a
+/// second.
+pub(crate) const WIDE_ROWS_MAX: usize = 300_000;
 
 /// The most ids behind a call in which its callers' rows are looked for.
 const IDS_BEHIND: i64 = 20_000;
@@ -144,7 +145,7 @@ impl Rows {
         period: Period,
         limit: usize,
     ) -> Result<Self> {
-        Self::load_with(stores, Some(pattern), period, limit, |_, _| Ok(()))
+        Self::load_with(stores, Some(pattern), period, limit, |_, _, _| Ok(()))
     }
 
     /// Loads rows as [`Self::load_all_of`] does, and the calls that were under way when the span began, if calls of the
@@ -155,24 +156,25 @@ impl Rows {
         period: Period,
         limit: usize,
     ) -> Result<Self> {
-        let limit_of_one = limit / stores.len();
-        Self::load_with(stores, pattern, period, limit, |part, store| {
-            callers::add(part, store, period, limit_of_one)
+        Self::load_with(stores, pattern, period, limit, |part, store, limit| {
+            callers::add(part, store, period, limit)
         })
     }
 
+    /// Loads rows as [`Self::load_all_of`] does. The closure completes the rows of each store; it is given the bound on their
+    /// number.
     fn load_with(
         stores: &[&Store],
         pattern: Option<&Pattern>,
         period: Period,
         limit: usize,
-        complete: impl Fn(&mut Self, &Store) -> Result<()>,
+        complete: impl Fn(&mut Self, &Store, usize) -> Result<()>,
     ) -> Result<Self> {
         let limit = limit / stores.len();
         let load = |load_part: &dyn Fn(&Store) -> Result<Self>| {
             Self::load_each(stores, |store| {
                 let mut part = load_part(store)?;
-                complete(&mut part, store)?;
+                complete(&mut part, store, limit)?;
                 Ok(part)
             })
         };

@@ -343,7 +343,7 @@ fn read_totals(
         return Ok(());
     }
     let total = TOTALS.map(|figure| format!("t.{figure}")).join(", ");
-    // What retention has deleted follows as columns of the same order.
+    // The columns of what retention has deleted follow in the same order.
     let (expired, join) = if store.has(&["function_expired"])? {
         let join =
             "LEFT JOIN function_expired x ON x.process_id = t.process_id AND x.function_id = t.function_id";

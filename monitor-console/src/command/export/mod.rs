@@ -28,7 +28,7 @@ use crate::format::{self, Pace, Style};
 use crate::model::period::Period;
 use crate::model::prometheus::{self, Form, Options, Step};
 use crate::model::resources;
-use crate::model::rows::FILE_ROWS_MAX;
+use crate::model::rows::WIDE_ROWS_MAX;
 use crate::model::trees::Trees;
 use crate::model::trees::stacks::{Stacks, Weight};
 #[cfg(feature = "parquet")]
@@ -114,7 +114,7 @@ pub(super) fn write_picture(store: &Path, picture: &Picture) -> Result<String> {
                 .filter(char::is_ascii_digit)
                 .take(14)
                 .collect();
-            let trees = Trees::load_all(&stores.list(), *period, pattern.as_ref(), FILE_ROWS_MAX)?;
+            let trees = Trees::load_all(&stores.list(), *period, pattern.as_ref(), WIDE_ROWS_MAX)?;
             (PathBuf::from(format!("{name}-{digits}.speedscope.json")), trees)
         }
         Picture::Timeline(id) => {
@@ -204,7 +204,7 @@ fn write_metrics(stores: &Stores, export: &PrometheusExport) -> Result<()> {
 /// Loads the trees that the options select, and says on standard error on how much they rest.
 fn load_trees(common: &Common, stores: &Stores, options: &TreeOptions) -> Result<Trees> {
     require_known_in(stores, options.pattern.as_ref())?;
-    let trees = load(common, stores, options, FILE_ROWS_MAX)?;
+    let trees = load(common, stores, options, WIDE_ROWS_MAX)?;
     terminal::print_note(&format!("{} · {}", stores.describe(), describe(&trees)));
     Ok(trees)
 }

@@ -138,7 +138,7 @@ pub(super) fn load(store: &Store, id: i64, limit: usize) -> Result<Option<Loaded
 /// Returns the ids of the calls of the trace that this id names, and the store that has it.
 pub(super) fn list_calls(stores: &Stores, id: i64) -> Result<(&Store, Vec<i64>)> {
     let (store, found) = find_in(stores, id)?;
-    let limit = i64::try_from(crate::model::rows::FILE_ROWS_MAX)?;
+    let limit = i64::try_from(crate::model::rows::WIDE_ROWS_MAX)?;
     let calls = traces::read_calls(store, &found, limit)?;
     Ok((store, calls.iter().filter_map(|cells| find_id(cells)).collect()))
 }

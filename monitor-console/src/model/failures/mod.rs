@@ -25,7 +25,7 @@ use self::rows::Order;
 use self::tally::{Key, Parts, Tally};
 use super::names::Names;
 use super::period::Period;
-use super::rows::FILE_ROWS_MAX;
+use super::rows::WIDE_ROWS_MAX;
 use super::scope::Scope;
 use crate::pattern::Pattern;
 use crate::store::Store;
@@ -119,7 +119,7 @@ impl Bounds {
     /// No bounds: a command reads all rows.
     pub(crate) const NONE: Self = Self { kinds: usize::MAX, rows: usize::MAX };
     /// The bounds of a page, which reads its rows anew at each refresh.
-    pub(crate) const PAGE: Self = Self { kinds: KINDS_MAX, rows: FILE_ROWS_MAX };
+    pub(crate) const PAGE: Self = Self { kinds: KINDS_MAX, rows: WIDE_ROWS_MAX };
 }
 
 /// A question for kinds of failure.

@@ -11,7 +11,7 @@ use crate::model::forest::Forest;
 use crate::model::names::Names;
 use crate::model::period::Period;
 use crate::model::ranges;
-use crate::model::rows::{self, FILE_ROWS_MAX, ROWS_MAX, Rows};
+use crate::model::rows::{self, ROWS_MAX, Rows, WIDE_ROWS_MAX};
 use crate::model::windows::{self, Selection, Sum};
 use crate::pattern;
 use crate::report::{self, Cell};
@@ -28,7 +28,7 @@ pub(crate) struct Bounds {
 
 impl Bounds {
     /// Those of a page that explains calls which a person chose.
-    pub(crate) const WIDE: Self = Self::from_rows(FILE_ROWS_MAX);
+    pub(crate) const WIDE: Self = Self::from_rows(WIDE_ROWS_MAX);
     /// Those of a page that is drawn again and again.
     pub(crate) const PAGE: Self = Self::from_rows(ROWS_MAX);
 

@@ -16,15 +16,28 @@ pub(super) type Key = (u64, u32);
 
 /// A row that calls share.
 #[derive(Debug)]
-pub(super) struct OpenFold {
-    /// The header of the row: that of the first call, with the row's span.
-    header: Header,
+pub(in crate::collect) struct SharedRow {
+    /// The header of the first call, with the row's span. Its parent is the caller's row.
+    pub(in crate::collect) header: Header,
     /// The thread of the first call.
-    thread: u32,
-    sums: Fold,
+    pub(in crate::collect) thread: u32,
+    pub(in crate::collect) sums: Fold,
+    args: Vec<Word>,
+}
+
+impl SharedRow {
+    /// Returns the record of the row.
+    pub(in crate::collect) fn encode(&self) -> Vec<u64> {
+        self.sums.encode(&self.header, &self.args)
+    }
+}
+
+/// A row that calls share and that is being summed up.
+#[derive(Debug)]
+pub(super) struct OpenFold {
+    row: SharedRow,
     /// The span of the last call that was added.
     last_span: u64,
-    args: Vec<Word>,
     opened: Duration,
 }
 
@@ -43,19 +56,21 @@ impl OpenFold {
         self.add(call, thread, &fold);
         // A later call than the first may bring the arguments, because calls that were summed up on their thread come
         // without.
-        if self.args.is_empty()
+        let row = &mut self.row;
+        if row.args.is_empty()
             && (1..=limits::FOLD_ARGS_BYTES_MAX).contains(&usize::from(call.args_bytes))
             && let Some((Record::Folded(_, values, _), _)) = decode(words)
         {
-            self.header.args_bytes = call.args_bytes;
+            row.header.args_bytes = call.args_bytes;
             let args = values.iter().take(usize::from(call.args_bytes).div_ceil(8));
-            self.args = args.map(|word| word.to_le_bytes()).collect();
+            row.args = args.map(|word| word.to_le_bytes()).collect();
         }
     }
 
     /// Adds the sums of calls like this one.
     fn add(&mut self, call: &Header, thread: u32, more: &Fold) {
-        let Self { header, thread: first_thread, sums, last_span, .. } = self;
+        let Self { row, last_span, .. } = self;
+        let SharedRow { header, thread: first_thread, sums, .. } = row;
         if sums.calls == 0 {
             *first_thread = thread;
             *header = Header { span: header.span, parent: header.parent, args_bytes: 0, ..*call };
@@ -70,23 +85,6 @@ impl OpenFold {
         sums.longest = sums.longest.max(more.longest);
         sums.busy = sums.busy.saturating_add(more.busy);
         sums.weight += more.weight;
-    }
-}
-
-/// A row that calls share and that is complete.
-#[derive(Debug)]
-pub(in crate::collect) struct SharedRow {
-    /// The header of the first call, with the row's span. Its parent is the caller's row.
-    pub(in crate::collect) header: Header,
-    pub(in crate::collect) thread: u32,
-    pub(in crate::collect) sums: Fold,
-    args: Vec<Word>,
-}
-
-impl SharedRow {
-    /// Returns the record of the row.
-    pub(in crate::collect) fn encode(&self) -> Vec<u64> {
-        self.sums.encode(&self.header, &self.args)
     }
 }
 
@@ -125,7 +123,7 @@ impl Folds {
             return Some(span);
         }
         let span =
-            self.open.get(&key).map(|fold| fold.header.span).or_else(|| self.open_row(key, call, now))?;
+            self.open.get(&key).map(|fold| fold.row.header.span).or_else(|| self.open_row(key, call, now))?;
         self.last = Some((key, span));
         Some(span)
     }
@@ -146,8 +144,8 @@ impl Folds {
             self.next_close = now + limits::FOLD_WINDOW;
         }
         let header = Header { parent: key.0, site: key.1, ..*call };
-        let (sums, args, last_span) = (Fold::default(), Vec::new(), call.span);
-        self.open.insert(key, OpenFold { header, thread: 0, sums, last_span, args, opened: now });
+        let row = SharedRow { header, thread: 0, sums: Fold::default(), args: Vec::new() };
+        self.open.insert(key, OpenFold { row, last_span: call.span, opened: now });
         Some(call.span)
     }
 
@@ -168,12 +166,12 @@ impl Folds {
     /// its own. A shared row that has no calls yet is removed.
     pub(super) fn part_from(&mut self, key: Key, span: u64) {
         self.last = None;
-        let Some(fold) = self.open.get_mut(&key).filter(|fold| fold.header.span == span) else { return };
-        if fold.sums.calls == 0 {
+        let Some(fold) = self.open.get_mut(&key).filter(|fold| fold.row.header.span == span) else { return };
+        if fold.row.sums.calls == 0 {
             self.open.remove(&key);
             self.unlink(key);
         } else {
-            fold.header.span = fold.last_span;
+            fold.row.header.span = fold.last_span;
         }
     }
 
@@ -186,9 +184,9 @@ impl Folds {
                 if let Some(fold) = self.open.remove(&(span, site)) {
                     // Without memory, the rows below are closed when they have been open for a window.
                     if spans.make_room(1) {
-                        spans.push(fold.header.span);
+                        spans.push(fold.row.header.span);
                     }
-                    self.finish(fold);
+                    self.finish(fold.row);
                 }
             }
         }
@@ -197,9 +195,9 @@ impl Folds {
     fn close(&mut self, key: Key) {
         self.last = None;
         if let Some(fold) = self.open.remove(&key) {
-            let span = fold.header.span;
+            let span = fold.row.header.span;
             self.unlink(key);
-            self.finish(fold);
+            self.finish(fold.row);
             self.close_below(span);
         }
     }
@@ -213,10 +211,9 @@ impl Folds {
         }
     }
 
-    fn finish(&mut self, fold: OpenFold) {
-        let OpenFold { header, thread, sums, args, .. } = fold;
-        if sums.calls > 0 {
-            self.closed.push_back(SharedRow { header, thread, sums, args });
+    fn finish(&mut self, row: SharedRow) {
+        if row.sums.calls > 0 {
+            self.closed.push_back(row);
         }
     }
 
@@ -250,7 +247,7 @@ impl Folds {
         self.last = None;
         self.below.clear();
         for (_, fold) in std::mem::take(&mut self.open) {
-            self.finish(fold);
+            self.finish(fold.row);
         }
     }
 
@@ -261,7 +258,7 @@ impl Folds {
 
     /// Returns the threads and the records that the open rows would have if they were closed now.
     pub(super) fn images(&self) -> impl Iterator<Item = (u32, Vec<u64>)> {
-        let open = self.open.values().filter(|fold| fold.sums.calls > 0);
-        open.map(|fold| (fold.thread, fold.sums.encode(&fold.header, &fold.args)))
+        let open = self.open.values().map(|fold| &fold.row).filter(|row| row.sums.calls > 0);
+        open.map(|row| (row.thread, row.encode()))
     }
 }

@@ -96,20 +96,24 @@ fn delete_metrics(transaction: &Connection, expired: i64) -> rusqlite::Result<(u
 /// Deletes slices before this one and their histogram buckets, those of some functions at a time, and adds their figures to
 /// those of the slices that were deleted before. A slice expires when its end does. Returns the rows that were deleted.
 pub(super) fn expire_slices(transaction: Transaction<'_>, before: i64) -> rusqlite::Result<u64> {
-    let mut rows = 0;
-    // Buckets without their slice are those of a damaged store.
-    for table in ["slice", "slice_bucket"] {
+    let tables = ["slice", "slice_bucket"];
+    let mut oldest: Option<(i64, i64)> = None;
+    // A damaged store may have buckets without their slice, which are deleted last.
+    for table in tables {
         let sql = format!(
             "SELECT slice, function_id FROM {table} WHERE slice < ?1 ORDER BY slice, function_id LIMIT 1"
         );
-        let oldest = transaction.query_row(&sql, [before], |row| row.try_into()).optional()?;
-        let Some((slice, first)) = oldest else { continue };
-        let last = i64::saturating_add(first, STEP_SLICES - 1);
-        totals::expire(&transaction, slice, (first, last))?;
-        for table in ["slice", "slice_bucket"] {
-            let sql = format!("DELETE FROM {table} WHERE slice = ?1 AND function_id BETWEEN ?2 AND ?3");
-            rows += transaction.execute(&sql, [slice, first, last])?;
+        if oldest.is_none() {
+            oldest = transaction.query_row(&sql, [before], |row| row.try_into()).optional()?;
         }
+    }
+    let Some((slice, first)) = oldest else { return Ok(0) };
+    let last = first.saturating_add(STEP_SLICES - 1);
+    totals::expire(&transaction, slice, (first, last))?;
+    let mut rows = 0;
+    for table in tables {
+        let sql = format!("DELETE FROM {table} WHERE slice = ?1 AND function_id BETWEEN ?2 AND ?3");
+        rows += transaction.execute(&sql, [slice, first, last])?;
     }
     transaction.commit()?;
     Ok(rows as u64)
